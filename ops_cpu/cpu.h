@@ -1,4 +1,4 @@
-/* ops_cpu/cpu.h - the slots of the cpu backend; each stands in the file of its name. */
+/* ops_cpu/cpu.h - the slots of the two host backends; each stands in the file of its name. */
 #ifndef MT_CPU_H
 #define MT_CPU_H
 
@@ -10,7 +10,16 @@ MT_INTERNAL mt_status mt_cpu_reduce(mt_backend *backend, const mt_reduce *work);
 MT_INTERNAL mt_status mt_cpu_matmul(mt_backend *backend, const mt_matmul *work);
 MT_INTERNAL mt_status mt_cpu_copy(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_operand in, mt_kind in_kind);
 MT_INTERNAL mt_status mt_cpu_fill(mt_backend *backend, mt_operand out, mt_kind kind, double value);
+MT_INTERNAL mt_status mt_cpu_rows(mt_backend *backend, const mt_rows *work);
+MT_INTERNAL mt_status mt_cpu_scatter(mt_backend *backend, const mt_scatter *work);
+MT_INTERNAL mt_status mt_cpu_random(mt_backend *backend, const mt_random *work);
 MT_INTERNAL mt_status mt_cpu_update(mt_backend *backend, const mt_update *work);
+
+/* Memory on the host, for both: allocate, release, mark, upload, download. */
+MT_INTERNAL void *mt_host_allocate(mt_backend *backend, size_t bytes);
+MT_INTERNAL void mt_host_release(mt_backend *backend, void *pointer, size_t bytes);
+MT_INTERNAL void mt_host_mark(mt_backend *backend, void *pointer, size_t bytes, bool live);
+MT_INTERNAL mt_status mt_host_copy(mt_backend *backend, void *to, const void *from, size_t bytes);
 MT_END
 
 #endif

@@ -2,8 +2,7 @@
  *
  * For a map: mt_f_name(x, p0, p1) and its derivative mt_d_name(x, y, p0, p1), where y is the value at x. For a zip:
  * mt_f_name(a, b, p0, p1) and the derivatives mt_da_name(a, b, y, p0, p1) and mt_db_name(...). An argument that the row in
- * op_table.inc does not declare as needed must not be read: it is NaN. Rows whose derivative is declared MT_IS_ONE or
- * MT_IS_ZERO have none here. This is the common subset of C17 and C++17.
+ * op_table.inc does not declare as needed must not be read: it is NaN. This is the common subset of C17 and C++17.
  */
 #ifndef MT_SCALAR_OPS_H
 #define MT_SCALAR_OPS_H
@@ -15,6 +14,9 @@
 #define MT_ZIP_FN(name)  MT_FN mt_real mt_f_##name(mt_real a, mt_real b, mt_real p0, mt_real p1)
 #define MT_ZIP_DA(name)  MT_FN mt_real mt_da_##name(mt_real a, mt_real b, mt_real y, mt_real p0, mt_real p1)
 #define MT_ZIP_DB(name)  MT_FN mt_real mt_db_##name(mt_real a, mt_real b, mt_real y, mt_real p0, mt_real p1)
+/* A derivative that is the same everywhere. */
+#define MT_ZIP_DA_IS(name, value) MT_ZIP_DA(name) { MT_UNUSED2(a, b); MT_UNUSED2(p0, p1); (void)y; return value; }
+#define MT_ZIP_DB_IS(name, value) MT_ZIP_DB(name) { MT_UNUSED2(a, b); MT_UNUSED2(p0, p1); (void)y; return value; }
 #define MT_UNUSED2(a, b) ((void)(a), (void)(b))
 #define MT_X_ONLY        MT_UNUSED2(p0, p1)
 #define MT_D_OF_X        ((void)y, MT_UNUSED2(p0, p1))
@@ -84,9 +86,12 @@ MT_MAP_FN(clamp) { mt_real low = x < p0 ? p0 : x; return low > p1 ? p1 : low; }
 MT_MAP_D(clamp)  { (void)y; return x >= p0 && x <= p1 ? (mt_real)1 : 0; }
 
 MT_ZIP_FN(add) { MT_AB_ONLY; return a + b; }
+MT_ZIP_DA_IS(add, 1)
+MT_ZIP_DB_IS(add, 1)
 
 MT_ZIP_FN(sub) { MT_AB_ONLY; return a - b; }
-MT_ZIP_DB(sub) { MT_AB_ONLY; MT_UNUSED2(a, b); (void)y; return -1; }
+MT_ZIP_DA_IS(sub, 1)
+MT_ZIP_DB_IS(sub, -1)
 
 MT_ZIP_FN(mul) { MT_AB_ONLY; return a * b; }
 MT_ZIP_DA(mul) { MT_AB_ONLY; (void)a; (void)y; return b; }
@@ -111,11 +116,23 @@ MT_ZIP_DA(minimum) { MT_AB_ONLY; (void)y; return a < b ? (mt_real)1 : a == b ? (
 MT_ZIP_DB(minimum) { MT_AB_ONLY; (void)y; return b < a ? (mt_real)1 : a == b ? (mt_real)0.5 : 0; }
 
 MT_ZIP_FN(lt) { MT_AB_ONLY; return a < b ? (mt_real)1 : 0; }
+MT_ZIP_DA_IS(lt, 0)
+MT_ZIP_DB_IS(lt, 0)
 MT_ZIP_FN(le) { MT_AB_ONLY; return a <= b ? (mt_real)1 : 0; }
+MT_ZIP_DA_IS(le, 0)
+MT_ZIP_DB_IS(le, 0)
 MT_ZIP_FN(gt) { MT_AB_ONLY; return a > b ? (mt_real)1 : 0; }
+MT_ZIP_DA_IS(gt, 0)
+MT_ZIP_DB_IS(gt, 0)
 MT_ZIP_FN(ge) { MT_AB_ONLY; return a >= b ? (mt_real)1 : 0; }
+MT_ZIP_DA_IS(ge, 0)
+MT_ZIP_DB_IS(ge, 0)
 MT_ZIP_FN(eq) { MT_AB_ONLY; return a == b ? (mt_real)1 : 0; }
+MT_ZIP_DA_IS(eq, 0)
+MT_ZIP_DB_IS(eq, 0)
 MT_ZIP_FN(ne) { MT_AB_ONLY; return a != b ? (mt_real)1 : 0; }
+MT_ZIP_DA_IS(ne, 0)
+MT_ZIP_DB_IS(ne, 0)
 
 /* Equal infinities are close (their difference is NaN); an infinity is close to nothing else. */
 MT_ZIP_FN(is_close)
@@ -123,6 +140,8 @@ MT_ZIP_FN(is_close)
     mt_real size = mt_m_abs(b);
     return a == b || (mt_m_abs(a - b) <= p0 + p1 * size && size <= MT_REAL_MAX) ? (mt_real)1 : 0;
 }
+MT_ZIP_DA_IS(is_close, 0)
+MT_ZIP_DB_IS(is_close, 0)
 
 /* clang-format on */
 
