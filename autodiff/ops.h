@@ -22,6 +22,12 @@ MT_BEGIN
 #define MT_MAP(name, params, needs, low, high, formula) MT_DECLARE_MAP_##params(name)
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) MT_DECLARE_ZIP_##params(name)
 #include "../tensor/op_table.inc"
+#undef MT_DECLARE_MAP_0
+#undef MT_DECLARE_MAP_1
+#undef MT_DECLARE_MAP_2
+#undef MT_DECLARE_ZIP_0
+#undef MT_DECLARE_ZIP_1
+#undef MT_DECLARE_ZIP_2
 
 /* The same by number. */
 MT_API mt_tensor *mt_map(mt_tape *tape, mt_op op, mt_tensor *x, double p0, double p1);
@@ -42,6 +48,7 @@ MT_DECLARE_REDUCTION(min)
 MT_DECLARE_REDUCTION(all)
 MT_DECLARE_REDUCTION(argmax)
 MT_DECLARE_REDUCTION(argmin)
+#undef MT_DECLARE_REDUCTION
 
 /* The variance: the mean square distance from the mean, divided by n - correction; 1 gives the unbiased estimate. */
 MT_API mt_tensor *mt_var(mt_tape *tape, mt_tensor *x, double correction);

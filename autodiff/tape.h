@@ -15,7 +15,7 @@
 typedef struct mt_tape mt_tape;
 
 typedef struct mt_tape_position {
-    uint64_t opaque[8];
+    uint64_t opaque[12];
 } mt_tape_position;
 
 MT_BEGIN

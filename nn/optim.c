@@ -19,7 +19,7 @@ typedef struct {
 
 struct mt_optimizer {
     mt_backend *backend;
-    mt_update update; /* rule and options; rows, row and step are set at each call */
+    mt_update_work update; /* rule and options; rows, row and step are set at each call */
     int slots;
     slot *slot;
     mt_update_row *row;
@@ -92,7 +92,7 @@ static mt_status fill_slot(mt_optimizer *optimizer, slot *to, mt_tensor *tensor,
 }
 
 /* An optimiser of module's parameters that keeps `states` tensors for each. */
-static mt_optimizer *optimizer_new(mt_module *module, mt_update update, int states)
+static mt_optimizer *optimizer_new(mt_module *module, mt_update_work update, int states)
 {
     if (mt_module_status(module) != MT_OK) {
         mt_fail(mt_module_status(module), "%s", mt_module_message(module));
@@ -130,11 +130,11 @@ mt_optimizer *mt_sgd_new(mt_module *module, mt_sgd_options options)
         mt_fail(MT_ERR_VALUE, "sgd: nesterov needs a momentum above 0; set one, or leave nesterov off");
         return NULL;
     }
-    mt_update update = {.rule = MT_UPDATE_SGD,
-                        .rate = options.rate,
-                        .momentum = options.momentum,
-                        .weight_decay = options.weight_decay,
-                        .nesterov = options.nesterov};
+    mt_update_work update = {.rule = MT_UPDATE_SGD,
+                             .rate = options.rate,
+                             .momentum = options.momentum,
+                             .weight_decay = options.weight_decay,
+                             .nesterov = options.nesterov};
     return optimizer_new(module, update, options.momentum > 0 ? 1 : 0);
 }
 
@@ -150,12 +150,12 @@ mt_optimizer *mt_adam_new(mt_module *module, mt_adam_options options)
         mt_fail(MT_ERR_VALUE, "adam: epsilon is 0; it must be above 0, or a gradient of 0 divides by 0");
         return NULL;
     }
-    mt_update update = {.rule = options.decoupled ? MT_UPDATE_ADAMW : MT_UPDATE_ADAM,
-                        .rate = options.rate,
-                        .weight_decay = options.weight_decay,
-                        .beta1 = options.beta1,
-                        .beta2 = options.beta2,
-                        .epsilon = options.epsilon};
+    mt_update_work update = {.rule = options.decoupled ? MT_UPDATE_ADAMW : MT_UPDATE_ADAM,
+                             .rate = options.rate,
+                             .weight_decay = options.weight_decay,
+                             .beta1 = options.beta1,
+                             .beta2 = options.beta2,
+                             .epsilon = options.epsilon};
     return optimizer_new(module, update, 2);
 }
 
@@ -170,7 +170,7 @@ static mt_real *values(const mt_tensor *x)
  * ready. */
 static mt_status step_group(mt_optimizer *optimizer, bool *done)
 {
-    mt_update *update = &optimizer->update;
+    mt_update_work *update = &optimizer->update;
     update->rows = 0;
     for (int i = 0; i < optimizer->slots; i++) {
         slot *s = &optimizer->slot[i];

@@ -18,7 +18,7 @@ typedef struct {
     const char *in;
     size_t out_bytes, in_bytes; /* of an element */
     int64_t cuts_across, cuts_inner;
-} job;
+} copy_job;
 
 /* size[0] rows of size[1] elements; steps in elements, [0] from row to row. */
 #define TILE_COPY(name, to, from, convert)                                                                             \
@@ -51,7 +51,7 @@ TILE_COPY(copy_real_to_index, int64_t, mt_real, to_index)
 TILE_COPY(copy_index_to_real, mt_real, int64_t, (mt_real))
 
 /* Piece i: a block of the across and the inner dimension at one index of the others. */
-static void run_piece(const job *job, int64_t i)
+static void run_piece(const copy_job *job, int64_t i)
 {
     const mt_elementwise_plan *plan = &job->plan;
     const int inner = plan->rank - 1, across = job->across;
@@ -88,7 +88,7 @@ static void run_piece(const job *job, int64_t i)
 mt_status mt_cpu_copy(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_operand in, mt_kind in_kind)
 {
     (void)backend;
-    job job = {.out_bytes = mt_kind_bytes(out_kind), .in_bytes = mt_kind_bytes(in_kind)};
+    copy_job job = {.out_bytes = mt_kind_bytes(out_kind), .in_bytes = mt_kind_bytes(in_kind)};
     mt_elementwise_plan *plan = &job.plan;
     mt_plan_elementwise((mt_operand[]){out, in}, 2, plan);
     if (plan->count == 0) return MT_OK;

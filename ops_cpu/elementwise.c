@@ -14,10 +14,10 @@ typedef struct {
     mt_real *data[MT_MAX_OPERANDS];
     const mt_real *p;
     int64_t cuts; /* pieces in a row */
-} job;
+} row_job;
 
 /* Runs pieces first..last-1 in order, carrying the index of the outer dimensions along. */
-static void run_pieces(const job *job, int64_t first, int64_t last)
+static void run_pieces(const row_job *job, int64_t first, int64_t last)
 {
     const mt_elementwise_plan *plan = job->plan;
     const int inner = plan->rank - 1, operands = plan->operands;
@@ -46,7 +46,7 @@ static void run_pieces(const job *job, int64_t first, int64_t last)
     }
 }
 
-mt_status mt_cpu_elementwise(mt_backend *backend, const mt_elementwise *work)
+mt_status mt_cpu_elementwise(mt_backend *backend, const mt_elementwise_work *work)
 {
     (void)backend;
     mt_operand operand[MT_MAX_OPERANDS] = {work->out};
@@ -56,7 +56,7 @@ mt_status mt_cpu_elementwise(mt_backend *backend, const mt_elementwise *work)
     if (plan.count == 0) return MT_OK;
 
     const mt_cpu_kernels *kernels = mt_cpu_kernels_get();
-    job job = {.plan = &plan, .p = work->p};
+    row_job job = {.plan = &plan, .p = work->p};
     job.row = (work->part == MT_PART_VALUE    ? kernels->value
                : work->part == MT_PART_GRAD_A ? kernels->grad_a
                                               : kernels->grad_b)[work->op];

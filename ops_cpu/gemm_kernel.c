@@ -15,12 +15,12 @@ enum { MR = 14, DOT_ROWS = 5 };
 #define EACH_WIDE(X) X(1, 8) X(2, 8) X(3, 8) X(4, 6)         /* rows, vectors */
 #define EACH_DOT(X)  X(1, 8) X(2, 8) X(3, 8) X(4, 6) X(5, 5) /* rows, columns */
 #else
-enum { MR = 6, DOT_ROWS = 5 };
+enum { MR = 6, DOT_ROWS = 4 };
 #define EACH_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #define EACH_WIDE(X) X(1, 8) X(2, 6) X(3, 4) X(4, 3)
-#define EACH_DOT(X)  X(1, 8) X(2, 6) X(3, 4) X(4, 3) X(5, 2)
+#define EACH_DOT(X)  X(1, 8) X(2, 6) X(3, 4) X(4, 3)
 #endif
-enum { NR = 2 * MT_LANES, WIDE_ROWS = 4, MAX_VECS = 8 };
+enum { NR = 2 * MT_LANES, WIDE_ROWS = 4, MAX_VECS = 8, K_GROUP = 16 };
 
 /* ---- a tile with a row of B in vectors ---- */
 
@@ -36,7 +36,7 @@ typedef void (*tile_fn)(const tile_work *w);
 
 /* c (+)= a b for rows rows and vecs vectors; the last vector is cut to n columns when masked is set. Inlined
  * with constants: everything but the loop over k is unrolled and acc lives in registers. */
-MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const bool masked, const bool ahead, int64_t k,
+MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const bool masked, const bool packed, int64_t k,
                            const mt_real *a, int64_t a_row, int64_t a_col, const mt_real *b, int64_t b_row,
                            const tile_work *w)
 {
@@ -45,11 +45,13 @@ MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const bool masked, co
     const int64_t c_row = w->c_row;
     mt_real *c = w->c;
     const bool add = w->add;
-    const mt_mask mask = mt_mask_first(masked ? w->n - (vecs - 1) * MT_LANES : MT_LANES);
+    const int64_t last = masked ? w->n - (vecs - 1) * MT_LANES : MT_LANES; /* lanes of the last vector */
+    const mt_mask mask = mt_mask_first(last);
     MT_UNROLL for (int r = 0; r < rows; r++)
     {
         row[r] = a + r * a_row;
-        __builtin_prefetch(c + r * c_row, 1);
+        if (packed) __builtin_prefetch(c + r * c_row, 1);
+        if (packed) __builtin_prefetch(c + r * c_row + vecs * MT_LANES - 1, 1);
         MT_UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = mt_vec_zero();
     }
     for (int64_t p = 0; p < k; p++) {
@@ -59,7 +61,6 @@ MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const bool masked, co
             bv[v] = masked && v == vecs - 1 ? mt_vec_load_masked(b + v * MT_LANES, mask)
                                             : mt_vec_load(b + v * MT_LANES);
         }
-        if (ahead) __builtin_prefetch(b + vecs * MT_LANES);
         MT_UNROLL for (int r = 0; r < rows; r++)
         {
             mt_vec av = mt_vec_set(row[r][p * a_col]);
@@ -74,7 +75,7 @@ MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const bool masked, co
             mt_real *out = c + r * c_row + v * MT_LANES;
             if (masked && v == vecs - 1) {
                 if (add) acc[r][v] = mt_vec_add(mt_vec_load_masked(out, mask), acc[r][v]);
-                mt_vec_store_masked(out, mask, acc[r][v]);
+                mt_vec_store_first(out, last, acc[r][v]);
             } else {
                 if (add) acc[r][v] = mt_vec_add(mt_vec_load(out), acc[r][v]);
                 mt_vec_store(out, acc[r][v]);
@@ -85,16 +86,16 @@ MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const bool masked, co
 
 #define TILE_ARGUMENTS w->k, w->a, w->a_row, w->a_col, w->b, w->b_row, w
 #define DEFINE_TILES(rows)                                                                             \
-    static void tile_##rows##_full(const tile_work *w) { tile(rows, 2, false, true, TILE_ARGUMENTS); } \
+    static void tile_##rows##_full(const tile_work *w) { tile(rows, 2, false, false, TILE_ARGUMENTS); } \
     static void tile_##rows##_two(const tile_work *w) { tile(rows, 2, true, false, TILE_ARGUMENTS); }  \
     static void tile_##rows##_one(const tile_work *w) { tile(rows, 1, true, false, TILE_ARGUMENTS); }
 #define DEFINE_WIDE(rows, vecs) \
-    static void tile_##rows##_wide(const tile_work *w) { tile(rows, vecs, false, true, TILE_ARGUMENTS); }
+    static void tile_##rows##_wide(const tile_work *w) { tile(rows, vecs, false, false, TILE_ARGUMENTS); }
 EACH_ROWS(DEFINE_TILES)
 EACH_WIDE(DEFINE_WIDE)
 
 /* The same with packed operands: strides known to the compiler, no prefetch of B. */
-static void tile_packed(const tile_work *w) { tile(MR, 2, false, false, w->k, w->a, 1, MR, w->b, NR, w); }
+static void tile_packed(const tile_work *w) { tile(MR, 2, false, true, w->k, w->a, 1, MR, w->b, NR, w); }
 
 #define LIST_FULL(rows)       [rows] = tile_##rows##_full,
 #define LIST_TWO(rows)        [rows] = tile_##rows##_two,
@@ -311,17 +312,12 @@ MT_ALWAYS_INLINE void pack_panel(const int width, int64_t lanes, int64_t k, cons
     const int vecs = (width + MT_LANES - 1) / MT_LANES;
     int64_t p = 0;
     if (lane == 1) {
-        mt_mask mask[MAX_VECS];
-        MT_UNROLL for (int v = 0; v < vecs; v++) mask[v] = mt_mask_first(lanes - v * MT_LANES);
-        if (width % MT_LANES == 0 && lanes == width)
-            for (; p < k; p++)
-                MT_UNROLL for (int v = 0; v < vecs; v++) mt_vec_store(
-                    out + p * out_step + v * MT_LANES, mt_vec_load(in + p * step + v * MT_LANES));
-        for (; p < k; p++) MT_UNROLL for (int v = 0; v < vecs; v++)
-            {
-                mt_vec x = mt_vec_load_masked(in + p * step + v * MT_LANES, mask[v]);
-                mt_vec_store(out + p * out_step + v * MT_LANES, x);
-            }
+        /* Whole vectors may read and write past the lanes as long as a later step of k follows in both. */
+        const int64_t last = step >= vecs * MT_LANES && out_step >= vecs * MT_LANES - MT_LANES + 1 ? k - 1 : 0;
+        if (lanes == width)
+            for (; p < last || (p < k && width % MT_LANES == 0); p++)
+                MT_UNROLL for (int v = 0; v < vecs; v++)
+                    mt_vec_store(out + p * out_step + v * MT_LANES, mt_vec_load(in + p * step + v * MT_LANES));
     } else if (step == 1) {
         const mt_real *row[MAX_VECS * MT_LANES];
         for (int i = 0; i < vecs * MT_LANES; i++) row[i] = in + (i < lanes ? i : lanes - 1) * lane;
@@ -337,14 +333,19 @@ MT_ALWAYS_INLINE void pack_panel(const int width, int64_t lanes, int64_t k, cons
             out[p * out_step + i] = in[(i < lanes ? i : lanes - 1) * lane + p * step];
 }
 
+/* Where numbers that stand side by side in memory go to different panels, a few steps of k at a time fill all panels,
+ * so that what is read is read in runs and once. */
 static void pack_a(int64_t m, int64_t k, const mt_real *a, int64_t a_row, int64_t a_col, mt_real *panels)
 {
     const panel cut = panel_cut(m);
-    for (int64_t i = 0; i < cut.count; i++) {
-        const int64_t rows = cut.rows + (i < cut.longer);
-        pack_panel(MR, rows, k, a, a_row, a_col, panels, MR);
-        a += rows * a_row;
-        panels += MR * k;
+    const int64_t group = a_row == 1 ? K_GROUP : k;
+    for (int64_t p = 0; p < k; p += group) {
+        const mt_real *in = a + p * a_col;
+        for (int64_t i = 0; i < cut.count; i++) {
+            const int64_t rows = cut.rows + (i < cut.longer);
+            pack_panel(MR, rows, k - p < group ? k - p : group, in, a_row, a_col, panels + (i * k + p) * MR, MR);
+            in += rows * a_row;
+        }
     }
 }
 

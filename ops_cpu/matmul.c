@@ -93,9 +93,10 @@ static void choose(gemm *g)
     /* Rows of C contiguous where possible; a single column becomes a single row. */
     if (g->n == 1 || (g->c_col != 1 && g->c_row == 1 && g->m > 1)) transpose(g);
     tidy(g);
-    const bool rows_of_b = g->b_col == 1, columns_of_b = g->b_row == 1 && g->k >= 2 * t->lanes;
     const double work = (double)g->m * (double)g->n * (double)g->k;
     const bool few_rows = g->m <= 2 * t->mr, small = work <= 72.0 * 72 * 72;
+    /* Turning a small B into rows costs less than adding up the lanes of dot products, unless they are long. */
+    const bool rows_of_b = g->b_col == 1, columns_of_b = g->b_row == 1 && g->k >= 2 * t->lanes && (!small || g->k >= 24 * g->m || g->n <= t->lanes);
     if (g->k == 0) {
         g->path = PATH_ZERO;
         g->kc = 1;
@@ -141,6 +142,9 @@ static cell cell_of(const gemm *g, int64_t index)
     r.n = least(n, g->n - r.j);
     return r;
 }
+
+/* Columns of B that PATH_COPY_B copies at once. */
+static int64_t copy_width(const gemm *g) { return (g->m <= g->kernels->mr ? 4 : 1) * (int64_t)g->kernels->nr; }
 
 /* The block of C at (i, j), with its operands from step p of k on. */
 static mt_gemm_block block_at(const gemm *g, int64_t i, int64_t j, int64_t p)
@@ -194,13 +198,10 @@ static void run_zero(const gemm *g, cell r)
 }
 
 /* Rows go in groups that stay in the second cache until they are finished. */
-static void run_direct(const gemm *g, cell r, mt_real *copy)
+static void run_direct(const gemm *g, cell r)
 {
     const int64_t mr = g->kernels->mr, most = (int64_t)(1 << 17) / (int64_t)sizeof(mt_real) / r.n;
     const int64_t group = most < 4 * mr ? 4 * mr : most / mr * mr;
-    const int64_t wide = round_up(r.n, g->kernels->nr);
-    if (g->path == PATH_COPY_B)
-        g->kernels->copy_b(g->k, r.n, g->b + r.j * g->b_col, g->b_row, g->b_col, copy, wide);
     for (int64_t i = 0; i < r.m; i += group) {
         const int64_t rows = least(group, r.m - i);
         for (int64_t p = 0; p < g->k; p += g->kc) {
@@ -208,14 +209,26 @@ static void run_direct(const gemm *g, cell r, mt_real *copy)
             block.m = rows;
             block.n = r.n;
             block.rows_first = g->k <= 32;
-            if (g->path == PATH_COPY_B) {
-                block.b = copy + p * wide;
-                block.b_row = wide;
-            }
             g->kernels->direct(&block);
         }
         finish(g, (cell){r.i + i, r.j, rows, r.n});
     }
+}
+
+/* As many columns at a time as keep their copy in the first cache. */
+static void run_copy_b(const gemm *g, cell r, mt_real *copy)
+{
+    const int64_t width = copy_width(g);
+    for (int64_t j = 0; j < r.n; j += width) {
+        mt_gemm_block block = block_at(g, r.i, r.j + j, 0);
+        block.m = r.m;
+        block.n = least(width, r.n - j);
+        g->kernels->copy_b(g->k, block.n, block.b, g->b_row, g->b_col, copy, width);
+        block.b = copy;
+        block.b_row = width;
+        g->kernels->direct(&block);
+    }
+    finish(g, r);
 }
 
 static void run_dot(const gemm *g, cell r, mt_real *copy)
@@ -277,7 +290,7 @@ static int64_t workspace(const gemm *g)
     const struct mt_gemm_kernels *t = g->kernels;
     const int64_t columns = round_up(piece(g->n, g->column_cells, t->nr), t->nr), k = least(g->kc, g->k);
     switch (g->path) {
-    case PATH_COPY_B: return round_up(columns * g->k + MT_GEMM_SLACK, 16);
+    case PATH_COPY_B: return round_up(copy_width(g) * g->k + MT_GEMM_SLACK, 16);
     case PATH_DOT: return g->a_col == 1 ? 0 : round_up(g->m * k, 16);
     case PATH_PACKED: return workspace_a(g) + round_up(least(columns, t->nc + t->nr) * k + MT_GEMM_SLACK, 16);
     default: return 0;
@@ -289,8 +302,8 @@ static void run_cell(const gemm *g, cell r, mt_real *space)
     if (r.m <= 0 || r.n <= 0) return;
     switch (g->path) {
     case PATH_ZERO: run_zero(g, r); break;
-    case PATH_DIRECT:
-    case PATH_COPY_B: run_direct(g, r, space); break;
+    case PATH_DIRECT: run_direct(g, r); break;
+    case PATH_COPY_B: run_copy_b(g, r, space); break;
     case PATH_DOT: run_dot(g, r, space); break;
     case PATH_PACKED: run_packed(g, r, space, space + workspace_a(g)); break;
     }
@@ -346,7 +359,7 @@ static void give_back(const borrowed *b)
 
 /* ---- the slot ---- */
 
-static gemm gemm_of(const mt_matmul *work, const mt_matmul_plan *plan)
+static gemm gemm_of(const mt_matmul_work *work, const mt_matmul_plan *plan)
 {
     const mt_cpu_kernels *kernels = mt_cpu_kernels_get();
     gemm g = {
@@ -412,7 +425,7 @@ static gemm product(const gemm *g, const mt_matmul_plan *plan, int64_t index)
     return one;
 }
 
-mt_status mt_cpu_matmul(mt_backend *backend, const mt_matmul *work)
+mt_status mt_cpu_matmul(mt_backend *backend, const mt_matmul_work *work)
 {
     (void)backend;
     mt_matmul_plan plan;

@@ -3,7 +3,7 @@
 #include "tensor/plan.h"
 #include "tensor/random_ops.h"
 
-mt_status mt_cpu_random(mt_backend *backend, const mt_random *work)
+mt_status mt_cpu_random(mt_backend *backend, const mt_random_work *work)
 {
     (void)backend;
     const mt_layout *out = work->out.layout;

@@ -16,51 +16,51 @@ enum {
 };
 
 typedef struct {
-    const mt_reduce *work;
+    const mt_reduce_work *work;
     const mt_fold_kernels *kernels;
     mt_reduce_plan plan;
     const mt_real *in;
     mt_real *out;
-} job;
+} reduce_job;
 
-static mt_real join(const job *job, mt_real a, mt_real b)
+static mt_real join(const reduce_job *job, mt_real a, mt_real b)
 {
     job->kernels->combine[job->work->op](1, &a, &b);
     return a;
 }
 
-static void store(const job *job, mt_real *out, mt_real value)
+static void store(const reduce_job *job, mt_real *out, mt_real value)
 {
     value = value * job->work->scale;
     *out = job->work->accumulate ? *out + value : value;
 }
 
-static int64_t kept_in(const job *job, int64_t i)
+static int64_t kept_in(const reduce_job *job, int64_t i)
 {
     return mt_plan_position(job->plan.kept_rank, job->plan.kept_size, job->plan.kept_in, i);
 }
 
-static int64_t kept_out(const job *job, int64_t i)
+static int64_t kept_out(const reduce_job *job, int64_t i)
 {
     return mt_plan_position(job->plan.kept_rank, job->plan.kept_size, job->plan.kept_out, i);
 }
 
 /* Position of the first element of reduced row r: all reduced dimensions but the innermost. */
-static int64_t row_in(const job *job, int64_t r)
+static int64_t row_in(const reduce_job *job, int64_t r)
 {
     return mt_plan_position(job->plan.reduced_rank - 1, job->plan.reduced_size, job->plan.reduced_in, r);
 }
 
-static int64_t row_length(const job *job) { return job->plan.reduced_size[job->plan.reduced_rank - 1]; }
+static int64_t row_length(const reduce_job *job) { return job->plan.reduced_size[job->plan.reduced_rank - 1]; }
 
-static int64_t row_count(const job *job)
+static int64_t row_count(const reduce_job *job)
 {
     return job->plan.reduced_count == 0 ? 0 : job->plan.reduced_count / row_length(job);
 }
 
 /* ---- one long contiguous row for each output: ALL and INNER ---- */
 
-static mt_real fold_long(const job *job, const mt_real *row, int threads)
+static mt_real fold_long(const reduce_job *job, const mt_real *row, int threads)
 {
     const mt_fold_fn fold = job->kernels->fold[job->work->op];
     int64_t n = job->plan.reduced_count, chunk = CHUNK;
@@ -79,7 +79,7 @@ static mt_real fold_long(const job *job, const mt_real *row, int threads)
     return fold(chunks, partial, 1);
 }
 
-static void reduce_inner(const job *job, int64_t first, int64_t last, int threads)
+static void reduce_inner(const reduce_job *job, int64_t first, int64_t last, int threads)
 {
     for (int64_t i = first; i < last; i++)
         store(job, job->out + kept_out(job, i), fold_long(job, job->in + kept_in(job, i), threads));
@@ -87,7 +87,7 @@ static void reduce_inner(const job *job, int64_t first, int64_t last, int thread
 
 /* ---- columns: rows are added to rows, pairs of runs are joined ---- */
 
-static void fold_columns(const job *job, const mt_real *in, int64_t columns, int64_t first, int64_t last, mt_real *acc)
+static void fold_columns(const reduce_job *job, const mt_real *in, int64_t columns, int64_t first, int64_t last, mt_real *acc)
 {
     const mt_combine_fn combine = job->kernels->combine[job->work->op];
     int64_t length = row_length(job), step = job->plan.reduced_in[job->plan.reduced_rank - 1];
@@ -110,7 +110,7 @@ static void fold_columns(const job *job, const mt_real *in, int64_t columns, int
 }
 
 /* Task i: a block of columns of one outer kept index. */
-static void reduce_columns(const job *job, int64_t i, int64_t blocks)
+static void reduce_columns(const reduce_job *job, int64_t i, int64_t blocks)
 {
     const mt_reduce_plan *plan = &job->plan;
     int64_t width = plan->kept_size[plan->kept_rank - 1], column = i % blocks * COLUMNS;
@@ -125,7 +125,7 @@ static void reduce_columns(const job *job, int64_t i, int64_t blocks)
 
 /* ---- anything else ---- */
 
-static mt_real fold_rows(const job *job, const mt_real *in, int64_t first, int64_t last)
+static mt_real fold_rows(const reduce_job *job, const mt_real *in, int64_t first, int64_t last)
 {
     if (last - first == 1)
         return job->kernels->fold[job->work->op](row_length(job), in + row_in(job, first),
@@ -134,13 +134,13 @@ static mt_real fold_rows(const job *job, const mt_real *in, int64_t first, int64
     return join(job, fold_rows(job, in, first, middle), fold_rows(job, in, middle, last));
 }
 
-static void reduce_general(const job *job, int64_t first, int64_t last)
+static void reduce_general(const reduce_job *job, int64_t first, int64_t last)
 {
     for (int64_t i = first; i < last; i++)
         store(job, job->out + kept_out(job, i), fold_rows(job, job->in + kept_in(job, i), 0, row_count(job)));
 }
 
-static void reduce_arg(const job *job, int64_t first, int64_t last)
+static void reduce_arg(const reduce_job *job, int64_t first, int64_t last)
 {
     const bool max = job->work->op == MT_ARGMAX;
     const mt_arg_fn arg = max ? job->kernels->argmax : job->kernels->argmin;
@@ -161,10 +161,10 @@ static void reduce_arg(const job *job, int64_t first, int64_t last)
     }
 }
 
-mt_status mt_cpu_reduce(mt_backend *backend, const mt_reduce *work)
+mt_status mt_cpu_reduce(mt_backend *backend, const mt_reduce_work *work)
 {
     (void)backend;
-    job job = {.work = work, .kernels = mt_cpu_kernels_get()->folds};
+    reduce_job job = {.work = work, .kernels = mt_cpu_kernels_get()->folds};
     mt_plan_reduce(&work->out, &work->in, work->reduced, &job.plan);
     const mt_reduce_plan *plan = &job.plan;
     job.in = (const mt_real *)work->in.data + work->in.layout->offset;

@@ -19,7 +19,7 @@ static int64_t entry(const mt_operand *index, int64_t i)
     return ((const int64_t *)index->data)[index->layout->offset + i * index->layout->stride[0]];
 }
 
-mt_status mt_cpu_rows(mt_backend *backend, const mt_rows *work)
+mt_status mt_cpu_rows(mt_backend *backend, const mt_rows_work *work)
 {
     const mt_operand *whole = work->put ? &work->out : &work->in;
     int64_t count = work->index.layout->size[0], limit = whole->layout->size[0];
@@ -61,7 +61,7 @@ mt_status mt_cpu_rows(mt_backend *backend, const mt_rows *work)
     return MT_OK;
 }
 
-mt_status mt_cpu_scatter(mt_backend *backend, const mt_scatter *work)
+mt_status mt_cpu_scatter(mt_backend *backend, const mt_scatter_work *work)
 {
     (void)backend;
     /* Kept dimensions are walked through the index's layout, whose reduced dimensions have size 1. */

@@ -66,7 +66,7 @@ static const struct {
 
 static mt_real give(int needs, int bit, mt_real value) { return needs & bit ? value : (mt_real)NAN; }
 
-static mt_status simple_map(mt_backend *backend, const mt_elementwise *work)
+static mt_status simple_map(mt_backend *backend, const mt_elementwise_work *work)
 {
     (void)backend;
     const mt_layout *out = work->out.layout;
@@ -87,7 +87,7 @@ static mt_status simple_map(mt_backend *backend, const mt_elementwise *work)
     return MT_OK;
 }
 
-static mt_status simple_zip(mt_backend *backend, const mt_elementwise *work)
+static mt_status simple_zip(mt_backend *backend, const mt_elementwise_work *work)
 {
     (void)backend;
     const mt_layout *out = work->out.layout;
@@ -135,7 +135,7 @@ static void fold_in(mt_reduction op, fold *f, double x)
     f->seen++;
 }
 
-static mt_status simple_reduce(mt_backend *backend, const mt_reduce *work)
+static mt_status simple_reduce(mt_backend *backend, const mt_reduce_work *work)
 {
     (void)backend;
     const mt_layout *in = work->in.layout, *out = work->out.layout;
@@ -165,7 +165,7 @@ static mt_status simple_reduce(mt_backend *backend, const mt_reduce *work)
     return MT_OK;
 }
 
-static mt_status simple_matmul(mt_backend *backend, const mt_matmul *work)
+static mt_status simple_matmul(mt_backend *backend, const mt_matmul_work *work)
 {
     (void)backend;
     const mt_layout *out = work->out.layout;
@@ -223,7 +223,7 @@ static mt_status simple_fill(mt_backend *backend, mt_operand out, mt_kind kind, 
     return simple_copy(backend, out, kind, (mt_operand){&real, &one}, MT_REAL);
 }
 
-static mt_status simple_random(mt_backend *backend, const mt_random *work)
+static mt_status simple_random(mt_backend *backend, const mt_random_work *work)
 {
     (void)backend;
     const mt_layout *out = work->out.layout;

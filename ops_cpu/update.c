@@ -6,7 +6,7 @@
 
 enum { PIECE = 1 << 14 };
 
-static mt_update_constants constants(const mt_update *work)
+static mt_update_constants constants(const mt_update_work *work)
 {
     double t = (double)work->step;
     return (mt_update_constants){
@@ -38,7 +38,7 @@ static void update_piece(const mt_update_row *row, mt_update_rule rule, mt_updat
         for (int64_t i = first; i < last; i++) w[i] = mt_update_sgd(w[i], g[i], &unused, &c);
 }
 
-mt_status mt_cpu_update(mt_backend *backend, const mt_update *work)
+mt_status mt_cpu_update(mt_backend *backend, const mt_update_work *work)
 {
     (void)backend;
     mt_update_constants c = constants(work);

@@ -34,61 +34,61 @@ typedef struct mt_operand {
  * An operand that the row does not declare as needed repeats g and is not read. */
 typedef enum mt_part { MT_PART_VALUE, MT_PART_GRAD_A, MT_PART_GRAD_B } mt_part;
 
-typedef struct mt_elementwise {
+typedef struct mt_elementwise_work {
     mt_op op;
     mt_part part;
     int inputs; /* how many of in are set: 1 to 4 */
     mt_real p[2];
     mt_operand out, in[4];
-} mt_elementwise;
+} mt_elementwise_work;
 
 typedef enum mt_reduction { MT_SUM, MT_PROD, MT_MAX, MT_MIN, MT_ALL, MT_ARGMAX, MT_ARGMIN } mt_reduction;
 
 /* out = scale * reduction of in over the dimensions marked in reduced; out (+=) when accumulate is set. out has in's
  * rank with size 1 in the reduced dimensions. ARGMAX and ARGMIN write the position within the reduced dimensions, in
  * row-major order, to an INDEX output. scale is for sums (mean is 1/n) and 1 otherwise. */
-typedef struct mt_reduce {
+typedef struct mt_reduce_work {
     mt_reduction op;
     bool reduced[MT_MAX_DIMS];
     bool accumulate;
     mt_real scale;
     mt_operand out, in;
-} mt_reduce;
+} mt_reduce_work;
 
 /* The transpose of ARGMAX: for every element of value, out[at the position that index names] = value, where out has
  * the shape that was reduced. Other elements of out are not written. */
-typedef struct mt_scatter {
+typedef struct mt_scatter_work {
     bool reduced[MT_MAX_DIMS];
     mt_operand out, index, value;
-} mt_scatter;
+} mt_scatter_work;
 
 /* Rows along dimension 0. take: out[i, ...] = in[index[i], ...]. put: out[index[i], ...] += in[i, ...], in the order of
  * i. An index outside the rows is an error, found before anything is written. */
-typedef struct mt_rows {
+typedef struct mt_rows_work {
     bool put;
     mt_kind kind; /* of out and in */
     mt_operand out, in, index;
-} mt_rows;
+} mt_rows_work;
 
 /* C[.., i, j] = act(sum over k of A[.., i, k] B[.., k, j] + bias[j]), or C += without act when accumulate is set. Leading
  * dimensions are a batch and broadcast. */
-typedef struct mt_matmul {
+typedef struct mt_matmul_work {
     mt_operand out, a, b; /* rank 2 or more; the last two dimensions are the matrices */
     mt_operand bias;      /* one row of n values, stride may be 0; data NULL: none */
     mt_operand pre;       /* where act's argument is kept, same shape as out; data NULL: not kept */
     bool has_act, accumulate;
     mt_op act; /* a map without parameters */
-} mt_matmul;
+} mt_matmul_work;
 
 typedef enum mt_distribution { MT_UNIFORM, MT_NORMAL } mt_distribution;
 
 /* Element i (row-major) from counter + i: a + (b - a) u for UNIFORM, a + b z for NORMAL. */
-typedef struct mt_random {
+typedef struct mt_random_work {
     mt_distribution distribution;
     mt_rng rng;
     double a, b;
     mt_operand out;
-} mt_random;
+} mt_random_work;
 
 typedef enum mt_update_rule { MT_UPDATE_SGD, MT_UPDATE_ADAM, MT_UPDATE_ADAMW } mt_update_rule;
 
@@ -100,14 +100,14 @@ typedef struct mt_update_row {
     int64_t n;
 } mt_update_row;
 
-typedef struct mt_update {
+typedef struct mt_update_work {
     mt_update_rule rule;
     double rate, weight_decay, momentum, beta1, beta2, epsilon;
     bool nesterov;
     int64_t step; /* 1 at the first step: Adam's t, and SGD's first step sets the momentum */
     int rows;
     const mt_update_row *row;
-} mt_update;
+} mt_update_work;
 
 typedef struct mt_backend mt_backend;
 struct mt_backend {
@@ -126,14 +126,14 @@ struct mt_backend {
 
     mt_status (*fill)(mt_backend *backend, mt_operand out, mt_kind kind, double value);
     mt_status (*copy)(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_operand in, mt_kind in_kind);
-    mt_status (*map)(mt_backend *backend, const mt_elementwise *work);
-    mt_status (*zip)(mt_backend *backend, const mt_elementwise *work);
-    mt_status (*reduce)(mt_backend *backend, const mt_reduce *work);
-    mt_status (*scatter)(mt_backend *backend, const mt_scatter *work);
-    mt_status (*rows)(mt_backend *backend, const mt_rows *work);
-    mt_status (*matmul)(mt_backend *backend, const mt_matmul *work);
-    mt_status (*random)(mt_backend *backend, const mt_random *work);
-    mt_status (*update)(mt_backend *backend, const mt_update *work);
+    mt_status (*map)(mt_backend *backend, const mt_elementwise_work *work);
+    mt_status (*zip)(mt_backend *backend, const mt_elementwise_work *work);
+    mt_status (*reduce)(mt_backend *backend, const mt_reduce_work *work);
+    mt_status (*scatter)(mt_backend *backend, const mt_scatter_work *work);
+    mt_status (*rows)(mt_backend *backend, const mt_rows_work *work);
+    mt_status (*matmul)(mt_backend *backend, const mt_matmul_work *work);
+    mt_status (*random)(mt_backend *backend, const mt_random_work *work);
+    mt_status (*update)(mt_backend *backend, const mt_update_work *work);
 
     /* Writes what --stats says of this backend ("threads 2, isa avx2, ..."), as snprintf does. */
     int (*describe)(mt_backend *backend, char *text, size_t size);

@@ -70,7 +70,7 @@ static mt_status elementwise(const char *what, mt_tensor *out, mt_op op, mt_part
 {
     mt_status status = check(what, out, in, inputs, true);
     if (status == MT_OK) status = check_real(what, out);
-    mt_elementwise work = {.op = op, .part = part, .inputs = inputs, .p = {(mt_real)p0, (mt_real)p1}};
+    mt_elementwise_work work = {.op = op, .part = part, .inputs = inputs, .p = {(mt_real)p0, (mt_real)p1}};
     for (int i = 0; i < inputs && status == MT_OK; i++) {
         status = check_real(what, in[i]);
         if (status == MT_OK) status = check_fits(what, out, in[i]);
@@ -151,12 +151,7 @@ mt_status mt_op_zip_grad(mt_tensor *out, mt_op op, int which, const mt_tensor *g
 
 /* ---- reductions ---- */
 
-static const char *const reduction_name[] = {
-    [MT_SUM] = "sum", [MT_PROD] = "prod", [MT_MAX] = "max",       [MT_MIN] = "min",
-    [MT_ALL] = "all", [MT_ARGMAX] = "argmax", [MT_ARGMIN] = "argmin",
-};
-
-mt_shape mt_all_dims(const mt_tensor *x)
+mt_shape mt_every_dim(const mt_tensor *x)
 {
     mt_shape dims = {.rank = mt_tensor_rank(x)};
     for (int d = 0; d < dims.rank; d++) dims.size[d] = d;
@@ -213,7 +208,7 @@ static mt_status reduce(const char *what, mt_tensor *out, mt_reduction op, const
                         bool accumulate)
 {
     char text[MT_SHAPE_TEXT];
-    mt_reduce work = {.op = op, .accumulate = accumulate, .scale = 1};
+    mt_reduce_work work = {.op = op, .accumulate = accumulate, .scale = 1};
     mt_layout wide;
     bool arg = op == MT_ARGMAX || op == MT_ARGMIN;
     mt_status status = check(what, out, &x, 1, false);
@@ -258,7 +253,7 @@ mt_status mt_op_add_sum(mt_tensor *out, const mt_tensor *x, mt_shape dims)
 
 mt_status mt_op_scatter(mt_tensor *out, const mt_tensor *index, const mt_tensor *value, mt_shape dims)
 {
-    mt_scatter work = {0};
+    mt_scatter_work work = {0};
     mt_layout wide_index, wide_value;
     const char *what = "scatter";
     mt_status status = check(what, out, (const mt_tensor *[]){index, value}, 2, false);
@@ -296,7 +291,7 @@ static mt_status rows(const char *what, mt_tensor *out, const mt_tensor *x, cons
                        mt_shape_text(mt_layout_shape(&x->layout), text),
                        mt_shape_text(mt_layout_shape(&index->layout), text_index));
     }
-    mt_rows work = {put, x->kind, mt_tensor_operand(out), mt_tensor_operand(x), mt_tensor_operand(index)};
+    mt_rows_work work = {put, x->kind, mt_tensor_operand(out), mt_tensor_operand(x), mt_tensor_operand(index)};
     mt_tensor_touch(out);
     return out->storage->backend->rows(out->storage->backend, &work);
 }
@@ -324,7 +319,7 @@ static void insert_dim(mt_layout *layout, int at)
 
 /* bias and pre are given only when has_bias and keep_pre say so. */
 static mt_status matmul(const char *what, mt_tensor *out, const mt_tensor *a, const mt_tensor *b, const mt_tensor *bias,
-                        bool has_bias, mt_tensor *pre, bool keep_pre, mt_matmul work)
+                        bool has_bias, mt_tensor *pre, bool keep_pre, mt_matmul_work work)
 {
     const mt_tensor *in[3] = {a, b, bias};
     int inputs = has_bias ? 3 : 2;
@@ -382,17 +377,17 @@ static mt_status matmul(const char *what, mt_tensor *out, const mt_tensor *a, co
 
 mt_status mt_op_matmul(mt_tensor *out, const mt_tensor *a, const mt_tensor *b)
 {
-    return matmul("matmul", out, a, b, NULL, false, NULL, false, (mt_matmul){0});
+    return matmul("matmul", out, a, b, NULL, false, NULL, false, (mt_matmul_work){0});
 }
 
 mt_status mt_op_add_matmul(mt_tensor *out, const mt_tensor *a, const mt_tensor *b)
 {
-    return matmul("add_matmul", out, a, b, NULL, false, NULL, false, (mt_matmul){.accumulate = true});
+    return matmul("add_matmul", out, a, b, NULL, false, NULL, false, (mt_matmul_work){.accumulate = true});
 }
 
 mt_status mt_op_linear(mt_tensor *out, const mt_tensor *x, const mt_tensor *w, const mt_tensor *bias)
 {
-    return matmul("linear", out, x, w, bias, true, NULL, false, (mt_matmul){0});
+    return matmul("linear", out, x, w, bias, true, NULL, false, (mt_matmul_work){0});
 }
 
 mt_status mt_op_linear_act(mt_tensor *out, const mt_tensor *x, const mt_tensor *w, const mt_tensor *bias, mt_op act,
@@ -402,7 +397,7 @@ mt_status mt_op_linear_act(mt_tensor *out, const mt_tensor *x, const mt_tensor *
     if (!info) return MT_ERR_NAME;
     if (info->params > 0)
         return mt_fail(MT_ERR_VALUE, "linear_act: %s takes constants; apply it after mt_linear instead", info->name);
-    return matmul("linear_act", out, x, w, bias, true, pre, keep_pre, (mt_matmul){.has_act = true, .act = act});
+    return matmul("linear_act", out, x, w, bias, true, pre, keep_pre, (mt_matmul_work){.has_act = true, .act = act});
 }
 
 /* ---- copies, constants, random numbers ---- */
@@ -433,7 +428,7 @@ static mt_status draw(const char *what, mt_tensor *out, mt_rng *rng, mt_distribu
     if (status == MT_OK && !(isfinite(a) && isfinite(b)))
         status = mt_fail(MT_ERR_VALUE, "%s: the parameters %g and %g must be finite", what, a, b);
     if (status != MT_OK) return status;
-    mt_random work = {distribution, *rng, a, b, mt_tensor_operand(out)};
+    mt_random_work work = {distribution, *rng, a, b, mt_tensor_operand(out)};
     mt_tensor_touch(out);
     rng->counter += (uint64_t)mt_tensor_count(out);
     return out->storage->backend->random(out->storage->backend, &work);

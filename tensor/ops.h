@@ -24,6 +24,12 @@ MT_BEGIN
 #define MT_MAP(name, params, needs, low, high, formula) MT_DECLARE_MAP_##params(name)
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) MT_DECLARE_ZIP_##params(name)
 #include "op_table.inc"
+#undef MT_DECLARE_MAP_0
+#undef MT_DECLARE_MAP_1
+#undef MT_DECLARE_MAP_2
+#undef MT_DECLARE_ZIP_0
+#undef MT_DECLARE_ZIP_1
+#undef MT_DECLARE_ZIP_2
 
 /* The same by number, for programs that choose at run time. */
 MT_API mt_status mt_op_map(mt_tensor *out, mt_op op, const mt_tensor *x, double p0, double p1);
@@ -49,7 +55,7 @@ MT_API mt_status mt_op_argmin(mt_tensor *out, const mt_tensor *x, mt_shape dims)
 /* out += the sum of x over dims: how gradients are brought back to a broadcast operand's shape. */
 MT_API mt_status mt_op_add_sum(mt_tensor *out, const mt_tensor *x, mt_shape dims);
 /* Every dimension of x, for a reduction over all of it. */
-MT_API mt_shape mt_all_dims(const mt_tensor *x);
+MT_API mt_shape mt_every_dim(const mt_tensor *x);
 
 /* out = 0 but at the positions that argmax or argmin found over dims, which receive value. */
 MT_API mt_status mt_op_scatter(mt_tensor *out, const mt_tensor *index, const mt_tensor *value, mt_shape dims);

@@ -128,7 +128,7 @@ void mt_plan_reduce(const mt_operand *out, const mt_operand *in, const bool *red
                                                           : MT_REDUCE_GENERAL;
 }
 
-void mt_plan_matmul(const mt_matmul *work, mt_matmul_plan *plan)
+void mt_plan_matmul(const mt_matmul_work *work, mt_matmul_plan *plan)
 {
     const mt_layout *a = work->a.layout, *b = work->b.layout, *c = work->out.layout, *pre = work->pre.layout;
     bool keeps = work->pre.data != NULL;

@@ -60,7 +60,7 @@ MT_BEGIN
 MT_INTERNAL void mt_plan_elementwise(const mt_operand *operand, int operands, mt_elementwise_plan *plan);
 MT_INTERNAL void mt_plan_reduce(const mt_operand *out, const mt_operand *in, const bool *reduced,
                                 mt_reduce_plan *plan);
-MT_INTERNAL void mt_plan_matmul(const mt_matmul *work, mt_matmul_plan *plan);
+MT_INTERNAL void mt_plan_matmul(const mt_matmul_work *work, mt_matmul_plan *plan);
 MT_END
 
 /* The position of the i-th index (row-major over size) in strides; for the head of a chunk, not for every element. */

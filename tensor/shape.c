@@ -157,12 +157,10 @@ mt_status mt_shape_infer(mt_shape shape, int64_t count, mt_shape *result)
     }
     int64_t product = mt_shape_count(known);
     if (product < 0) return MT_ERR_SHAPE;
-    if (hole >= 0 && product > 0 && count % product == 0) {
-        known.size[hole] = count / product;
-        product = count;
-    }
-    if (product != count || (hole >= 0 && product == 0))
+    bool fits = hole < 0 ? product == count : product > 0 && count % product == 0;
+    if (!fits)
         return mt_fail(MT_ERR_SHAPE, "%" PRId64 " elements do not fit shape %s", count, mt_shape_text(shape, text));
+    if (hole >= 0) known.size[hole] = count / product;
     *result = known;
     return MT_OK;
 }
@@ -204,7 +202,7 @@ mt_status mt_layout_permute(const mt_layout *layout, mt_shape order, mt_layout *
 
 mt_status mt_layout_transpose(const mt_layout *layout, int64_t dim0, int64_t dim1, mt_layout *result)
 {
-    int a, b;
+    int a = 0, b = 0;
     mt_status status = mt_layout_dim(layout, dim0, "transpose", &a);
     if (status == MT_OK) status = mt_layout_dim(layout, dim1, "transpose", &b);
     if (status != MT_OK) return status;
@@ -320,7 +318,7 @@ mt_status mt_layout_unsqueeze(const mt_layout *layout, int64_t dim, mt_layout *r
 mt_status mt_shape_flatten(mt_shape shape, int64_t first, int64_t last, mt_shape *result)
 {
     char text[MT_SHAPE_TEXT];
-    int a, b;
+    int a = 0, b = 0;
     mt_status status = resolve_dim(shape, first, "flatten", &a);
     if (status == MT_OK) status = resolve_dim(shape, last, "flatten", &b);
     if (status != MT_OK) return status;

@@ -49,7 +49,6 @@ mt_tensor *mt_tensor_handle(mt_storage *storage, const mt_layout *layout, mt_kin
     tensor->layout = *layout;
     tensor->storage = storage;
     tensor->kind = kind;
-    tensor->node = -1;
     atomic_init(&tensor->references, 1);
     mt_storage_retain(storage);
     if (like) {

@@ -40,8 +40,9 @@ struct mt_tensor {
     atomic_int references; /* of a handle that is not a tape's */
     mt_lifetime *lifetime; /* NULL for what no tape made */
     uint64_t generation;
-    int64_t node;     /* the tape node that made it, -1 if none */
-    mt_tensor *grad;  /* a parameter's: owned; a tape tensor's: in the arena */
+    struct mt_node *node;  /* the tape node that made it, NULL for a leaf or a constant */
+    mt_tensor *grad;       /* a parameter's: owned; a tape tensor's: in the arena */
+    bool grad_shared;      /* grad stands for another tensor's gradient too, so it is not added to in place */
 };
 
 MT_BEGIN

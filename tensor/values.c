@@ -13,12 +13,13 @@ static mt_status element(const mt_tensor *x, mt_shape index, const char *what, v
     mt_status status = mt_tensor_check(x);
     if (status != MT_OK) return status;
     bool valid = index.rank == x->layout.rank;
+    mt_shape given = index;
     for (int d = 0; valid && d < index.rank; d++) {
         if (index.size[d] < 0) index.size[d] += x->layout.size[d];
         valid = index.size[d] >= 0 && index.size[d] < x->layout.size[d];
     }
     if (!valid)
-        return mt_fail(MT_ERR_INDEX, "%s: index %s is outside a tensor of shape %s", what, mt_shape_text(index, text_index),
+        return mt_fail(MT_ERR_INDEX, "%s: index %s is outside a tensor of shape %s", what, mt_shape_text(given, text_index),
                        mt_shape_text(mt_layout_shape(&x->layout), text));
     *address = (char *)x->storage->data + (size_t)mt_layout_position(&x->layout, index.size) * mt_kind_bytes(x->kind);
     return MT_OK;
