@@ -169,12 +169,16 @@ apt_install() { # apt_install BY PACKAGE...: 1 when apt-get failed
     shift
     apt="$by env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=2 -o DPkg::Lock::Timeout=300"
     say "installing with apt-get: $*"
+    log=$(mktemp)
     if [ $apt_updated = no ]; then
-        $apt update || say "apt-get update failed; trying with the package lists that are there"
+        $apt update >"$log" 2>&1 || say "apt-get update failed; trying with the package lists that are there"
         apt_updated=yes
     fi
-    $apt install -y --no-install-recommends -o Dpkg::Use-Pty=0 "$@" </dev/null >/dev/null || return 1
-    changed=yes
+    installed=yes
+    $apt install -y --no-install-recommends "$@" </dev/null >>"$log" 2>&1 || installed=no
+    if [ $installed = yes ]; then changed=yes; else grep '^[EW]:' "$log" | tail -n 3 >&2; fi
+    rm -f "$log"
+    test $installed = yes
 }
 
 # Meson and Ninja from pip, for those without root and for systems whose Meson is too old.
