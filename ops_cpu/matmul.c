@@ -95,8 +95,10 @@ static void choose(gemm *g)
     tidy(g);
     const double work = (double)g->m * (double)g->n * (double)g->k;
     const bool few_rows = g->m <= 2 * t->mr, small = work <= 72.0 * 72 * 72;
-    /* Turning a small B into rows costs less than adding up the lanes of dot products, unless they are long. */
-    const bool rows_of_b = g->b_col == 1, columns_of_b = g->b_row == 1 && g->k >= 2 * t->lanes && (!small || g->k >= 24 * g->m || g->n <= t->lanes);
+    /* Turning a small B into rows costs less than adding up the lanes of dot products, unless they are long.
+     */
+    const bool rows_of_b = g->b_col == 1, columns_of_b = g->b_row == 1 && g->k >= 2 * t->lanes &&
+                                                         (!small || g->k >= 12 * g->m || g->n <= t->lanes);
     if (g->k == 0) {
         g->path = PATH_ZERO;
         g->kc = 1;
@@ -144,7 +146,10 @@ static cell cell_of(const gemm *g, int64_t index)
 }
 
 /* Columns of B that PATH_COPY_B copies at once. */
-static int64_t copy_width(const gemm *g) { return (g->m <= g->kernels->mr ? 4 : 1) * (int64_t)g->kernels->nr; }
+static int64_t copy_width(const gemm *g)
+{
+    return (g->m <= g->kernels->mr ? 4 : 1) * (int64_t)g->kernels->nr;
+}
 
 /* The block of C at (i, j), with its operands from step p of k on. */
 static mt_gemm_block block_at(const gemm *g, int64_t i, int64_t j, int64_t p)
@@ -437,7 +442,7 @@ mt_status mt_cpu_matmul(mt_backend *backend, const mt_matmul_work *work)
     choose(&g);
 
     const double steps = (double)plan.batch * (double)g.m * (double)g.n * (double)g.k;
-    int threads = mt_cpu_threads(steps / 16);
+    int threads = mt_cpu_threads(steps / 4);
     if (threads > 1 && plan.batch < 2 * threads) cut(&g, (threads + plan.batch - 1) / plan.batch);
     const int64_t cells = g.row_cells * g.column_cells, tasks = plan.batch * cells;
     if (tasks < threads) threads = (int)tasks;
