@@ -8,7 +8,7 @@
  */
 #include <stdatomic.h>
 #include <string.h>
-#ifdef _OPENMP
+#ifdef MT_OPENMP
 #include <omp.h>
 #endif
 
@@ -137,6 +137,7 @@ static void cut(gemm *g, int64_t threads)
 
 static cell cell_of(const gemm *g, int64_t index)
 {
+    if (g->row_cells * g->column_cells == 1) return (cell){0, 0, g->m, g->n};
     const int64_t m = piece(g->m, g->row_cells, g->kernels->mr),
                   n = piece(g->n, g->column_cells, g->kernels->nr);
     cell r = {.i = index / g->column_cells * m, .j = index % g->column_cells * n};
@@ -420,7 +421,6 @@ static void fold_batch(gemm *g, mt_matmul_plan *plan)
 static gemm product(const gemm *g, const mt_matmul_plan *plan, int64_t index)
 {
     gemm one = *g;
-    if (plan->batch == 1) return one;
     const int64_t a = mt_plan_position(plan->batch_rank, plan->batch_size, plan->batch_a, index);
     const int64_t b = mt_plan_position(plan->batch_rank, plan->batch_size, plan->batch_b, index);
     one.a += g->turned ? b : a;
@@ -428,6 +428,18 @@ static gemm product(const gemm *g, const mt_matmul_plan *plan, int64_t index)
     one.c += mt_plan_position(plan->batch_rank, plan->batch_size, plan->batch_c, index);
     if (g->pre) one.pre += mt_plan_position(plan->batch_rank, plan->batch_size, plan->batch_pre, index);
     return one;
+}
+
+/* The index-th piece of work: a cell of a product of the batch. */
+static void run_task(const gemm *g, const mt_matmul_plan *plan, int64_t index, mt_real *space)
+{
+    const int64_t cells = g->row_cells * g->column_cells;
+    if (plan->batch == 1) {
+        run_cell(g, cell_of(g, index), space);
+        return;
+    }
+    const gemm one = product(g, plan, index / cells);
+    run_cell(&one, cell_of(&one, index % cells), space);
 }
 
 mt_status mt_cpu_matmul(mt_backend *backend, const mt_matmul_work *work)
@@ -444,7 +456,7 @@ mt_status mt_cpu_matmul(mt_backend *backend, const mt_matmul_work *work)
     const double steps = (double)plan.batch * (double)g.m * (double)g.n * (double)g.k;
     int threads = mt_cpu_threads(steps / 4);
     if (threads > 1 && plan.batch < 2 * threads) cut(&g, (threads + plan.batch - 1) / plan.batch);
-    const int64_t cells = g.row_cells * g.column_cells, tasks = plan.batch * cells;
+    const int64_t tasks = plan.batch * g.row_cells * g.column_cells;
     if (tasks < threads) threads = (int)tasks;
 
     const int64_t space = workspace(&g);
@@ -456,20 +468,13 @@ mt_status mt_cpu_matmul(mt_backend *backend, const mt_matmul_work *work)
             "matmul of (%lld x %lld) and (%lld x %lld) needs %zu bytes of workspace for packing, which there "
             "are not: free tensors or use fewer threads",
             (long long)plan.m, (long long)plan.k, (long long)plan.k, (long long)plan.n, bytes);
-    if (threads <= 1) {
-        for (int64_t i = 0; i < plan.batch; i++) {
-            const gemm one = product(&g, &plan, i);
-            run_cell(&one, (cell){0, 0, one.m, one.n}, memory.data);
-        }
-    }
-#ifdef _OPENMP
+    if (threads <= 1)
+        for (int64_t i = 0; i < tasks; i++) run_task(&g, &plan, i, memory.data);
+#ifdef MT_OPENMP
     else {
 #pragma omp parallel for num_threads(threads) schedule(static)
-        for (int64_t i = 0; i < tasks; i++) {
-            const gemm one = product(&g, &plan, i / cells);
-            run_cell(&one, cell_of(&one, i % cells),
-                     space ? memory.data + omp_get_thread_num() * space : NULL);
-        }
+        for (int64_t i = 0; i < tasks; i++)
+            run_task(&g, &plan, i, space ? memory.data + omp_get_thread_num() * space : NULL);
     }
 #endif
     give_back(&memory);
