@@ -137,10 +137,8 @@ typedef struct panel {
 
 static panel panel_cut(int64_t m)
 {
-    panel p = {.count = mt_gemm_panels(m, MR)};
-    p.rows = m / p.count;
-    p.longer = m % p.count;
-    return p;
+    const int64_t count = mt_gemm_panels(m, MR);
+    return count == 1 ? (panel){1, m, 0} : (panel){count, m / count, m % count};
 }
 
 static void gemm_packed(const mt_gemm_block *g)

@@ -25,6 +25,8 @@ typedef enum gemm_path {
     PATH_PACKED  /* blocks of A and B packed for the caches */
 } gemm_path;
 
+enum { SHORT_K = 32 }; /* steps of k below which storing C takes longer than summing */
+
 /* A product as the paths see it: C[i,j] of m x n, any transposition done. */
 typedef struct gemm {
     const struct mt_gemm_kernels *kernels;
@@ -101,8 +103,7 @@ static void choose(gemm *g)
                                                          (!small || g->k >= 12 * g->m || g->n <= t->lanes);
     if (g->k == 0) {
         g->path = PATH_ZERO;
-        g->kc = 1;
-    } else if (rows_of_b && (few_rows || small || g->k <= 32)) {
+    } else if (rows_of_b && (few_rows || small || g->k <= SHORT_K)) {
         g->path = PATH_DIRECT;
         g->kc = small ? g->k : t->direct_kc;
     } else if (columns_of_b && few_rows) {
@@ -152,10 +153,12 @@ static int64_t copy_width(const gemm *g)
     return (g->m <= g->kernels->mr ? 4 : 1) * (int64_t)g->kernels->nr;
 }
 
-/* The block of C at (i, j), with its operands from step p of k on. */
-static mt_gemm_block block_at(const gemm *g, int64_t i, int64_t j, int64_t p)
+/* The m x n block of C at (i, j), with its operands from step p of k on. */
+static mt_gemm_block block_at(const gemm *g, int64_t i, int64_t j, int64_t p, int64_t m, int64_t n)
 {
     return (mt_gemm_block){
+        .m = m,
+        .n = n,
         .k = least(g->kc, g->k - p),
         .a = g->a + i * g->a_row + p * g->a_col,
         .b = g->b + p * g->b_row + j * g->b_col,
@@ -167,6 +170,7 @@ static mt_gemm_block block_at(const gemm *g, int64_t i, int64_t j, int64_t p)
         .c_row = g->c_row,
         .c_col = g->c_col,
         .add = g->add || p > 0,
+        .rows_first = g->k <= SHORT_K,
     };
 }
 
@@ -203,22 +207,25 @@ static void run_zero(const gemm *g, cell r)
     finish(g, r);
 }
 
-/* Rows go in groups that stay in the second cache until they are finished. */
+/* A large cell goes in parts of C that stay in the second cache until they are finished, beside the columns
+ * of a short B that they need. */
 static void run_direct(const gemm *g, cell r)
 {
-    const int64_t mr = g->kernels->mr, most = (int64_t)(1 << 17) / (int64_t)sizeof(mt_real) / r.n;
-    const int64_t group = most < 4 * mr ? 4 * mr : most / mr * mr;
-    for (int64_t i = 0; i < r.m; i += group) {
-        const int64_t rows = least(group, r.m - i);
-        for (int64_t p = 0; p < g->k; p += g->kc) {
-            mt_gemm_block block = block_at(g, r.i + i, r.j, p);
-            block.m = rows;
-            block.n = r.n;
-            block.rows_first = g->k <= 32;
-            g->kernels->direct(&block);
-        }
-        finish(g, (cell){r.i + i, r.j, rows, r.n});
+    const int64_t mr = g->kernels->mr, nr = g->kernels->nr, room = (1 << 17) / (int64_t)sizeof(mt_real);
+    int64_t width = r.n, height = r.m;
+    if (r.m * r.n > room) {
+        width = least(r.n, round_up(room / (g->k <= SHORT_K ? g->k : least(r.m, 4 * mr)), 8 * nr));
+        height = least(r.m, round_up(room / width, 4 * mr));
     }
+    for (int64_t j = 0; j < r.n; j += width)
+        for (int64_t i = 0; i < r.m; i += height) {
+            const cell part = {r.i + i, r.j + j, least(height, r.m - i), least(width, r.n - j)};
+            for (int64_t p = 0; p < g->k; p += g->kc) {
+                const mt_gemm_block block = block_at(g, part.i, part.j, p, part.m, part.n);
+                g->kernels->direct(&block);
+            }
+            finish(g, part);
+        }
 }
 
 /* As many columns at a time as keep their copy in the first cache. */
@@ -226,9 +233,7 @@ static void run_copy_b(const gemm *g, cell r, mt_real *copy)
 {
     const int64_t width = copy_width(g);
     for (int64_t j = 0; j < r.n; j += width) {
-        mt_gemm_block block = block_at(g, r.i, r.j + j, 0);
-        block.m = r.m;
-        block.n = least(width, r.n - j);
+        mt_gemm_block block = block_at(g, r.i, r.j + j, 0, r.m, least(width, r.n - j));
         g->kernels->copy_b(g->k, block.n, block.b, g->b_row, g->b_col, copy, width);
         block.b = copy;
         block.b_row = width;
@@ -240,9 +245,7 @@ static void run_copy_b(const gemm *g, cell r, mt_real *copy)
 static void run_dot(const gemm *g, cell r, mt_real *copy)
 {
     for (int64_t p = 0; p < g->k; p += g->kc) {
-        mt_gemm_block block = block_at(g, r.i, r.j, p);
-        block.m = r.m;
-        block.n = r.n;
+        mt_gemm_block block = block_at(g, r.i, r.j, p, r.m, r.n);
         if (g->a_col != 1) {
             for (int64_t i = 0; i < r.m; i++)
                 for (int64_t q = 0; q < block.k; q++)
@@ -264,16 +267,14 @@ static void run_packed(const gemm *g, cell r, mt_real *a, mt_real *b)
                   mc = piece(r.m, mt_gemm_panels(r.m, t->mc), t->mr);
     for (int64_t j = 0; j < r.n; j += nc)
         for (int64_t p = 0; p < g->k; p += g->kc) {
-            const mt_gemm_block panel = block_at(g, r.i, r.j + j, p);
-            const int64_t n = least(nc, r.n - j), k = panel.k;
+            const mt_gemm_block panel = block_at(g, r.i, r.j + j, p, r.m, least(nc, r.n - j));
+            const int64_t n = panel.n, k = panel.k;
             t->pack_b(k, n, panel.b, g->b_row, g->b_col, b);
             for (int64_t i = 0; i < r.m; i += mc) {
                 const int64_t m = least(mc, r.m - i);
                 t->pack_a(m, k, panel.a + i * g->a_row, g->a_row, g->a_col, a);
                 for (int64_t s = 0; s < n; s += 8 * t->nr) {
-                    mt_gemm_block block = block_at(g, r.i + i, r.j + j + s, p);
-                    block.m = m;
-                    block.n = least(8 * t->nr, n - s);
+                    mt_gemm_block block = block_at(g, r.i + i, r.j + j + s, p, m, least(8 * t->nr, n - s));
                     block.a = a;
                     block.b = b + s * k;
                     t->packed(&block);
@@ -365,39 +366,40 @@ static void give_back(const borrowed *b)
 
 /* ---- the slot ---- */
 
+/* Every member is named, so that nothing is cleared first: a small product feels it. */
 static gemm gemm_of(const mt_matmul_work *work, const mt_matmul_plan *plan)
 {
     const mt_cpu_kernels *kernels = mt_cpu_kernels_get();
-    gemm g = {
+    const bool alone = work->accumulate; /* then nothing follows the sum */
+    const bool bias = work->bias.data && !alone, pre = work->pre.data && !alone;
+    return (gemm){
         .kernels = kernels->gemm,
+        .path = PATH_ZERO,
         .m = plan->m,
         .n = plan->n,
         .k = plan->k,
         .a = (const mt_real *)work->a.data + work->a.layout->offset,
         .b = (const mt_real *)work->b.data + work->b.layout->offset,
+        .bias = bias ? (const mt_real *)work->bias.data + work->bias.layout->offset : NULL,
         .c = (mt_real *)work->out.data + work->out.layout->offset,
+        .pre = pre ? (mt_real *)work->pre.data + work->pre.layout->offset : NULL,
         .a_row = plan->a_row,
         .a_col = plan->a_col,
         .b_row = plan->b_row,
         .b_col = plan->b_col,
         .c_row = plan->c_row,
         .c_col = plan->c_col,
+        .pre_row = plan->pre_row,
+        .pre_col = plan->pre_col,
+        .bias_row = 0,
+        .bias_col = plan->bias_step,
+        .act = work->has_act && !alone ? kernels->value[work->act] : NULL,
         .add = work->accumulate,
+        .turned = false,
+        .kc = 1,
         .row_cells = 1,
         .column_cells = 1,
     };
-    if (work->accumulate) return g;
-    if (work->bias.data) {
-        g.bias = (const mt_real *)work->bias.data + work->bias.layout->offset;
-        g.bias_col = plan->bias_step;
-    }
-    if (work->pre.data) {
-        g.pre = (mt_real *)work->pre.data + work->pre.layout->offset;
-        g.pre_row = plan->pre_row;
-        g.pre_col = plan->pre_col;
-    }
-    if (work->has_act) g.act = kernels->value[work->act];
-    return g;
 }
 
 /* A batch whose products share B and whose matrices A, C and pre follow upon each other is one product of
