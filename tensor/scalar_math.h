@@ -3,7 +3,7 @@
  * In float they are polynomials without branches, a table or a call, so that the compiler turns a loop over them into
  * vector code and the GPU computes the same formula; each is within 4 ULP of the true value for every float, subnormal
  * results included (tests/test_scalar_math.c). In the double library, which is for checking gradients, they are the C
- * library's. launch.cuh defines MT_FN before this is read by a CUDA compiler.
+ * library's. launch.cuh defines MT_FN and MT_FMA before this is read by a CUDA compiler.
  *
  * The polynomials are near-minimax fits by reweighted least squares, made with tools/fit_scalar_math.py.
  */
@@ -22,10 +22,12 @@
 #endif
 
 /* a b + c, rounded once where the instruction set has it; the compiler is told never to make one by itself. */
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__CUDA_ARCH__)
+#ifndef MT_FMA
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
 #define MT_FMA(a, b, c) fmaf(a, b, c)
 #else
 #define MT_FMA(a, b, c) ((a) * (b) + (c))
+#endif
 #endif
 
 #ifdef MT_DOUBLE

@@ -93,6 +93,24 @@ mt_layout mt_layout_contiguous(mt_shape shape)
     return layout;
 }
 
+int64_t mt_layout_rows(const mt_shape *shape, mt_layout *layout)
+{
+    int64_t count = 1;
+    for (int d = shape->rank - 1; d >= 0; d--) {
+        int64_t size = shape->size[d];
+        /* Small sizes cannot overflow here; anything else is looked at properly. */
+        if (size < 1 || size > INT32_MAX || count > INT32_MAX) {
+            *layout = mt_layout_contiguous(*shape);
+            return mt_shape_count(*shape);
+        }
+        layout->size[d] = size;
+        layout->stride[d] = count;
+        count *= size;
+    }
+    layout->rank = shape->rank;
+    return shape->rank > 0 ? count : mt_shape_count(*shape);
+}
+
 mt_shape mt_layout_shape(const mt_layout *layout)
 {
     return mt_shape_make(layout->rank, layout->size);
