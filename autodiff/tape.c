@@ -101,8 +101,13 @@ static mt_handle *new_handle(mt_tape *tape)
 
 mt_tensor *mt_tape_empty(mt_tape *tape, mt_shape shape, mt_kind kind)
 {
+    return mt_tape_empty_sized(tape, shape.rank, shape.size, kind);
+}
+
+mt_tensor *mt_tape_empty_sized(mt_tape *tape, int rank, const int64_t *size, mt_kind kind)
+{
     mt_handle *handle = new_handle(tape);
-    int64_t count = handle ? mt_layout_rows(&shape, &handle->tensor.layout) : -1;
+    int64_t count = handle ? mt_layout_rows(rank, size, &handle->tensor.layout) : -1;
     if (count < 0) return NULL;
     size_t bytes = (size_t)count * mt_kind_bytes(kind);
     void *data = mt_arena_alloc(&tape->values, bytes);
