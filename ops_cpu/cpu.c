@@ -1,4 +1,5 @@
-/* ops_cpu/cpu.c - the cpu backend: host memory, the choice of an instruction set, the number of threads, the slots. */
+/* ops_cpu/cpu.c - the cpu backend: host memory, the choice of an instruction set, the number of threads, the
+ * slots. */
 #define _POSIX_C_SOURCE 200809L
 #include "cpu.h"
 
@@ -115,7 +116,8 @@ int mt_get_threads(void)
 }
 
 #ifdef MT_OPENMP
-/* The process that has OpenMP's threads: they do not survive a fork, and the runtime would wait for them forever. */
+/* The process that has OpenMP's threads: they do not survive a fork, and the runtime would wait for them
+ * forever. */
 static atomic_int team_process;
 
 static bool is_forked_child(void)
@@ -180,7 +182,10 @@ mt_backend *mt_backend_cpu(void)
 {
     pthread_once(&once, read_settings);
     if (settings.kernels) return &cpu;
-    mt_fail(MT_ERR_BACKEND, "MT_ISA is \"%s\", which this processor or this build does not have; use base, avx2 or avx512, or "
-                            "leave it unset", settings.wish);
+    mt_fail(
+        MT_ERR_BACKEND,
+        "MT_ISA is \"%s\", which this processor or this build does not have; use base, avx2 or avx512, or "
+        "leave it unset",
+        settings.wish);
     return NULL;
 }

@@ -1,4 +1,5 @@
-/* ops_cpu/random.c - uniform and normal draws: element i, in row-major order, comes from counter + i alone. */
+/* ops_cpu/random.c - uniform and normal draws: element i, in row-major order, comes from counter + i alone.
+ */
 #include "cpu.h"
 #include "tensor/plan.h"
 #include "tensor/random_ops.h"

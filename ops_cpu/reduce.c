@@ -1,7 +1,8 @@
-/* ops_cpu/reduce.c - reductions on whole arrays: which elements make a row, in what tree rows are joined, who does which.
+/* ops_cpu/reduce.c - reductions on whole arrays: which elements make a row, in what tree rows are joined, who
+ * does which.
  *
- * The tree depends on shapes and layout class alone, so the bits are the same for any number of threads. Within a row
- * the fold kernels keep their own tree; rows, and the chunks of a long row, are joined pairwise.
+ * The tree depends on shapes and layout class alone, so the bits are the same for any number of threads.
+ * Within a row the fold kernels keep their own tree; rows, and the chunks of a long row, are joined pairwise.
  */
 #include "cpu.h"
 #include "tensor/plan.h"
@@ -51,7 +52,10 @@ static int64_t row_in(const reduce_job *job, int64_t r)
     return mt_plan_position(job->plan.reduced_rank - 1, job->plan.reduced_size, job->plan.reduced_in, r);
 }
 
-static int64_t row_length(const reduce_job *job) { return job->plan.reduced_size[job->plan.reduced_rank - 1]; }
+static int64_t row_length(const reduce_job *job)
+{
+    return job->plan.reduced_size[job->plan.reduced_rank - 1];
+}
 
 static int64_t row_count(const reduce_job *job)
 {
@@ -87,7 +91,8 @@ static void reduce_inner(const reduce_job *job, int64_t first, int64_t last, int
 
 /* ---- columns: rows are added to rows, pairs of runs are joined ---- */
 
-static void fold_columns(const reduce_job *job, const mt_real *in, int64_t columns, int64_t first, int64_t last, mt_real *acc)
+static void fold_columns(const reduce_job *job, const mt_real *in, int64_t columns, int64_t first,
+                         int64_t last, mt_real *acc)
 {
     const mt_combine_fn combine = job->kernels->combine[job->work->op];
     int64_t length = row_length(job), step = job->plan.reduced_in[job->plan.reduced_rank - 1];

@@ -3,10 +3,7 @@
 
 #include "philox.h"
 
-mt_rng mt_rng_make(uint64_t seed)
-{
-    return (mt_rng){seed, 0};
-}
+mt_rng mt_rng_make(uint64_t seed) { return (mt_rng){seed, 0}; }
 
 double mt_rng_double(mt_rng *rng)
 {

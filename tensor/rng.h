@@ -1,5 +1,5 @@
-/* tensor/rng.h - Philox4x32-10, a counter-based generator: the state is explicit, and element i of a draw depends on the
- * seed and on i alone, so any number of threads, and a GPU, produce the same bits.
+/* tensor/rng.h - Philox4x32-10, a counter-based generator: the state is explicit, and element i of a draw
+ * depends on the seed and on i alone, so any number of threads, and a GPU, produce the same bits.
  *
  * Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
  */
