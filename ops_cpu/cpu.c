@@ -2,6 +2,7 @@
  * slots. */
 #define _POSIX_C_SOURCE 200809L
 #include "cpu.h"
+#include "gemm_plan.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -153,7 +154,12 @@ static int describe(mt_backend *backend, char *text, size_t size)
 #else
     const char *build = " (serial build)";
 #endif
-    return snprintf(text, size, "threads %d%s, isa %s", mt_get_threads(), build, mt_cpu_kernels_get()->isa);
+    const mt_cpu_kernels *kernels = mt_cpu_kernels_get();
+    char products[160] = "";
+    mt_gemm_counts(products, sizeof products);
+    return snprintf(text, size, "threads %d%s, isa %s, matmul tiles of %d x %d, products by path: %s",
+                    mt_get_threads(), build, kernels->isa, kernels->gemm->mr, kernels->gemm->nr,
+                    *products ? products : "none");
 }
 
 static mt_backend cpu = {
