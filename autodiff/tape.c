@@ -95,6 +95,7 @@ static mt_handle *new_handle(mt_tape *tape)
     mt_handle *handle = mt_arena_alloc(&tape->handles[tape->turn], sizeof *handle);
     if (!handle) return NULL;
     memset(handle, 0, sizeof *handle);
+    handle->serial = ++tape->serial;
     handle->older = tape->newest_handle;
     tape->newest_handle = handle;
     handle->tensor.lifetime = tape->lifetime;
@@ -174,7 +175,8 @@ mt_tensor *mt_tape_give_up(mt_tape *tape)
 /* ---- mark and rewind ---- */
 
 typedef struct {
-    uint64_t generation;
+    const mt_tape *tape;
+    uint64_t generation, serial;
     mt_arena_mark handles, nodes, values;
     mt_node *newest;
     mt_handle *newest_handle;
@@ -189,7 +191,9 @@ mt_tape_position mt_tape_mark(mt_tape *tape)
 {
     mt_tape_position mark = {{0}};
     if (!tape) return mark;
-    position here = {tape->lifetime->generation,
+    position here = {tape,
+                     tape->lifetime->generation,
+                     tape->serial,
                      mt_arena_position(&tape->handles[tape->turn]),
                      mt_arena_position(&tape->nodes),
                      mt_arena_position(&tape->values),
@@ -201,19 +205,35 @@ mt_tape_position mt_tape_mark(mt_tape *tape)
     return mark;
 }
 
+/* Whether what the tape had at the mark is all still there: no rewind has gone further back since. */
+static bool lies_behind(const mt_tape *tape, const position *there)
+{
+    if (there->tape != tape || there->generation != tape->lifetime->generation) return false;
+    const mt_handle *handle = tape->newest_handle;
+    const mt_held *held = tape->held;
+    while (handle && handle->serial > there->serial) handle = handle->older;
+    while (held && held->serial > there->serial) held = held->older;
+    return handle == there->newest_handle && held == there->held;
+}
+
 mt_status mt_tape_rewind(mt_tape *tape, mt_tape_position mark)
 {
     position there;
     if (!tape) return MT_ERR_NULL;
     memcpy(&there, &mark, sizeof there);
-    if (there.generation != tape->lifetime->generation || there.length > tape->length)
-        return mt_fail(MT_ERR_STATE,
-                       "rewind: the position was marked before a reset, or lies ahead; mark it again");
+    if (!lies_behind(tape, &there))
+        return mt_fail(
+            MT_ERR_STATE,
+            "rewind: the position was marked on another tape, before a reset, or lies ahead; mark it again");
     release_held(tape, there.held);
     for (; tape->newest_handle != there.newest_handle; tape->newest_handle = tape->newest_handle->older)
         tape->newest_handle->tensor.generation = 0;
     tape->newest = there.newest;
     tape->length = there.length;
+    /* A gradient that arrived after the mark goes too, also that of a tensor from before it. */
+    if (tape->walked)
+        for (mt_node *node = tape->newest; node; node = node->older)
+            if (node->out->has_grad && node->out->grad->generation == 0) node->out->has_grad = false;
     mt_arena_rewind(&tape->handles[tape->turn], there.handles);
     mt_arena_rewind(&tape->nodes, there.nodes);
     mt_arena_rewind(&tape->values, there.values);
@@ -238,7 +258,7 @@ static mt_status check_operand(mt_tape *tape, mt_tensor *x)
     mt_held *held = mt_tape_memory(tape, sizeof *held);
     if (!held) return MT_ERR_MEMORY;
     mt_tensor_retain(x);
-    *held = (mt_held){x, tape->held};
+    *held = (mt_held){x, ++tape->serial, tape->held};
     tape->held = held;
     return MT_OK;
 }

@@ -16,7 +16,7 @@
 typedef struct mt_tape mt_tape;
 
 typedef struct mt_tape_position {
-    uint64_t opaque[12];
+    uint64_t opaque[14];
 } mt_tape_position;
 
 MT_BEGIN
