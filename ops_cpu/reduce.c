@@ -166,6 +166,19 @@ static void reduce_arg(const reduce_job *job, int64_t first, int64_t last)
     }
 }
 
+/* Tasks first..last-1 of a reduction: blocks of columns, or results. */
+static void run_tasks(const reduce_job *job, int64_t blocks, int64_t first, int64_t last)
+{
+    if (job->work->op >= MT_ARGMAX)
+        reduce_arg(job, first, last);
+    else if (job->plan.reduce_class == MT_REDUCE_OUTER)
+        for (int64_t i = first; i < last; i++) reduce_columns(job, i, blocks);
+    else if (job->plan.reduce_class == MT_REDUCE_GENERAL)
+        reduce_general(job, first, last);
+    else
+        reduce_inner(job, first, last, 1);
+}
+
 mt_status mt_cpu_reduce(mt_backend *backend, const mt_reduce_work *work)
 {
     (void)backend;
@@ -192,17 +205,11 @@ mt_status mt_cpu_reduce(mt_backend *backend, const mt_reduce_work *work)
     int64_t width = plan->kept_size[plan->kept_rank - 1], blocks = (width + COLUMNS - 1) / COLUMNS;
     int64_t tasks = columns ? plan->kept_count / width * blocks : plan->kept_count;
     if (threads > tasks) threads = (int)tasks;
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-    for (int t = 0; t < threads; t++) {
-        int64_t first = tasks * t / threads, last = tasks * (t + 1) / threads;
-        if (columns)
-            for (int64_t i = first; i < last; i++) reduce_columns(&job, i, blocks);
-        else if (arg)
-            reduce_arg(&job, first, last);
-        else if (rows)
-            reduce_inner(&job, first, last, 1);
-        else
-            reduce_general(&job, first, last);
+    if (threads <= 1) { /* not even a region of one thread, for which OpenMP allocates */
+        run_tasks(&job, blocks, 0, tasks);
+        return MT_OK;
     }
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int t = 0; t < threads; t++) run_tasks(&job, blocks, tasks * t / threads, tasks * (t + 1) / threads);
     return MT_OK;
 }
