@@ -180,6 +180,7 @@ static mt_backend cpu = {
     .rows = mt_cpu_rows,
     .matmul = mt_cpu_matmul,
     .random = mt_cpu_random,
+    .permutation = mt_cpu_permutation,
     .update = mt_cpu_update,
     .describe = describe,
 };

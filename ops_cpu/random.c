@@ -29,3 +29,12 @@ mt_status mt_cpu_random(mt_backend *backend, const mt_random_work *work)
     for (int t = 0; t < threads; t++) draw(work, count * t / threads, count * (t + 1) / threads);
     return MT_OK;
 }
+
+/* One step needs the one before: serial, and for both host backends. */
+mt_status mt_cpu_permutation(mt_backend *backend, mt_operand out, mt_rng rng)
+{
+    (void)backend;
+    mt_random_order(rng.seed, rng.counter, (int64_t *)out.data + out.layout->offset, out.layout->stride[0],
+                    out.layout->size[0]);
+    return MT_OK;
+}

@@ -271,6 +271,7 @@ static mt_backend simple = {
     .rows = mt_cpu_rows,
     .matmul = simple_matmul,
     .random = simple_random,
+    .permutation = mt_cpu_permutation,
     .update = mt_cpu_update,
     .describe = simple_describe,
 };

@@ -54,7 +54,7 @@ mt_status mt_backend_register(mt_backend *backend)
     if (!backend->name || !backend->summary || !backend->allocate || !backend->release || !backend->mark ||
         !backend->upload || !backend->download || !backend->fill || !backend->copy || !backend->map ||
         !backend->zip || !backend->reduce || !backend->scatter || !backend->rows || !backend->matmul ||
-        !backend->random || !backend->update || !backend->describe)
+        !backend->random || !backend->permutation || !backend->update || !backend->describe)
         return mt_fail(MT_ERR_VALUE, "a backend needs a name, a summary and every slot; %s lacks one",
                        backend->name ? backend->name : "one without a name");
     while (atomic_flag_test_and_set(&registering)) {}

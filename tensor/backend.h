@@ -137,6 +137,9 @@ struct mt_backend {
     mt_status (*rows)(mt_backend *backend, const mt_rows_work *work);
     mt_status (*matmul)(mt_backend *backend, const mt_matmul_work *work);
     mt_status (*random)(mt_backend *backend, const mt_random_work *work);
+    /* 0 .. n-1 in a random order into a vector of INDEX: mt_random_order of random_ops.h, on every backend.
+     */
+    mt_status (*permutation)(mt_backend *backend, mt_operand out, mt_rng rng);
     mt_status (*update)(mt_backend *backend, const mt_update_work *work);
 
     /* Writes what --stats says of this backend ("threads 2, isa avx2, ..."), as snprintf does. */

@@ -483,3 +483,20 @@ mt_status mt_op_normal(mt_tensor *out, mt_rng *rng, double mean, double deviatio
 {
     return draw("normal", out, rng, MT_NORMAL, mean, deviation);
 }
+
+mt_status mt_op_permutation(mt_tensor *out, mt_rng *rng)
+{
+    char text[MT_SHAPE_TEXT];
+    if (!rng) return MT_ERR_NULL;
+    mt_status status = check("permutation", out, NULL, 0, true);
+    if (status == MT_OK) status = check_index("permutation", out);
+    if (status == MT_OK && out->layout.rank != 1)
+        status = mt_fail(MT_ERR_SHAPE, "permutation: the output has shape %s; it must be a vector",
+                         mt_shape_text(mt_layout_shape(&out->layout), text));
+    if (status != MT_OK) return status;
+    mt_backend *backend = out->storage->backend;
+    mt_tensor_touch(out);
+    mt_rng from = *rng;
+    rng->counter += (uint64_t)mt_tensor_count(out);
+    return backend->permutation(backend, mt_tensor_operand(out), from);
+}

@@ -88,6 +88,9 @@ MT_API mt_status mt_op_fill(mt_tensor *out, double value);
 MT_API mt_status mt_op_uniform(mt_tensor *out, mt_rng *rng, double low, double high);
 MT_API mt_status mt_op_normal(mt_tensor *out, mt_rng *rng, double mean, double deviation);
 
+/* out, a vector of INDEX, = 0 .. n-1 in a random order, the rng advancing by n; drawn where out lives. */
+MT_API mt_status mt_op_permutation(mt_tensor *out, mt_rng *rng);
+
 MT_END
 
 #endif

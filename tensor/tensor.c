@@ -178,14 +178,8 @@ mt_tensor *mt_normal(mt_backend *backend, mt_shape shape, mt_rng *rng, double me
 
 mt_tensor *mt_permutation(mt_backend *backend, mt_rng *rng, int64_t count)
 {
-    if (!backend || !rng || mt_shape_count(mt_shape(count)) < 0) return NULL;
-    size_t bytes = (size_t)count * sizeof(int64_t);
-    int64_t *order = mt_alloc(bytes);
-    if (!order) return NULL;
-    mt_rng_permutation(rng, order, count);
-    mt_tensor *tensor = mt_from_indices(backend, order, mt_shape(count));
-    mt_free(order, bytes);
-    return tensor;
+    mt_tensor *tensor = mt_empty(backend, mt_shape(count), MT_INDEX);
+    return tensor ? keep_if(tensor, mt_op_permutation(tensor, rng)) : NULL;
 }
 
 /* ---- views ---- */
