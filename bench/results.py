@@ -12,6 +12,7 @@ import datetime
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -35,7 +36,8 @@ class Page:
         self.lines = []
 
     def add(self, *lines):
-        self.lines += [*lines, ""]
+        for line in lines:
+            self.lines += [line, ""]
 
     def table(self, heading, rows):
         self.lines += ["| " + " | ".join(heading) + " |", "|" + "---|" * len(heading)]
@@ -85,7 +87,7 @@ def cpu_name():
 
 def write_head(page, load):
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    page.add("# Results", "")
+    page.add("# Results")
     page.add("Every figure on this page was measured by `meson compile -C build results`, which writes the page anew.")
     page.table(["", ""], [
         ["processor", f"{cpu_name()}, {processors} processors"],
@@ -122,7 +124,7 @@ def write_training(page):
         epochs = 20 if quick else 1000 if dataset == "spiral" else 500
         every = epochs // 10
         plot = []
-        if dataset in PICTURES and not quick:
+        if dataset in PICTURES and not quick and shutil.which("gnuplot"):
             plot = ["--plot", os.path.join(page.options.output, "img", dataset + ".svg")]
         fast, fast_stats = train(page, dataset, "cpu", epochs, every, *more, *plot)
         slow, slow_stats = train(page, dataset, "simple", epochs, every, *more)
@@ -150,8 +152,9 @@ def write_benches(page):
     python = ["--python", os.environ.get("BENCH_PYTHON", "python3")]
     os.makedirs(os.path.join(page.options.output, "img"), exist_ok=True)
     sizes = "16,32" if page.options.quick else "64,128,256,512,1024"
-    picture = os.path.join(page.options.output, "img", "matmul_sweep.svg")
-    machine, rows, _ = page.bench("matmul_sweep", "--openblas", "--batch", "1,2", "--sizes", sizes, "--plot", picture)
+    draw = shutil.which("gnuplot") is not None
+    plot = ["--plot", os.path.join(page.options.output, "img", "matmul_sweep.svg")] if draw else []
+    machine, rows, _ = page.bench("matmul_sweep", "--openblas", "--batch", "1,2", "--sizes", sizes, *plot)
     page.add("## Matrix products", f"`matmul_sweep --openblas --batch 1,2`: (batch, n, n) products, GFLOP/s by the median "
              f"time, and the share of the multiply-add peak measured in the same run ({machine['fma_gflops']:.0f} GFLOP/s "
              f"with {machine['fma_with']}). `simple` is the serial oracle. gpu: not yet measured.")
@@ -163,7 +166,7 @@ def write_benches(page):
         body.append([shape, *(f"{c['gflops']:.4g} ({c['percent']:.0f} %)" if c else "" for c in cells),
                      f"{cells[1]['seconds'] / cells[0]['seconds']:.2f}" if cells[1] else "", "not yet measured"])
     page.table(["shape", "cpu", "OpenBLAS", "simple", "cpu over OpenBLAS", "gpu"], body)
-    page.add("![GFLOP/s over n](img/matmul_sweep.svg)")
+    page.add("![GFLOP/s over n](img/matmul_sweep.svg)" if draw else "No picture: gnuplot is not installed.")
 
     machine, rows, text = page.bench("train", *python)
     page.add("## Training beside others", "`train`: an epoch of the toy network with its shuffling, a step of an MNIST-shaped "
@@ -176,6 +179,9 @@ def write_benches(page):
              "beyond the caches. Comparisons of PyTorch and NumPy write one byte a result, ours a number.")
     write_peers(page, rows, text, ["torch", "numpy"])
     for name, title in (("scaling", "## Threads"), ("pool", "## The arena")):
+        if name == "scaling" and page.options.threads == 1:
+            page.add(title, "Not measured: this page was written with one thread.")
+            continue
         _, _, text = page.bench(name)
         page.add(title, f"`{name}`")
         page.code(text.split("\n", 1)[1])

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The benches, from outside: they run quickly, their CSV and JSON can be read, wrong options are refused, a baseline is
-compared, absent peers are told, and parallel_check's answers change with shapes and threads. No time is checked.
+compared, absent peers are told, parallel_check's answers change with shapes and threads, and the page of results can
+be written. No time is checked.
 
 Usage: test_bench.py BENCH_DIRECTORY PEERS_SCRIPT. Prints one line a check and exits 1 when any failed.
 """
@@ -200,6 +201,17 @@ if heard and not serial:
     check("parallel_check: small work stays on one", small["threads"] == 1 and "none" in small["loop"], small)
     check("parallel_check: columns are cut in blocks, rows by results, one row in chunks", "columns" in columns["loop"] and
           "results" in inner["loop"] and "chunks" in whole["loop"], whole)
+
+# ---- the page of results ----
+
+os.mkdir(path("docs"))
+result = subprocess.run([sys.executable, os.path.join(os.path.dirname(PEERS), "results.py"), os.path.dirname(FOLDER),
+                         path("docs"), "--quick", "--threads", "1"], stderr=subprocess.PIPE, timeout=LIMIT, check=False,
+                        env={**os.environ, "BENCH_PYTHON": path("no-python")})
+page = open(path("docs/results.md"), encoding="utf-8").read() if result.returncode == 0 else ""
+check("results: the page has every part", all(part in page for part in (
+    "### diag", "### Hidden", "## Matrix products", "## Operations", "## The arena", "## Parallel diagnostics",
+    "not yet measured", "load average", "torch: absent")), result.stderr)
 
 shutil.rmtree(HERE)
 sys.exit(1 if failures else 0)
