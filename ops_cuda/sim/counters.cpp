@@ -169,6 +169,7 @@ void mt_sim_set_detail(bool on)
 {
     std::lock_guard<std::recursive_mutex> lock(g_lock);
     g_detail = on;
+    g_fast_size = on ? 0 : g_memory.size;
 }
 
 } // extern "C"

@@ -12,23 +12,37 @@ using namespace mt_sim;
 
 namespace {
 
-template <bool WRITE> MT_SIM_HOT void granule(Now *now, size_t offset, u32 from, const void *code)
+/* All that the fast path leaves over. It may record again what the fast path has recorded: that changes nothing. */
+__attribute__((noinline, cold)) void slow_access(uintptr_t address, size_t bytes, bool write, const void *code)
 {
+    if (fiber_owns(address)) return;
+    if (address - g_memory.base >= g_memory.size) {
+        check_outside(address, bytes, write, code);
+        return;
+    }
+    if (address % bytes) fail_misaligned(address, bytes, write, code, nullptr);
+    if (g_detail) count_access(address, bytes, code);
+    check_access(address, bytes, write, code);
+}
+
+/* Records an access to one granule; false when more has to be known of it. */
+template <bool WRITE> MT_SIM_HOT bool granule(Now *now, size_t offset, const void *code)
+{
+    uint16_t *state = &g_state[offset >> 2];
     Cell *cell = &g_cells[offset >> 2];
+    u32 from = first_stamp(now, offset);
     if (WRITE) {
-        if (MT_UNLIKELY(!writer_in_order(now, cell, from) || !readers_in_order(now, &cell->readers, from))) {
-            write_cell(cell, offset, 4, code);
-            return;
-        }
+        if (MT_UNLIKELY(*state != USABLE && *state != LIVE)) return false;
+        if (MT_UNLIKELY(!writer_in_order(now, cell, from) || !readers_in_order(now, &cell->readers, from))) return false;
+        *state = USABLE;
         cell->stamp = now->stamp;
         cell->writer = who(now, code);
-    } else {
-        if (MT_UNLIKELY(!writer_in_order(now, cell, from))) {
-            read_cell(cell, offset, 4, code);
-            return;
-        }
-        add_reader(now, &cell->readers, who(now, code), from);
+        return true;
     }
+    if (MT_UNLIKELY(*state != USABLE)) return false;
+    if (readers_full(now, &cell->readers)) return true;
+    if (MT_UNLIKELY(!writer_in_order(now, cell, from))) return false;
+    return add_reader(now, &cell->readers, who(now, code), from);
 }
 
 template <size_t N, bool WRITE> MT_SIM_HOT void access(const void *pointer, const void *code)
@@ -37,28 +51,12 @@ template <size_t N, bool WRITE> MT_SIM_HOT void access(const void *pointer, cons
     if (!now) return;
     uintptr_t address = (uintptr_t)pointer;
     size_t offset = address - g_memory.base;
-    if (offset >= g_memory.size) {
-        if (!fiber_owns(address)) check_outside(address, N, WRITE, code);
-        return;
-    }
-    if (MT_UNLIKELY(offset % N)) fail_misaligned(address, N, WRITE, code, nullptr);
-    if (MT_UNLIKELY(g_detail)) count_access(address, N, code);
-    if (N < 4) {
-        check_access(address, N, WRITE, code);
-        return;
-    }
-    uint16_t *state = &g_state[offset >> 2];
-    for (size_t i = 0; i < N / 4; ++i) {
-        if (MT_LIKELY(state[i] == USABLE)) continue;
-        if (WRITE && state[i] == LIVE) continue;
-        check_access(address, N, WRITE, code);
-        return;
-    }
-    u32 from = first_stamp(now, offset);
-    for (size_t i = 0; i < N / 4; ++i) {
-        if (WRITE) state[i] = USABLE;
-        granule<WRITE>(now, offset + 4 * i, from, code);
-    }
+    if (N < 4 || offset >= g_fast_size || offset % N) return slow_access(address, N, WRITE, code);
+    if (!granule<WRITE>(now, offset, code)) return slow_access(address, N, WRITE, code);
+    if (N >= 8 && !granule<WRITE>(now, offset + 4, code)) return slow_access(address, N, WRITE, code);
+    if (N < 16) return;
+    if (granule<WRITE>(now, offset + 8, code) && granule<WRITE>(now, offset + 12, code)) return;
+    slow_access(address, N, WRITE, code);
 }
 
 void range(const void *pointer, size_t bytes, bool write, const void *code)

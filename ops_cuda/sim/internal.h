@@ -68,6 +68,7 @@ struct Range {
 };
 extern Range g_memory;       /* shared memory first, then device memory: addresses reserved once */
 extern size_t g_shared_size; /* of the part that is shared memory */
+extern size_t g_fast_size;   /* of the part that the hooks check themselves: all, or none with detail */
 extern uint16_t *g_state;    /* one per granule */
 extern Cell *g_cells;        /* one per granule */
 
@@ -146,7 +147,7 @@ extern Block g_block;
 extern Thread g_threads[MAX_THREADS];
 extern Warp g_warps[MAX_WARPS];
 /* &g_now in the OS thread that runs a kernel, while it does; else null, and hooks return at once. */
-extern thread_local Now *t_now __attribute__((tls_model("initial-exec")));
+extern __thread Now *t_now __attribute__((tls_model("initial-exec")));
 
 /* Stamps and first stamps of the blocks of this launch, in the order in which they ran. */
 struct BlockRun {
@@ -195,9 +196,6 @@ void check_atomic(uintptr_t address, size_t bytes, const Site *site);
 void check_outside(uintptr_t address, size_t bytes, bool write, const void *code);
 /* Copies a float4 or the like as one access; hooks.cpp. */
 void copy_vector(void *to, const void *from, size_t bytes, const void *code);
-/* One cell whose writer or readers may be in conflict with the running thread. */
-void read_cell(Cell *cell, size_t offset, size_t bytes, const void *code);
-void write_cell(Cell *cell, size_t offset, size_t bytes, const void *code);
 
 /* ---- memory.cpp
  * ------------------------------------------------------------------------------------------------------- */

@@ -163,6 +163,7 @@ bool memory_reserve(void)
             g_cells = static_cast<Cell *>(cells);
             g_shared_size = s_cursor = SHARED_BYTES;
             g_memory = {(uintptr_t)memory, size};
+            g_fast_size = g_detail ? 0 : size;
             return true;
         }
         if (memory) munmap(memory, size);

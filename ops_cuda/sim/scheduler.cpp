@@ -16,7 +16,7 @@ Now g_now;
 Block g_block;
 Thread g_threads[MAX_THREADS];
 Warp g_warps[MAX_WARPS];
-thread_local Now *t_now __attribute__((tls_model("initial-exec")));
+__thread Now *t_now __attribute__((tls_model("initial-exec")));
 std::vector<BlockRun> g_block_runs;
 
 namespace {

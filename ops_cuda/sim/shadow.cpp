@@ -13,7 +13,7 @@
 namespace mt_sim {
 
 Range g_memory;
-size_t g_shared_size;
+size_t g_shared_size, g_fast_size;
 uint16_t *g_state;
 Cell *g_cells;
 
@@ -87,6 +87,21 @@ void race(const Access &a, Who other, u32 stamp, bool other_write, bool other_at
     report_access(fault);
 }
 
+/* Adds the running thread to the readers. Where its warp has read and synchronised since, perhaps in part, lanes that
+ * are ordered before this one need not be known any more. */
+void add_lane(Readers *r, Who me, u32 from)
+{
+    if (readers_full(&g_now, r) || add_reader(&g_now, r, me, from)) return;
+    u32 first = r->who.thread() & ~31u, kept = 0;
+    for (u32 lanes = r->lanes; lanes; lanes &= lanes - 1) {
+        u32 lane = (u32)__builtin_ctz(lanes);
+        if (!ordered(first + lane, r->stamp, from, false)) kept |= 1u << lane;
+    }
+    if (kept == 0) r->who = me;
+    r->lanes = kept | g_now.lane_bit;
+    if (g_now.stamp > r->stamp) r->stamp = g_now.stamp;
+}
+
 /* Compares an access with what one cell remembers, reports at most one race, and remembers it. */
 void check_cell(Cell *cell, Readers *atomics, const Access &a)
 {
@@ -102,14 +117,14 @@ void check_cell(Cell *cell, Readers *atomics, const Access &a)
     Who me = who(&g_now, a.code);
     if (a.atomic) {
         me = Who{g_now.thread | site_number(a.site) << 10};
-        add_reader(&g_now, atomics, me, from);
+        add_lane(atomics, me, from);
     } else if (a.write) {
         cell->stamp = g_now.stamp;
         cell->writer = me;
         cell->readers = {};
         if (atomics) *atomics = {};
     } else {
-        add_reader(&g_now, &cell->readers, me, from);
+        add_lane(&cell->readers, me, from);
     }
 }
 
@@ -205,19 +220,6 @@ bool is_static(uintptr_t) { return true; }
 
 } // namespace
 
-/* Warps synchronise in parts too. The lanes that are ordered before this one need not be known any more. */
-void add_lane(Readers *r, Who me, u32 from)
-{
-    u32 first = r->who.thread() & ~31u, kept = 0;
-    for (u32 lanes = r->lanes; lanes; lanes &= lanes - 1) {
-        u32 lane = (u32)__builtin_ctz(lanes);
-        if (!ordered(first + lane, r->stamp, from, false)) kept |= 1u << lane;
-    }
-    if (kept == 0) r->who = me;
-    r->lanes = kept | g_now.lane_bit;
-    if (g_now.stamp > r->stamp) r->stamp = g_now.stamp;
-}
-
 void check_access(uintptr_t address, size_t bytes, bool write, const void *code)
 {
     check({address - g_memory.base, bytes, write, false, code, nullptr});
@@ -244,16 +246,6 @@ void check_outside(uintptr_t address, size_t bytes, bool write, const void *code
     if (address - (uintptr_t)launch->arguments < launch->argument_bytes) return;
     if (!write && is_static(address)) return;
     fatal(MT_SIM_HOST_MEMORY, {address, bytes, write, false, code, nullptr});
-}
-
-void read_cell(Cell *cell, size_t offset, size_t bytes, const void *code)
-{
-    check_cell(cell, nullptr, {offset, bytes, false, false, code, nullptr});
-}
-
-void write_cell(Cell *cell, size_t offset, size_t bytes, const void *code)
-{
-    check_cell(cell, nullptr, {offset, bytes, true, false, code, nullptr});
 }
 
 } // namespace mt_sim

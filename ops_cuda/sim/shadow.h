@@ -48,8 +48,6 @@ MT_SIM_HOT bool readers_in_order(const Now *now, const Readers *r, u32 from)
     return r->stamp >= now->interval && r->who.thread() >> 5 == now->warp && r->lanes == now->lane_bit;
 }
 
-void add_lane(Readers *readers, Who who, u32 from); /* another lane of a warp that synchronised in between */
-
 MT_SIM_HOT void keep_earlier(const Now *now, Readers *r, u32 thread, u32 stamp, u32 from)
 {
     if (stamp < from || stamp >= now->block) return;
@@ -57,18 +55,17 @@ MT_SIM_HOT void keep_earlier(const Now *now, Readers *r, u32 thread, u32 stamp, 
     r->earlier_stamp = stamp;
 }
 
-/* Once two warps have read in this interval any write in it is a race, and no further reader needs to be
- * known. */
-MT_SIM_HOT void add_reader(const Now *now, Readers *r, Who me, u32 from)
+/* Once two warps have read in this interval any write in it is a race, and no further reader needs to be known. */
+MT_SIM_HOT bool readers_full(const Now *now, const Readers *r) { return r->other_stamp >= now->interval; }
+
+/* False, and nothing done, when the same warp has read and synchronised since: then add_lane decides. */
+MT_SIM_HOT bool add_reader(const Now *now, Readers *r, Who me, u32 from)
 {
-    if (r->other_stamp >= now->interval) return;
     if (r->stamp >= now->interval) {
         if (r->who.thread() >> 5 == now->warp) {
-            if (MT_LIKELY(r->stamp == now->stamp))
-                r->lanes |= now->lane_bit;
-            else
-                add_lane(r, me, from);
-            return;
+            if (MT_UNLIKELY(r->stamp != now->stamp)) return false;
+            r->lanes |= now->lane_bit;
+            return true;
         }
         keep_earlier(now, r, r->other, r->other_stamp, from);
         r->other = (uint16_t)r->who.thread();
@@ -79,6 +76,7 @@ MT_SIM_HOT void add_reader(const Now *now, Readers *r, Who me, u32 from)
     r->stamp = now->stamp;
     r->who = me;
     r->lanes = now->lane_bit;
+    return true;
 }
 
 } // namespace mt_sim
