@@ -197,7 +197,7 @@ mt_status mt_optimizer_step(mt_optimizer *optimizer)
     if (!optimizer) return MT_ERR_NULL;
     for (int i = 0; i < optimizer->slots; i++) {
         slot *s = &optimizer->slot[i];
-        s->ready = mt_has_grad(s->tensor);
+        s->ready = mt_requires_grad(s->tensor) && mt_has_grad(s->tensor);
         if (s->ready && !mt_tensor_is_contiguous(mt_grad(s->tensor)))
             return mt_fail(MT_ERR_STATE,
                            "optimizer: the gradient of a parameter is not contiguous; nothing was updated");

@@ -2,9 +2,9 @@
  *
  * An optimiser holds the parameters that its module had when it was made, and state of the same size on their
  * backend, allocated then: a step allocates nothing and updates all parameters in one backend call, in place.
- * A parameter whose gradient is empty is skipped, and its own step count stays. Free the optimiser before, or
- * without using it after, the module. A step writes parameters in place, so take it after mt_backward, not
- * between forward and backward.
+ * A parameter whose gradient is empty, or that is frozen, is skipped, and its own step count stays. Free the
+ * optimiser before the module, or do not use it after. A step writes parameters in place, so take it after
+ * mt_backward, not between forward and backward.
  */
 #ifndef MT_OPTIM_H
 #define MT_OPTIM_H
@@ -48,8 +48,8 @@ MT_API mt_optimizer *mt_adam_new(mt_module *module, mt_adam_options options);
 /* NULL is allowed. Frees the state; the parameters are the module's. */
 MT_API void mt_optimizer_free(mt_optimizer *optimizer);
 
-/* Updates every parameter that has a gradient. Gradients stay: call mt_optimizer_zero_grad before the next
- * backward. */
+/* Updates every parameter that has a gradient and is not frozen. Gradients stay: call mt_optimizer_zero_grad
+ * before the next backward. */
 MT_API mt_status mt_optimizer_step(mt_optimizer *optimizer);
 MT_API mt_status mt_optimizer_zero_grad(mt_optimizer *optimizer);
 

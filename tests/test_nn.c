@@ -177,6 +177,9 @@ static void poison(void **state)
     mt_tape *tape = test_tape(backend);
     mt_tensor *x = OWN(mt_ones(backend, mt_shape(2, 3)));
     TEST_NULL(mt_module_forward(net, tape, x), MT_ERR_SHAPE, "-4 outputs");
+    assert_int_equal(mt_backward(tape, mt_sum(tape, mt_module_forward(net, tape, x))), MT_ERR_SHAPE);
+    assert_non_null(strstr(mt_tape_message(tape), "-4 outputs"));
+    mt_tape_reset(tape);
     TEST_NULL(mt_sgd_new(net, mt_sgd_defaults()), MT_ERR_SHAPE, "-4 outputs");
     char text[1000];
     assert_true(mt_module_format(net, text, sizeof text) > 0);

@@ -119,6 +119,13 @@ static void empty_gradients_are_skipped(void **state)
     assert_int_equal(mt_tensor_version(mt_module_parameter(net, "b.weight")), version);
     assert_true(test_read(mt_module_parameter(net, "a.weight"))[0] != rounded[0]);
     assert_true(mt_has_grad(mt_module_parameter(net, "a.weight"))); /* a step leaves gradients */
+
+    /* Freezing holds a parameter still, whatever its gradient. */
+    mt_tensor *weight = mt_module_parameter(net, "a.weight"), *bias = mt_module_parameter(net, "a.bias");
+    double weight_before = test_read(weight)[0], bias_before = test_read(bias)[0];
+    TEST_OK(mt_require_grad(weight, false));
+    TEST_OK(mt_optimizer_step(optimizer));
+    assert_true(test_read(weight)[0] == weight_before && test_read(bias)[0] != bias_before);
     mt_tape_reset(tape);
     mt_optimizer_free(optimizer);
     mt_module_free(net);

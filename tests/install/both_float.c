@@ -1,4 +1,5 @@
-/* tests/install/both_float.c - one program that uses both libraries: this half computes in float and holds main. */
+/* tests/install/both_float.c - one program that uses both libraries: this half computes in float and holds
+ * main. */
 #include <minitorch.h>
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* tests/install/use.c - a program of somebody else's, in C11 and C17 with every warning an error: shapes, numbers,
- * options and messages, with either library, against an installed copy alone. */
+/* tests/install/use.c - a program of somebody else's, in C11 and C17 with every warning an error: shapes,
+ * numbers, options and messages, with either library, against an installed copy alone. */
 #include <minitorch.h>
 
 #include <math.h>
@@ -37,10 +37,12 @@ static void numbers(mt_backend *backend)
 {
     const float values[] = {1, 2, 3, 4, 5, 6};
     mt_tape *tape = mt_tape_new(backend);
-    mt_tensor *x = mt_from_floats(backend, values, mt_shape(2, 3)), *w = mt_full(backend, mt_shape(3, 1), 0.5);
+    mt_tensor *x = mt_from_floats(backend, values, mt_shape(2, 3)),
+              *w = mt_full(backend, mt_shape(3, 1), 0.5);
     double sum = 0, corner = 0;
     expect(mt_require_grad(w, true) == MT_OK, "a parameter");
-    mt_tensor *y = mt_matmul(tape, x, w), *loss = mt_sum(tape, mt_sub(tape, mt_num(tape, 1), mt_relu(tape, y)));
+    mt_tensor *y = mt_matmul(tape, x, w),
+              *loss = mt_sum(tape, mt_sub(tape, mt_num(tape, 1), mt_relu(tape, y)));
     expect(mt_get(y, mt_at(1, -1), &corner) == MT_OK && corner == 7.5, "an element");
     sum = mt_item(loss);
     expect(sum == 2 - 10.5, "a sum");
@@ -58,8 +60,10 @@ static void options(mt_backend *backend)
     mt_rng rng = mt_rng_make(7);
     mt_tensor *x = mt_uniform(backend, mt_shape(4), &rng, 0.5, 1.5);
     how.seed = 3;
-    expect(mt_require_grad(x, true) == MT_OK && mt_gradcheck(backend, cube, NULL, &x, 1, how) == MT_OK, "gradcheck");
-    expect(!mt_backend_get("abacus") && strstr(mt_last_message(), "cpu") != NULL, "the names of the backends");
+    expect(mt_require_grad(x, true) == MT_OK && mt_gradcheck(backend, cube, NULL, &x, 1, how) == MT_OK,
+           "gradcheck");
+    expect(!mt_backend_get("abacus") && strstr(mt_last_message(), "cpu") != NULL,
+           "the names of the backends");
     mt_tensor_free(x);
 }
 

@@ -15,7 +15,7 @@ int main()
 {
     mt_backend *backend = mt_backend_get("cpu");
     const std::vector<double> values = {1, 2, 3, 4};
-    const std::int64_t rows = 2;
+    const int64_t rows = 2;
     std::unique_ptr<mt_tensor, release> x(mt_from_doubles(backend, values.data(), mt_shape(rows, 2)));
     std::unique_ptr<mt_tensor, release> w(mt_ones(backend, mt_shape(2, 1)));
     std::unique_ptr<mt_tape, release> tape(mt_tape_new(backend));
@@ -29,5 +29,7 @@ int main()
     mt_get(mt_grad(w.get()), mt_at(-1, 0), &slope);
     const mt_gradcheck_options how = mt_gradcheck_defaults();
     std::printf("C++17: loss %g, gradient %g\n", mt_item(loss), slope);
-    return mt_item(loss) == 5 && slope == 3 && how.epsilon > 0 && std::strcmp(mt_version(), MT_VERSION) == 0 ? 0 : 1;
+    return mt_item(loss) == 5 && slope == 3 && how.epsilon > 0 && std::strcmp(mt_version(), MT_VERSION) == 0
+               ? 0
+               : 1;
 }
