@@ -63,24 +63,42 @@ static mt_tensor *finish(mt_tape *tape, const mt_op_info *info, mt_op op, mt_vjp
     return out;
 }
 
+/* The row of an operation of that arity; NULL with a sentence. */
+static const mt_op_info *described(mt_op op, int arity)
+{
+    const mt_op_info *info = mt_op_describe(op);
+    if (!info || info->arity == arity) return info;
+    mt_fail(MT_ERR_NAME, "%s takes %d operands, not %d", info->name, info->arity, arity);
+    return NULL;
+}
+
+/* A tensor of the shape that a and b broadcast to; most often they have the same. */
+static mt_tensor *joint(mt_tape *tape, const mt_tensor *a, const mt_tensor *b)
+{
+    bool same = a->layout.rank == b->layout.rank;
+    for (int d = 0; d < a->layout.rank && same; d++) same = a->layout.size[d] == b->layout.size[d];
+    if (same) return mt_tape_empty_sized(tape, a->layout.rank, a->layout.size, MT_REAL);
+    mt_shape shape;
+    mt_status status = mt_shape_broadcast(mt_tensor_shape(a), mt_tensor_shape(b), &shape);
+    return status == MT_OK ? mt_tape_empty(tape, shape, MT_REAL) : NULL;
+}
+
 mt_tensor *mt_map(mt_tape *tape, mt_op op, mt_tensor *x, double p0, double p1)
 {
     if (!mt_tape_enter(tape, &x, 1)) return NULL;
-    const mt_op_info *info = mt_op_describe(op);
-    mt_tensor *out = info ? mt_tape_empty(tape, mt_tensor_shape(x), MT_REAL) : NULL;
-    if (!out || mt_op_map(out, op, x, p0, p1) != MT_OK) return mt_tape_give_up(tape);
+    const mt_op_info *info = described(op, 1);
+    mt_tensor *out = info ? mt_tape_empty_sized(tape, x->layout.rank, x->layout.size, MT_REAL) : NULL;
+    if (!out || mt_op_fresh(out, op, (const mt_tensor *const *)&x, 1, p0, p1) != MT_OK) return mt_tape_give_up(tape);
     return finish(tape, info, op, vjp_map, out, &x, p0, p1);
 }
 
 mt_tensor *mt_zip(mt_tape *tape, mt_op op, mt_tensor *a, mt_tensor *b, double p0, double p1)
 {
     mt_tensor *in[] = {a, b};
-    mt_shape shape;
     if (!mt_tape_enter(tape, in, 2)) return NULL;
-    const mt_op_info *info = mt_op_describe(op);
-    if (!info || mt_shape_broadcast(mt_tensor_shape(a), mt_tensor_shape(b), &shape) != MT_OK) return mt_tape_give_up(tape);
-    mt_tensor *out = mt_tape_empty(tape, shape, MT_REAL);
-    if (!out || mt_op_zip(out, op, a, b, p0, p1) != MT_OK) return mt_tape_give_up(tape);
+    const mt_op_info *info = described(op, 2);
+    mt_tensor *out = info ? joint(tape, a, b) : NULL;
+    if (!out || mt_op_fresh(out, op, (const mt_tensor *const *)in, 2, p0, p1) != MT_OK) return mt_tape_give_up(tape);
     return finish(tape, info, op, vjp_zip, out, in, p0, p1);
 }
 

@@ -39,6 +39,13 @@ static double *doubles(int64_t count) { return mt_alloc((size_t)count * sizeof(d
 
 static void free_doubles(double *values, int64_t count) { mt_free(values, (size_t)count * sizeof(double)); }
 
+/* fn returned NULL: its failure, or one of ours when it gave no reason. */
+static mt_status gave_up(const checker *check)
+{
+    if (mt_tape_status(check->tape) != MT_OK) return mt_tape_status(check->tape);
+    return mt_fail(MT_ERR_STATE, "gradcheck: the function under test returned NULL, and no operation on its tape failed");
+}
+
 /* f at the inputs as they are now. */
 static mt_status evaluate(const checker *check, double *result)
 {
@@ -46,7 +53,7 @@ static mt_status evaluate(const checker *check, double *result)
     mt_tape_record(check->tape, false);
     mt_tensor *y = check->fn(check->tape, check->context, check->in);
     mt_tape_record(check->tape, true);
-    if (!y) return mt_tape_status(check->tape) != MT_OK ? mt_tape_status(check->tape) : mt_last_status();
+    if (!y) return gave_up(check);
     double *values = doubles(check->outputs), sum = 0;
     if (!values) return MT_ERR_MEMORY;
     mt_status status = mt_to_doubles(y, values, check->outputs);
@@ -109,7 +116,7 @@ static mt_status check_input(const checker *check, int input, const double *grad
 static mt_status run_backward(checker *check, mt_rng *rng)
 {
     mt_tensor *y = check->fn(check->tape, check->context, check->in);
-    if (!y) return mt_tape_status(check->tape) != MT_OK ? mt_tape_status(check->tape) : mt_last_status();
+    if (!y) return gave_up(check);
     check->outputs = mt_tensor_count(y);
     check->cotangent = doubles(check->outputs);
     if (!check->cotangent) return MT_ERR_MEMORY;

@@ -24,8 +24,8 @@ static mt_tensor unsqueezed(const mt_tensor *x, int64_t dim)
 /* x as a matrix of all its rows: a view, or a copy on the tape. */
 static mt_status as_matrix(mt_tape *tape, const mt_tensor *x, mt_tensor *matrix)
 {
-    int64_t width = x->layout.size[x->layout.rank - 1], count = mt_layout_count(&x->layout);
-    mt_shape shape = mt_shape(width ? count / width : 0, width);
+    mt_shape shape = mt_shape(1, x->layout.size[x->layout.rank - 1]);
+    for (int d = 0; d < x->layout.rank - 1; d++) shape.size[0] *= x->layout.size[d]; /* also where the rows are empty */
     if (x->layout.rank == 2) {
         *matrix = mt_alias(x, &x->layout);
         return MT_OK;

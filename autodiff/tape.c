@@ -25,12 +25,6 @@ static void value_mark(void *context, void *pointer, size_t bytes, bool live)
     ((mt_backend *)context)->mark(context, pointer, bytes, live);
 }
 
-/* Handles stay readable after a reset: their generation is what tells. */
-static void handle_mark(void *context, void *pointer, size_t bytes, bool live)
-{
-    (void)context, (void)pointer, (void)bytes, (void)live;
-}
-
 mt_tape *mt_tape_new(mt_backend *backend)
 {
     if (!backend) return NULL;
@@ -48,10 +42,12 @@ mt_tape *mt_tape_new(mt_backend *backend)
     tape->backend = backend;
     tape->recording = true;
     mt_arena_source handles = mt_host_arena_source();
-    handles.mark = handle_mark;
+    handles.mark = NULL; /* handles stay readable after a reset: their generation is what tells */
     for (int i = 0; i < 2; i++) mt_arena_init(&tape->handles[i], HANDLE_BLOCK, handles);
     mt_arena_init(&tape->nodes, NODE_BLOCK, mt_host_arena_source());
-    mt_arena_init(&tape->values, VALUE_BLOCK, (mt_arena_source){value_allocate, value_release, value_mark, backend});
+    mt_arena_source values = {value_allocate, value_release, value_mark, backend};
+    if (backend->host && !mt_arena_guards_host()) values.mark = NULL;
+    mt_arena_init(&tape->values, VALUE_BLOCK, values);
     return tape;
 }
 
@@ -105,10 +101,14 @@ static mt_handle *new_handle(mt_tape *tape)
 
 mt_tensor *mt_tape_empty(mt_tape *tape, mt_shape shape, mt_kind kind)
 {
-    int64_t count = mt_shape_count(shape);
-    if (count < 0) return NULL;
+    return mt_tape_empty_sized(tape, shape.rank, shape.size, kind);
+}
+
+mt_tensor *mt_tape_empty_sized(mt_tape *tape, int rank, const int64_t *size, mt_kind kind)
+{
     mt_handle *handle = new_handle(tape);
-    if (!handle) return NULL;
+    int64_t count = handle ? mt_layout_rows(rank, size, &handle->tensor.layout) : -1;
+    if (count < 0) return NULL;
     size_t bytes = (size_t)count * mt_kind_bytes(kind);
     void *data = mt_arena_alloc(&tape->values, bytes);
     if (!data) return NULL;
@@ -116,7 +116,6 @@ mt_tensor *mt_tape_empty(mt_tape *tape, mt_shape shape, mt_kind kind)
     handle->storage.backend = tape->backend;
     handle->storage.data = data;
     handle->storage.bytes = bytes;
-    handle->tensor.layout = mt_layout_contiguous(shape);
     handle->tensor.storage = &handle->storage;
     handle->tensor.kind = kind;
     return &handle->tensor;

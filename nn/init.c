@@ -130,7 +130,7 @@ static mt_status init_weight(mt_tensor *weight, mt_init rule, mt_rng *rng)
 mt_status mt_init_linear(mt_tensor *weight, mt_tensor *bias, mt_init rule, mt_rng *rng)
 {
     char text[MT_SHAPE_TEXT], text_bias[MT_SHAPE_TEXT];
-    double in, out;
+    double in = 0, out = 0;
     if (!weight || !bias || !rng) return MT_ERR_NULL;
     mt_status status = fans(weight, 1, "init_linear", &in, &out);
     if (status != MT_OK) return status;

@@ -32,7 +32,7 @@ void mt_host_mark(mt_backend *backend, void *pointer, size_t bytes, bool live)
 {
     (void)backend;
     mt_arena_source host = mt_host_arena_source();
-    host.mark(host.context, pointer, bytes, live);
+    if (host.mark) host.mark(host.context, pointer, bytes, live);
 }
 
 mt_status mt_host_copy(mt_backend *backend, void *to, const void *from, size_t bytes)

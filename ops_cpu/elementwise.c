@@ -61,9 +61,16 @@ mt_status mt_cpu_elementwise(mt_backend *backend, const mt_elementwise_work *wor
                : work->part == MT_PART_GRAD_A ? kernels->grad_a
                                               : kernels->grad_b)[work->op];
     for (int k = 0; k < plan.operands; k++) job.data[k] = (mt_real *)operand[k].data + operand[k].layout->offset;
+    if (plan.rank == 1 && plan.count <= PIECE) { /* small work: straight to the row function */
+        const mt_real *in[MT_MAX_OPERANDS - 1];
+        int64_t step[MT_MAX_OPERANDS];
+        for (int k = 0; k < plan.operands; k++) step[k] = plan.stride[k][0];
+        for (int k = 1; k < plan.operands; k++) in[k - 1] = job.data[k];
+        job.row(plan.count, job.data[0], step[0], in, step + 1, job.p);
+        return MT_OK;
+    }
     job.cuts = (plan.size[plan.rank - 1] + PIECE - 1) / PIECE;
     int64_t pieces = plan.count / plan.size[plan.rank - 1] * job.cuts;
-
     int threads = mt_cpu_threads((double)plan.count * 2);
     if (threads > pieces) threads = (int)pieces;
     if (threads <= 1) {

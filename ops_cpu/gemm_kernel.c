@@ -85,9 +85,9 @@ MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const bool masked, co
 }
 
 #define TILE_ARGUMENTS w->k, w->a, w->a_row, w->a_col, w->b, w->b_row, w
-#define DEFINE_TILES(rows)                                                                             \
+#define DEFINE_TILES(rows)                                                                              \
     static void tile_##rows##_full(const tile_work *w) { tile(rows, 2, false, false, TILE_ARGUMENTS); } \
-    static void tile_##rows##_two(const tile_work *w) { tile(rows, 2, true, false, TILE_ARGUMENTS); }  \
+    static void tile_##rows##_two(const tile_work *w) { tile(rows, 2, true, false, TILE_ARGUMENTS); }   \
     static void tile_##rows##_one(const tile_work *w) { tile(rows, 1, true, false, TILE_ARGUMENTS); }
 #define DEFINE_WIDE(rows, vecs) \
     static void tile_##rows##_wide(const tile_work *w) { tile(rows, vecs, false, false, TILE_ARGUMENTS); }
@@ -137,10 +137,8 @@ typedef struct panel {
 
 static panel panel_cut(int64_t m)
 {
-    panel p = {.count = mt_gemm_panels(m, MR)};
-    p.rows = m / p.count;
-    p.longer = m % p.count;
-    return p;
+    const int64_t count = mt_gemm_panels(m, MR);
+    return count == 1 ? (panel){1, m, 0} : (panel){count, m / count, m % count};
 }
 
 static void gemm_packed(const mt_gemm_block *g)
@@ -313,11 +311,12 @@ MT_ALWAYS_INLINE void pack_panel(const int width, int64_t lanes, int64_t k, cons
     int64_t p = 0;
     if (lane == 1) {
         /* Whole vectors may read and write past the lanes as long as a later step of k follows in both. */
-        const int64_t last = step >= vecs * MT_LANES && out_step >= vecs * MT_LANES - MT_LANES + 1 ? k - 1 : 0;
+        const int64_t last =
+            step >= vecs * MT_LANES && out_step >= vecs * MT_LANES - MT_LANES + 1 ? k - 1 : 0;
         if (lanes == width)
             for (; p < last || (p < k && width % MT_LANES == 0); p++)
-                MT_UNROLL for (int v = 0; v < vecs; v++)
-                    mt_vec_store(out + p * out_step + v * MT_LANES, mt_vec_load(in + p * step + v * MT_LANES));
+                MT_UNROLL for (int v = 0; v < vecs; v++) mt_vec_store(
+                    out + p * out_step + v * MT_LANES, mt_vec_load(in + p * step + v * MT_LANES));
     } else if (step == 1) {
         const mt_real *row[MAX_VECS * MT_LANES];
         for (int i = 0; i < vecs * MT_LANES; i++) row[i] = in + (i < lanes ? i : lanes - 1) * lane;
@@ -333,8 +332,8 @@ MT_ALWAYS_INLINE void pack_panel(const int width, int64_t lanes, int64_t k, cons
             out[p * out_step + i] = in[(i < lanes ? i : lanes - 1) * lane + p * step];
 }
 
-/* Where numbers that stand side by side in memory go to different panels, a few steps of k at a time fill all panels,
- * so that what is read is read in runs and once. */
+/* Where numbers that stand side by side in memory go to different panels, a few steps of k at a time fill all
+ * panels, so that what is read is read in runs and once. */
 static void pack_a(int64_t m, int64_t k, const mt_real *a, int64_t a_row, int64_t a_col, mt_real *panels)
 {
     const panel cut = panel_cut(m);
@@ -343,7 +342,8 @@ static void pack_a(int64_t m, int64_t k, const mt_real *a, int64_t a_row, int64_
         const mt_real *in = a + p * a_col;
         for (int64_t i = 0; i < cut.count; i++) {
             const int64_t rows = cut.rows + (i < cut.longer);
-            pack_panel(MR, rows, k - p < group ? k - p : group, in, a_row, a_col, panels + (i * k + p) * MR, MR);
+            pack_panel(MR, rows, k - p < group ? k - p : group, in, a_row, a_col, panels + (i * k + p) * MR,
+                       MR);
             in += rows * a_row;
         }
     }
@@ -381,7 +381,7 @@ const struct mt_gemm_kernels TABLE_NAME(MT_ISA_NAME) = {
     .nr = NR,
     .dot_rows = DOT_ROWS,
     .mc = 24 * MR,
-    .nc = 4096 * 4 / (int)sizeof(mt_real),
+    .nc = 2048 * 4 / (int)sizeof(mt_real),
     .kc = 256,
     .direct_kc = 64,
     .dot_kc = 4096 / (int)sizeof(mt_real),

@@ -193,6 +193,12 @@ static mt_status simple_matmul(mt_backend *backend, const mt_matmul_work *work)
     return MT_OK;
 }
 
+static int64_t to_index(double x)
+{
+    if (isnan(x)) return 0;
+    return x >= 9223372036854775808.0 ? INT64_MAX : x < -9223372036854775808.0 ? INT64_MIN : (int64_t)x;
+}
+
 static mt_status simple_copy(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_operand in, mt_kind in_kind)
 {
     (void)backend;
@@ -206,11 +212,7 @@ static mt_status simple_copy(mt_backend *backend, mt_operand out, mt_kind out_ki
             ((mt_real *)out.data)[to] =
                 in_kind == MT_REAL ? ((const mt_real *)in.data)[from] : (mt_real)((const int64_t *)in.data)[from];
         } else {
-            double x = (double)((const mt_real *)in.data)[from];
-            ((int64_t *)out.data)[to] = isnan(x)                       ? 0
-                                        : x >= 9223372036854775808.0   ? INT64_MAX
-                                        : x < -9223372036854775808.0   ? INT64_MIN
-                                                                       : (int64_t)x;
+            ((int64_t *)out.data)[to] = to_index((double)((const mt_real *)in.data)[from]);
         }
     } while (next_index(out.layout->rank, out.layout->size, index));
     return MT_OK;
@@ -219,8 +221,9 @@ static mt_status simple_copy(mt_backend *backend, mt_operand out, mt_kind out_ki
 static mt_status simple_fill(mt_backend *backend, mt_operand out, mt_kind kind, double value)
 {
     mt_real real = (mt_real)value;
+    int64_t index = to_index(value); /* not through mt_real, which holds fewer integers */
     mt_layout one = {.rank = 1, .size = {1}, .stride = {1}};
-    return simple_copy(backend, out, kind, (mt_operand){&real, &one}, MT_REAL);
+    return simple_copy(backend, out, kind, (mt_operand){kind == MT_REAL ? (void *)&real : (void *)&index, &one}, kind);
 }
 
 static mt_status simple_random(mt_backend *backend, const mt_random_work *work)

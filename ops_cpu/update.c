@@ -16,6 +16,8 @@ static mt_update_constants constants(const mt_update_work *work)
         .beta1 = (mt_real)work->beta1,
         .beta2 = (mt_real)work->beta2,
         .epsilon = (mt_real)work->epsilon,
+        .rest1 = (mt_real)(1 - work->beta1),
+        .rest2 = (mt_real)(1 - work->beta2),
         .correct1 = work->rule == MT_UPDATE_SGD ? 1 : (mt_real)(1 / (1 - pow(work->beta1, t))),
         .correct2 = work->rule == MT_UPDATE_SGD ? 1 : (mt_real)(1 / (1 - pow(work->beta2, t))),
         .nesterov = work->nesterov,

@@ -23,14 +23,15 @@ progress_line progress_start(bool quiet)
         .on = !quiet && isatty(STDERR_FILENO) == 1, .shown = false, .due = now() + interval};
 }
 
-void progress_show(progress_line *self, int64_t epoch, int64_t epochs)
+void progress_show(progress_line *self, int64_t epoch, int64_t epochs, int64_t step, int64_t steps)
 {
     if (!self->on) return;
     const double time = now();
     if (time < self->due) return;
     self->due = time + interval;
     self->shown = true;
-    fprintf(stderr, "\repoch %" PRId64 " of %" PRId64 "\x1b[K", epoch, epochs);
+    fprintf(stderr, "\repoch %" PRId64 " of %" PRId64 ", step %" PRId64 " of %" PRId64 "\x1b[K", epoch,
+            epochs, step, steps);
     fflush(stderr);
 }
 

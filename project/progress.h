@@ -15,7 +15,7 @@ typedef struct progress_line {
 double now(void);
 
 progress_line progress_start(bool quiet);
-void progress_show(progress_line *progress, int64_t epoch, int64_t epochs);
+void progress_show(progress_line *progress, int64_t epoch, int64_t epochs, int64_t step, int64_t steps);
 /* Takes the line away, before something else is written to the terminal. */
 void progress_clear(progress_line *progress);
 

@@ -69,6 +69,25 @@ static int fail_output(void)
     return FAILED;
 }
 
+/* Whether the machine has the memory that training takes. A system that hands out more than it has would
+ * otherwise let the run start and kill it later without a word. */
+static bool fits(const run_settings *settings)
+{
+#ifdef _SC_PHYS_PAGES
+    const double there = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    const double needed = trainer_bytes(settings);
+    if (there <= 0 || needed <= there) return true;
+    fprintf(stderr,
+            "run_fast: --hidden %" PRId64 " and --points %" PRId64
+            " need about %.3g GB and this machine has %.3g GB; "
+            "use a smaller --hidden, --points or --batch\n",
+            settings->hidden, settings->points, needed * 1e-9, there * 1e-9);
+    return false;
+#else
+    return settings != NULL;
+#endif
+}
+
 static int list_backends(void)
 {
     for (int i = 0; mt_backend_name(i) != NULL; i++) {
@@ -96,7 +115,9 @@ typedef struct run {
 static bool go_on(void *context)
 {
     run *self = context;
-    progress_show(&self->progress, self->epoch, self->settings->epochs);
+    const int64_t steps = trainer_batches(self->trainer);
+    progress_show(&self->progress, self->epoch, self->settings->epochs, trainer_steps(self->trainer) % steps,
+                  steps);
     return !interrupted;
 }
 
@@ -193,6 +214,7 @@ static int run_all(const run_settings *settings)
         const int wrong = plot_check(settings->plot, &format);
         if (wrong != 0) return wrong;
     }
+    if (self.backend->host && !fits(settings)) return FAILED;
     stats_machine(self.backend, &self.machine);
     self.trainer = trainer_new(settings, self.backend);
     if (self.trainer == NULL) return fail(mt_last_message());

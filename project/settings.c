@@ -105,6 +105,7 @@ void settings_help(FILE *stream)
           "and the last line printed.\n\n"
           "Examples:\n"
           "  run_fast --dataset xor\n"
+          "  run_fast --dataset spiral --optimizer adam --rate 0.01 --epochs 1000\n"
           "  run_fast --dataset circle --report-loss mean-epoch --plot circle.svg\n"
           "  run_fast --dataset diag --epochs 100 --log json --stats | tail -1\n",
           stream);

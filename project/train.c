@@ -44,6 +44,16 @@ static mt_optimizer *make_optimizer(mt_module *model, const run_settings *settin
     return mt_adam_new(model, options);
 }
 
+double trainer_bytes(const run_settings *settings)
+{
+    const double hidden = (double)settings->hidden, points = (double)settings->points;
+    const double batch = settings->batch < settings->points ? (double)settings->batch : points;
+    const double parameters = hidden * hidden + 5 * hidden + 1;
+    const int copies = settings->optimizer == OPTIMIZER_SGD ? 2 : 4; /* value, gradient, two moments */
+    const double activations = 4 * batch * hidden;                   /* both layers and their gradients */
+    return sizeof(mt_real) * (copies * parameters + 2 * 3 * points + activations);
+}
+
 run_trainer *trainer_new(const run_settings *settings, mt_backend *backend)
 {
     run_trainer *self = calloc(1, sizeof *self);
@@ -138,6 +148,7 @@ mt_status trainer_epoch(run_trainer *self, bool learn, bool (*go_on)(void *conte
 }
 
 int64_t trainer_steps(const run_trainer *self) { return self->steps; }
+int64_t trainer_batches(const run_trainer *self) { return mt_batches_count(self->batches); }
 
 mt_status trainer_loss(run_trainer *self, report_loss which, double *loss)
 {

@@ -11,6 +11,8 @@
 
 typedef struct run_trainer run_trainer;
 
+/* About how many bytes a trainer will hold at most: what must be there, not each last row. */
+double trainer_bytes(const run_settings *settings);
 /* NULL with the library's sentence in mt_last_message. The caller frees it. */
 run_trainer *trainer_new(const run_settings *settings, mt_backend *backend);
 void trainer_free(run_trainer *trainer); /* NULL is allowed */
@@ -18,8 +20,9 @@ void trainer_free(run_trainer *trainer); /* NULL is allowed */
 /* One pass over freshly shuffled batches; go_on is asked after every step and ends the pass by saying false.
  * With learn false the weights stay as they are. */
 mt_status trainer_epoch(run_trainer *trainer, bool learn, bool (*go_on)(void *context), void *context);
-/* Steps taken so far, and batches an epoch. */
+/* Steps taken so far, and how many there are in an epoch. */
 int64_t trainer_steps(const run_trainer *trainer);
+int64_t trainer_batches(const run_trainer *trainer);
 
 /* The loss of the latest pass: the sum over its last batch, or the mean over all its points. */
 mt_status trainer_loss(run_trainer *trainer, report_loss which, double *loss);

@@ -15,6 +15,7 @@
 #ifdef MT_ASAN
 #include <sanitizer/asan_interface.h>
 #else
+#define MT_ASAN                                     0
 #define ASAN_POISON_MEMORY_REGION(pointer, bytes)   ((void)0)
 #define ASAN_UNPOISON_MEMORY_REGION(pointer, bytes) ((void)0)
 #endif
@@ -48,7 +49,14 @@ static void host_mark(void *context, void *pointer, size_t bytes, bool live)
 
 mt_arena_source mt_host_arena_source(void)
 {
-    return (mt_arena_source){host_allocate, host_release, host_mark, NULL};
+    return (mt_arena_source){host_allocate, host_release, mt_arena_guards_host() ? host_mark : NULL, NULL};
+}
+
+bool mt_arena_guards_host(void) { return MT_ASAN; }
+
+static void mark(const mt_arena *arena, void *pointer, size_t bytes, bool live)
+{
+    if (arena->source.mark) arena->source.mark(arena->source.context, pointer, bytes, live);
 }
 
 void mt_arena_init(mt_arena *arena, size_t block_bytes, mt_arena_source source)
@@ -69,55 +77,46 @@ static bool next_block(mt_arena *arena, size_t bytes)
             mt_free(block, sizeof *block);
             return false;
         }
-        arena->source.mark(arena->source.context, block->memory, size, false);
+        mark(arena, block->memory, size, false);
         block->bytes = size;
         block->next = *link;
         *link = block;
         if (arena->block_bytes < ((size_t)64 << 20)) arena->block_bytes *= 2;
     }
     arena->current = *link;
-    arena->used = 0;
+    arena->at = arena->current->memory;
+    arena->room = arena->current->bytes;
     return true;
 }
 
-void *mt_arena_alloc(mt_arena *arena, size_t bytes)
+void *mt_arena_alloc_block(mt_arena *arena, size_t bytes)
 {
     if (bytes > SIZE_MAX / 2) {
         mt_fail(MT_ERR_MEMORY, "out of memory: %zu bytes asked for", bytes);
         return NULL;
     }
     size_t rounded = (bytes + MT_ALIGN - 1) / MT_ALIGN * MT_ALIGN;
-    if (!arena->current || arena->current->bytes - arena->used < rounded) {
-        if (!next_block(arena, rounded ? rounded : MT_ALIGN)) return NULL;
-    }
-    char *pointer = arena->current->memory + arena->used;
-    arena->used += rounded;
-    arena->source.mark(arena->source.context, pointer, bytes, true);
-    return pointer;
+    return next_block(arena, rounded ? rounded : MT_ALIGN) ? mt_arena_alloc(arena, bytes) : NULL;
 }
 
-mt_arena_mark mt_arena_position(const mt_arena *arena)
-{
-    return (mt_arena_mark){arena->current, arena->used};
-}
+mt_arena_mark mt_arena_position(const mt_arena *arena) { return (mt_arena_mark){arena->current, arena->at}; }
 
-void mt_arena_rewind(mt_arena *arena, mt_arena_mark mark)
+void mt_arena_rewind(mt_arena *arena, mt_arena_mark position)
 {
-    mt_arena_block *block = mark.block ? mark.block : arena->first;
-    size_t used = mark.block ? mark.used : 0;
+    mt_arena_block *block = position.block ? position.block : arena->first;
+    if (!block) return;
+    char *at = position.block ? position.at : block->memory;
     for (mt_arena_block *b = block; b; b = b->next) {
-        size_t from = b == block ? used : 0;
-        arena->source.mark(arena->source.context, b->memory + from, b->bytes - from, false);
+        char *from = b == block ? at : b->memory;
+        mark(arena, from, (size_t)(b->memory + b->bytes - from), false);
         if (b == arena->current) break;
     }
     arena->current = block;
-    arena->used = used;
+    arena->at = at;
+    arena->room = (size_t)(block->memory + block->bytes - at);
 }
 
-void mt_arena_reset(mt_arena *arena)
-{
-    mt_arena_rewind(arena, (mt_arena_mark){NULL, 0});
-}
+void mt_arena_reset(mt_arena *arena) { mt_arena_rewind(arena, (mt_arena_mark){NULL, NULL}); }
 
 void mt_arena_free(mt_arena *arena)
 {
@@ -128,5 +127,6 @@ void mt_arena_free(mt_arena *arena)
         mt_free(block, sizeof *block);
     }
     arena->first = arena->current = NULL;
-    arena->used = 0;
+    arena->at = NULL;
+    arena->room = 0;
 }

@@ -27,7 +27,8 @@ typedef struct mt_arena_block mt_arena_block;
 typedef struct mt_arena_source {
     void *(*allocate)(void *context, size_t bytes);
     void (*release)(void *context, void *pointer, size_t bytes);
-    void (*mark)(void *context, void *pointer, size_t bytes, bool live); /* told of each piece handed out and back */
+    /* Told of each piece handed out (live) and taken back; NULL when nobody wants to know. */
+    void (*mark)(void *context, void *pointer, size_t bytes, bool live);
     void *context;
 } mt_arena_source;
 
@@ -35,22 +36,38 @@ typedef struct mt_arena {
     mt_arena_source source;
     mt_arena_block *first, *current; /* a list in the order of use */
     size_t block_bytes;              /* the least size of the next block */
-    size_t used;                     /* bytes used of the current block */
+    char *at;                        /* the next free byte of the current block, and how many there are */
+    size_t room;
 } mt_arena;
 
 typedef struct mt_arena_mark {
     mt_arena_block *block;
-    size_t used;
+    char *at;
 } mt_arena_mark;
 
 MT_INTERNAL void mt_arena_init(mt_arena *arena, size_t block_bytes, mt_arena_source source);
 MT_INTERNAL mt_arena_source mt_host_arena_source(void);
-MT_INTERNAL void *mt_arena_alloc(mt_arena *arena, size_t bytes); /* aligned to MT_ALIGN; NULL with a sentence */
+/* Whether this build guards host memory that an arena has not handed out: with AddressSanitizer. */
+MT_INTERNAL bool mt_arena_guards_host(void);
+/* The part of mt_arena_alloc that goes on to another block. */
+MT_INTERNAL void *mt_arena_alloc_block(mt_arena *arena, size_t bytes);
 MT_INTERNAL mt_arena_mark mt_arena_position(const mt_arena *arena);
-MT_INTERNAL void mt_arena_rewind(mt_arena *arena, mt_arena_mark mark);
+MT_INTERNAL void mt_arena_rewind(mt_arena *arena, mt_arena_mark position);
 MT_INTERNAL void mt_arena_reset(mt_arena *arena);
 MT_INTERNAL void mt_arena_free(mt_arena *arena);
 
 MT_END
+
+/* Aligned to MT_ALIGN; NULL with a sentence. */
+static inline void *mt_arena_alloc(mt_arena *arena, size_t bytes)
+{
+    size_t rounded = (bytes + MT_ALIGN - 1) & ~(size_t)(MT_ALIGN - 1);
+    if (bytes > arena->room || rounded > arena->room || !arena->current) return mt_arena_alloc_block(arena, bytes);
+    char *pointer = arena->at;
+    arena->at += rounded;
+    arena->room -= rounded;
+    if (arena->source.mark) arena->source.mark(arena->source.context, pointer, bytes, true);
+    return pointer;
+}
 
 #endif

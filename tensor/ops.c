@@ -65,6 +65,18 @@ static mt_status check_fits(const char *what, const mt_tensor *out, const mt_ten
 
 /* ---- elementwise ---- */
 
+mt_status mt_op_fresh(mt_tensor *out, mt_op op, const mt_tensor *const *in, int inputs, double p0, double p1)
+{
+    mt_elementwise_work work = {.op = op, .inputs = inputs, .p = {(mt_real)p0, (mt_real)p1}};
+    for (int i = 0; i < inputs; i++) {
+        if (in[i]->kind != MT_REAL) return check_real(mt_op_describe(op)->name, in[i]);
+        work.in[i] = mt_tensor_operand(in[i]);
+    }
+    mt_backend *backend = out->storage->backend;
+    work.out = mt_tensor_operand(out);
+    return (op < (mt_op)MT_MAP_COUNT ? backend->map : backend->zip)(backend, &work);
+}
+
 static mt_status elementwise(const char *what, mt_tensor *out, mt_op op, mt_part part, const mt_tensor *const *in, int inputs,
                              double p0, double p1)
 {

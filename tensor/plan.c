@@ -15,11 +15,50 @@ static void *first_element(const mt_operand *operand, size_t element)
     return (char *)operand->data + (size_t)operand->layout->offset * element;
 }
 
+/* Whether every operand has the output's shape and is row-major: one row, by far the most frequent case. */
+static bool is_one_row(const mt_operand *operand, int operands, int64_t *count)
+{
+    const mt_layout *out = operand[0].layout;
+    int64_t stride = 1;
+    for (int d = out->rank - 1; d >= 0; d--) {
+        int64_t size = out->size[d];
+        for (int k = 0; k < operands; k++) {
+            const mt_layout *x = operand[k].layout;
+            if (x->rank != out->rank || x->size[d] != size || (x->stride[d] != stride && size != 1)) return false;
+        }
+        stride *= size;
+    }
+    *count = stride;
+    return true;
+}
+
+/* The alignment and the reach of a plan whose sizes and strides are known. */
+static void measure(const mt_operand *operand, mt_elementwise_plan *plan)
+{
+    uintptr_t address = 64; /* the largest alignment worth knowing */
+    plan->fits_int32 = true;
+    for (int k = 0; k < plan->operands; k++) {
+        address |= (uintptr_t)first_element(&operand[k], sizeof(mt_real));
+        int64_t reach = 0;
+        for (int d = 0; d < plan->rank; d++) reach += (plan->size[d] - 1) * plan->stride[k][d];
+        if (reach > INT32_MAX) plan->fits_int32 = false;
+    }
+    plan->alignment = (int)(address & (0 - address));
+}
+
 void mt_plan_elementwise(const mt_operand *operand, int operands, mt_elementwise_plan *plan)
 {
     const mt_layout *out = operand[0].layout;
     int rank = out->rank, kept = 0;
     plan->operands = operands;
+    if (is_one_row(operand, operands, &plan->count)) {
+        plan->rank = 1;
+        plan->size[0] = plan->count;
+        for (int k = 0; k < operands; k++) plan->stride[k][0] = 1;
+        plan->row_class = MT_ROW_CONTIGUOUS;
+        measure(operand, plan);
+        return;
+    }
     plan->count = 1;
 
     /* Insert each dimension of more than one entry at its place: output strides fall from the outside in. */
@@ -66,16 +105,7 @@ void mt_plan_elementwise(const mt_operand *operand, int operands, mt_elementwise
                       : scalars == 2 && operands == 3  ? MT_ROW_LEFT_SCALAR
                       : scalars == 4 && operands == 3  ? MT_ROW_RIGHT_SCALAR
                                                        : MT_ROW_GENERAL;
-
-    uintptr_t address = 64; /* the largest alignment worth knowing */
-    plan->fits_int32 = true;
-    for (int k = 0; k < operands; k++) {
-        address |= (uintptr_t)first_element(&operand[k], sizeof(mt_real));
-        int64_t reach = 0;
-        for (int d = 0; d < n; d++) reach += (plan->size[d] - 1) * plan->stride[k][d];
-        if (reach > INT32_MAX) plan->fits_int32 = false;
-    }
-    plan->alignment = (int)(address & (0 - address));
+    measure(operand, plan);
 }
 
 void mt_plan_reduce(const mt_operand *out, const mt_operand *in, const bool *reduced, mt_reduce_plan *plan)

@@ -84,13 +84,31 @@ mt_status mt_shape_broadcast(mt_shape a, mt_shape b, mt_shape *result)
 mt_layout mt_layout_contiguous(mt_shape shape)
 {
     mt_layout layout = {.rank = shape.rank};
-    int64_t stride = 1;
+    uint64_t stride = 1; /* a shape that mt_shape_count refuses may overflow it; its strides mean nothing */
     for (int d = shape.rank - 1; d >= 0; d--) {
         layout.size[d] = shape.size[d];
-        layout.stride[d] = stride;
-        stride *= shape.size[d] > 0 ? shape.size[d] : 1;
+        layout.stride[d] = (int64_t)stride;
+        stride *= shape.size[d] > 0 ? (uint64_t)shape.size[d] : 1;
     }
     return layout;
+}
+
+int64_t mt_layout_rows(int rank, const int64_t *size, mt_layout *layout)
+{
+    int64_t count = 1;
+    bool small = rank >= 1 && rank <= MT_MAX_DIMS;
+    for (int d = rank - 1; d >= 0 && small; d--) {
+        /* Sizes for which nothing can overflow; anything else is looked at properly. */
+        small = size[d] >= 1 && size[d] <= INT32_MAX && count <= INT32_MAX / 8;
+        layout->size[d] = size[d];
+        layout->stride[d] = count;
+        if (small) count *= size[d];
+    }
+    layout->rank = rank;
+    if (small) return count;
+    mt_shape shape = mt_shape_make(rank, size);
+    *layout = mt_layout_contiguous(shape);
+    return mt_shape_count(shape);
 }
 
 mt_shape mt_layout_shape(const mt_layout *layout)

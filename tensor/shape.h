@@ -65,6 +65,8 @@ MT_BEGIN
 
 /* Layouts. mt_layout_contiguous is row-major with offset 0. In all of them a negative dim counts from the end. */
 MT_API mt_layout mt_layout_contiguous(mt_shape shape);
+/* The same into a layout that is all zeros, with the count of elements as its result, as mt_shape_count. */
+MT_API int64_t mt_layout_rows(int rank, const int64_t *size, mt_layout *layout);
 MT_API mt_shape mt_layout_shape(const mt_layout *layout);
 MT_API int64_t mt_layout_count(const mt_layout *layout);
 

@@ -59,6 +59,9 @@ MT_INTERNAL void mt_tensor_retain(mt_tensor *tensor);
 
 /* Whether x can be used: MT_ERR_NULL for NULL, MT_ERR_STATE with a sentence when its tape was reset. */
 MT_INTERNAL mt_status mt_tensor_check(const mt_tensor *x);
+/* The value of an operation into a tensor that was just made, in the shape that the inputs broadcast to, on their
+ * backend: what mt_op_map and mt_op_zip would check is known. */
+MT_INTERNAL mt_status mt_op_fresh(mt_tensor *out, mt_op op, const mt_tensor *const *in, int inputs, double p0, double p1);
 /* Notes an in-place write. */
 MT_INTERNAL void mt_tensor_touch(mt_tensor *x);
 

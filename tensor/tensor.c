@@ -107,7 +107,9 @@ typedef struct {
 static void from_arange(const void *values, int64_t first, int64_t n, void *to)
 {
     const arange *range = values;
-    for (int64_t i = 0; i < n; i++) ((int64_t *)to)[i] = range->start + (first + i) * range->step;
+    /* Unsigned: the product alone may not fit, the sum does. */
+    for (int64_t i = 0; i < n; i++)
+        ((int64_t *)to)[i] = (int64_t)((uint64_t)range->start + (uint64_t)(first + i) * (uint64_t)range->step);
 }
 
 mt_tensor *mt_arange(mt_backend *backend, int64_t start, int64_t stop, int64_t step)

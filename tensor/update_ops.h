@@ -7,6 +7,7 @@
 /* The constants of a step, worked out once for all elements. */
 typedef struct mt_update_constants {
     mt_real rate, decay, momentum, beta1, beta2, epsilon;
+    mt_real rest1, rest2;       /* Adam: 1 - beta1 and 1 - beta2, subtracted in double */
     mt_real correct1, correct2; /* Adam: 1 / (1 - beta1^t) and 1 / (1 - beta2^t) */
     bool nesterov, first, decoupled;
 } mt_update_constants;
@@ -31,8 +32,8 @@ MT_FN mt_real mt_update_adam(mt_real w, mt_real g, mt_real *m, mt_real *v, const
         w = w - c->rate * c->decay * w;
     else
         g = g + c->decay * w;
-    *m = c->beta1 * *m + (1 - c->beta1) * g;
-    *v = c->beta2 * *v + (1 - c->beta2) * g * g;
+    *m = c->beta1 * *m + c->rest1 * g;
+    *v = c->beta2 * *v + c->rest2 * g * g;
     return w - c->rate * (*m * c->correct1) / (mt_m_sqrt(*v * c->correct2) + c->epsilon);
 }
 

@@ -176,9 +176,12 @@ void test_all_same(const char *file, int line, const double *got, const double *
 #define TEST_ALL_CLOSE(...) test_all_close(__FILE__, __LINE__, __VA_ARGS__)
 #define TEST_ALL_SAME(...)  test_all_same(__FILE__, __LINE__, __VA_ARGS__)
 
-/* What a sum of n terms may be off by, where magnitude is the sum of their absolute values: each of n
- * roundings errs by at most epsilon/2 of a partial sum, with a sign as good as random, so that their total
- * grows with the root of n. The factor leaves room for products that are rounded before they are added. */
-double test_sum_tolerance(int64_t n, double magnitude);
+/* What a sum of n terms may be off by, where magnitude is the sum of their absolute values. Each of n
+ * roundings errs by at most epsilon/2 of a partial sum, with a sign as good as random, so their total grows
+ * with the root of n; where the terms are all equal the signs are too, and it grows with n. The factor leaves
+ * room for rounding each term as well. */
+double test_sum_tolerance(int64_t n, double magnitude, bool equal);
+/* Whether elements of a may repeat along a dimension of stride 0. */
+bool test_repeats(const test_array *a);
 
 #endif

@@ -97,6 +97,7 @@ WRONG = [
     (["--plot", "missing/picture.csv"], 1, ["missing/picture.csv", "No such file"]),
     (["--plot", "folder.csv"], 1, ["directory"]),
     (["--plot", "x" * 300 + ".csv"], 1, ["too long"]),
+    (["--hidden", "65536", "--points", "10000000", "--batch", "10000000"], 1, ["GB", "use a smaller --hidden"]),
     (["--ponits", "50"], 2, ["--ponits", "did you mean --points?"]),
     (["--datasets=xor"], 2, ["did you mean --dataset?"]),
     (["-points", "50"], 2, ["did you mean --points?"]),

@@ -9,7 +9,7 @@ import sys
 
 PROGRAM = sys.argv[1]
 SEEDS = [1, 2, 3]
-SPIRAL = ["--optimizer", "adam", "--rate", "0.01", "--init", "kaiming", "--epochs", "400"]
+SPIRAL = ["--optimizer", "adam", "--rate", "0.01", "--epochs", "1000"]
 # data set, options, the least the median seed must get right of 50
 GOALS = [
     ("simple", ["--epochs", "150"], 46),
