@@ -9,9 +9,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#if !defined(__x86_64__) && !defined(__aarch64__)
-#include <ucontext.h>
+#if !defined(__x86_64__) && !defined(__aarch64__) && !defined(MT_SIM_UCONTEXT)
 #define MT_SIM_UCONTEXT
+#endif
+#ifdef MT_SIM_UCONTEXT
+#include <ucontext.h>
 #endif
 
 namespace mt_sim {

@@ -240,7 +240,9 @@ void report_threads(mt_sim_kind kind, int thread, const Site *site, int other, c
                     const char *format, ...) __attribute__((format(printf, 6, 7)));
 /* A number for the place of an atomic, which stands in for a code place in Who; 0 when there are too many. */
 u32 site_number(const Site *site);
-void reports_deliver(void); /* calls the program's callback for what is new */
+/* Ends a launch or a copy, which began when faults_seen was so: keeps the thread's message, calls the program's
+ * callback for new reports. Whether there was no fault. */
+bool call_end(u64 faults_before);
 /* How many faults were seen, those of a place that is already reported included. */
 u64 faults_seen(void);
 

@@ -135,18 +135,20 @@ bool range_usable(const char *what, const void *pointer, size_t bytes, bool read
     return false;
 }
 
-struct Opened {
+/* What a call from the host holds while it touches device memory. */
+struct Call {
     std::lock_guard<std::recursive_mutex> lock;
-    Opened() : lock(g_lock)
+    u64 faults;
+    Call() : lock(g_lock), faults(faults_seen())
     {
         setup_once();
         memory_reserve();
         memory_open(true);
     }
-    ~Opened()
+    ~Call()
     {
         memory_open(false);
-        reports_deliver();
+        call_end(faults);
     }
 };
 
@@ -228,8 +230,7 @@ extern "C" {
 
 void *mt_sim_alloc(size_t bytes, const char *name)
 {
-    std::lock_guard<std::recursive_mutex> lock(g_lock);
-    setup_once();
+    Call call;
     if (bytes == 0) return nullptr;
     size_t offset = 0;
     if (memory_reserve() && bytes <= s_capacity && s_stats.held <= s_capacity - bytes) {
@@ -248,13 +249,12 @@ void *mt_sim_alloc(size_t bytes, const char *name)
     s_stats.held += bytes;
     s_stats.allocations++;
     if (s_stats.held > s_stats.peak) s_stats.peak = s_stats.held;
-    if (s_trap) memory_open(false);
     return (void *)(g_memory.base + offset);
 }
 
 bool mt_sim_free(void *pointer)
 {
-    Opened opened;
+    Call call;
     size_t offset = offset_of(pointer), i = lower(s_allocations, offset);
     if (i == s_allocations.size() || s_allocations[i].offset != offset) {
         report_threads(MT_SIM_LAUNCH, -1, nullptr, -1, nullptr,
@@ -289,7 +289,7 @@ void mt_sim_name(void *pointer, const char *name)
 
 bool mt_sim_upload(void *to, const void *from_host, size_t bytes)
 {
-    Opened opened;
+    Call call;
     if (!range_usable("a copy to the device", to, bytes, false)) return false;
     memcpy(to, from_host, bytes);
     mark_state(offset_of(to), bytes, USABLE);
@@ -299,7 +299,7 @@ bool mt_sim_upload(void *to, const void *from_host, size_t bytes)
 
 bool mt_sim_download(void *to_host, const void *from, size_t bytes)
 {
-    Opened opened;
+    Call call;
     if (!range_usable("a copy from the device", from, bytes, true)) return false;
     memcpy(to_host, from, bytes);
     s_stats.downloads++, s_stats.download_bytes += bytes;
@@ -308,7 +308,7 @@ bool mt_sim_download(void *to_host, const void *from, size_t bytes)
 
 bool mt_sim_copy(void *to, const void *from, size_t bytes)
 {
-    Opened opened;
+    Call call;
     if (!range_usable("a copy on the device", from, bytes, true)) return false;
     if (!range_usable("a copy on the device", to, bytes, false)) return false;
     memmove(to, from, bytes);
@@ -319,7 +319,7 @@ bool mt_sim_copy(void *to, const void *from, size_t bytes)
 
 bool mt_sim_fill(void *to, int byte, size_t bytes)
 {
-    Opened opened;
+    Call call;
     if (!range_usable("a fill on the device", to, bytes, false)) return false;
     memset(to, byte, bytes);
     mark_state(offset_of(to), bytes, USABLE);

@@ -207,11 +207,12 @@ int search_segments(struct dl_phdr_info *info, size_t, void *data)
 
 bool is_static(uintptr_t address)
 {
-    static Range last; /* the page found last: tables are read again and again */
-    if (address - last.base < last.size) return true;
+    static uintptr_t found[64]; /* pages found before: tables are read again and again */
+    uintptr_t page = address >> 12;
+    if (found[page % 64] == page) return true;
     StaticSearch search = {address, false};
     dl_iterate_phdr(search_segments, &search);
-    if (search.found) last = {address & ~(uintptr_t)4095, 4096};
+    if (search.found) found[page % 64] = page;
     return search.found;
 }
 #else

@@ -69,9 +69,10 @@ typedef struct mt_sim_report {
 /* Reports since the last mt_sim_clear, the first of them first; at most 64 different ones are kept. */
 int mt_sim_report_count(void);
 const mt_sim_report *mt_sim_report_at(int i); /* NULL past the end */
-/* The sentence of the first report since the last clear, "" when there was none: the message of a failed
- * status. */
+/* The sentence of the first report since the last clear, "" when there was none. */
 const char *mt_sim_last_report(void);
+/* The sentence of the calling OS thread's latest launch or copy that failed: the message of a failed status. */
+const char *mt_sim_message(void);
 void mt_sim_clear(void);
 /* Called for each new report when the launch or copy that made it ends. NULL takes it away. */
 void mt_sim_on_report(void (*callback)(void *context, const mt_sim_report *report), void *context);

@@ -275,7 +275,7 @@ static inline int launch(const char *name, const char *file, int line, dim3 grid
  * ---------------------------------------------------------------------------------------------------------
  */
 
-static inline const char *dev_message() { return mt_sim_last_report(); }
+static inline const char *dev_message() { return mt_sim_message(); }
 static inline int dev_alloc(void **pointer, size_t bytes, const char *name)
 {
     *pointer = mt_sim_alloc(bytes, name);
