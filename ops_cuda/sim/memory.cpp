@@ -157,7 +157,9 @@ struct Call {
 bool memory_reserve(void)
 {
     if (g_memory.size) return true;
-    for (size_t size = MOST; size >= LEAST; size /= 2) {
+    size_t most = LEAST;
+    while (most / 2 < s_capacity) most *= 2; /* so that freed memory stays recognisable for a while */
+    for (size_t size = most; size >= LEAST; size /= 2) {
         void *memory = reserve(size), *state = reserve(size / 4 * sizeof *g_state);
         void *cells = reserve(size / 4 * sizeof *g_cells);
         if (memory && state && cells) {
@@ -196,8 +198,15 @@ void mark_state(size_t offset, size_t bytes, uint16_t state)
         uint16_t byte = (uint16_t)(0x11u << at % 4);
         g_state[at >> 2] = (uint16_t)((g_state[at >> 2] & ~byte) | (state & byte));
     }
-    if (end - at >= 4 && at < end) {
-        std::fill(g_state + (at >> 2), g_state + (end >> 2), state);
+    if (at < end && end - at >= 4) {
+        uint16_t *first = g_state + (at >> 2), *last = g_state + (end >> 2);
+        if (state == 0 && (size_t)(last - first) > 64 * PAGE) {
+            uint16_t *page = (uint16_t *)(((uintptr_t)first + PAGE - 1) & ~(PAGE - 1));
+            std::fill(first, page, state);
+            first = (uint16_t *)((uintptr_t)last & ~(PAGE - 1));
+            drop_pages(page, (size_t)(first - page) * sizeof *page);
+        }
+        std::fill(first, last, state);
         at = end & ~(size_t)3;
     }
     for (; at < end; ++at) {

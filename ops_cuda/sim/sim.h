@@ -33,7 +33,8 @@ void mt_sim_set_host_trap(bool on);
 /* Counts memory transactions, bank conflicts and partly executed accesses too, at some cost. Default
  * MT_SIM_DETAIL. */
 void mt_sim_set_detail(bool on);
-/* How much device memory there is: an allocation past it fails. Default 4 GiB. */
+/* How much device memory there is: an allocation past it fails. Default 4 GiB. Before the first use it also decides how
+ * many addresses are reserved, about twenty times as many. */
 void mt_sim_set_capacity(size_t bytes);
 
 /* ---- reports
