@@ -188,7 +188,8 @@ void memory_open(bool open)
 void memory_forget_stamps(void)
 {
     drop_pages(g_cells, g_memory.size / 4 * sizeof *g_cells);
-    for (size_t g = 0; g < g_memory.size / 4; ++g) g_state[g] &= (uint16_t)~SPLIT;
+    for (size_t g = 0; g < g_memory.size / 4; ++g)
+        if (g_state[g] & SPLIT) g_state[g] &= (uint16_t)~SPLIT; /* the byte cells are made anew when needed */
 }
 
 void mark_state(size_t offset, size_t bytes, uint16_t state)

@@ -260,7 +260,8 @@ bool call_end(u64 faults_before)
     bool failed = s_faults != faults_before;
     if (failed)
         snprintf(t_message, sizeof t_message, "%s",
-                 s_call_first >= 0 ? s_reports[s_call_first].sentence : "more different faults than are kept");
+                 s_call_first >= 0 ? s_reports[s_call_first].sentence
+                                   : "more different faults than are kept");
     s_call_first = -1;
     while (s_delivered < s_count) {
         const mt_sim_report *r = &s_reports[s_delivered++];

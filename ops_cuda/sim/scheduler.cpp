@@ -347,7 +347,8 @@ int mt_sim_run(const mt_sim_launch *launch)
     g_block.kernel = kernel_named(launch->kernel);
     if (!memory_reserve()) {
         Site site = {launch->file, launch->line};
-        report_threads(MT_SIM_LAUNCH, -1, &site, -1, nullptr, "no addresses can be reserved for device memory");
+        report_threads(MT_SIM_LAUNCH, -1, &site, -1, nullptr,
+                       "no addresses can be reserved for device memory");
     } else if (acceptable(launch)) {
         memory_open(true);
         t_now = &g_now;

@@ -87,8 +87,8 @@ void race(const Access &a, Who other, u32 stamp, bool other_write, bool other_at
     report_access(fault);
 }
 
-/* Adds the running thread to the readers. Where its warp has read and synchronised since, perhaps in part, lanes that
- * are ordered before this one need not be known any more. */
+/* Adds the running thread to the readers. Where its warp has read and synchronised since, perhaps in part,
+ * lanes that are ordered before this one need not be known any more. */
 void add_lane(Readers *r, Who me, u32 from)
 {
     if (readers_full(&g_now, r) || add_reader(&g_now, r, me, from)) return;

@@ -1,8 +1,9 @@
-/* Runs a program drawn by test_random.cpp: in each step a thread does one access, or a barrier, or a __syncwarp.
+/* Runs a program drawn by test_random.cpp: in each step a thread does one access, or a barrier, or a
+ * __syncwarp.
  *
- * kind[step] is 0 for accesses, 1 for __syncthreads, 2 for __syncwarp. op[step][block][thread] is a mask for the
- * latter (0: none), and for an access 0 or: what to do (1 read, 2 write, 3 atomic), plus 4 for device memory instead
- * of shared, plus 8 times the word.
+ * kind[step] is 0 for accesses, 1 for __syncthreads, 2 for __syncwarp. op[step][block][thread] is a mask for
+ * the latter (0: none), and for an access 0 or: what to do (1 read, 2 write, 3 atomic), plus 4 for device
+ * memory instead of shared, plus 8 times the word.
  */
 #include "host.cuh"
 #include "random_program.h"
@@ -34,10 +35,12 @@ MT_KERNEL void random_program(const int *kind, const unsigned *op, int steps, in
 extern "C" int MT_LAUNCHER(random_program)(const int *kind, const unsigned *op, int steps)
 {
     int *k = device_array<int>("kind", steps, [=](int i) { return kind[i]; });
-    unsigned *o = device_array<unsigned>("op", steps * RANDOM_BLOCKS * RANDOM_THREADS, [=](int i) { return op[i]; });
+    unsigned *o =
+        device_array<unsigned>("op", steps * RANDOM_BLOCKS * RANDOM_THREADS, [=](int i) { return op[i]; });
     int *words = device_array<int>("words", RANDOM_WORDS, [](int) { return 0; });
     int *out = device_room<int>("out", RANDOM_BLOCKS * RANDOM_THREADS);
-    int status = MT_LAUNCH(random_program, dim3(RANDOM_BLOCKS), dim3(RANDOM_THREADS), 0, 0, k, o, steps, words, out);
+    int status =
+        MT_LAUNCH(random_program, dim3(RANDOM_BLOCKS), dim3(RANDOM_THREADS), 0, 0, k, o, steps, words, out);
     dev_free(k), dev_free(o), dev_free(words), dev_free(out);
     return status;
 }

@@ -1,8 +1,9 @@
 /* tests/sim/test_random.cpp - the race detector against the definition of a race, on random programs.
  *
- * Whether two accesses are ordered is computed here with a full vector clock per thread, for every pair of accesses.
- * The simulator, which keeps a summary per word, must report a race in shared memory exactly where there is one, and
- * likewise in device memory, under each schedule. Arguments: the first seed and how many programs.
+ * Whether two accesses are ordered is computed here with a full vector clock per thread, for every pair of
+ * accesses. The simulator, which keeps a summary per word, must report a race in shared memory exactly where
+ * there is one, and likewise in device memory, under each schedule. Arguments: the first seed and how many
+ * programs.
  */
 #include <cstdint>
 #include <cstdio>
@@ -36,7 +37,8 @@ static unsigned below(unsigned n)
     return (unsigned)((s_random >> 33) % n);
 }
 
-/* Masks for one warp's __syncwarp: nobody, all lanes, or lanes split into two groups of which one may stay away. */
+/* Masks for one warp's __syncwarp: nobody, all lanes, or lanes split into two groups of which one may stay
+ * away. */
 static void draw_masks(unsigned *op, int lanes)
 {
     unsigned all = lanes == 32 ? 0xffffffffu : (1u << lanes) - 1, how = below(4);
@@ -108,7 +110,8 @@ static void collect(const Program *p, std::vector<Access> *accesses)
 
 static bool is_race(const Access &a, const Access &b)
 {
-    if (a.global != b.global || a.word != b.word || !(a.write || b.write) || (a.atomic && b.atomic)) return false;
+    if (a.global != b.global || a.word != b.word || !(a.write || b.write) || (a.atomic && b.atomic))
+        return false;
     if (a.block != b.block) return a.global;
     if (a.thread == b.thread) return false;
     return !(a.when < b.known[a.thread]) && !(b.when < a.known[b.thread]);
@@ -149,11 +152,13 @@ int main(int argc, char **argv)
                          (status != 0) == (shared || global);
             if (right) continue;
             ++failed;
-            printf("FAILED: program %llu, schedule %d: races in shared memory %d, in device memory %d; reported \"%s\"\n",
+            printf("FAILED: program %llu, schedule %d: races in shared memory %d, in device memory %d; "
+                   "reported \"%s\"\n",
                    (unsigned long long)first + (unsigned)i, schedule, shared, global, mt_sim_last_report());
         }
     }
-    printf("%d programs, %d with a race in shared memory, %d in device memory\n", programs, races[0], races[1]);
+    printf("%d programs, %d with a race in shared memory, %d in device memory\n", programs, races[0],
+           races[1]);
     printf("%d passed, %d failed\n", programs * SCHEDULES - failed, failed);
     return failed != 0;
 }

@@ -1,4 +1,5 @@
-/* tests/sim/test_sim_api.cpp - what sim.h promises besides naming bugs: counts, memory, messages, the host trap.
+/* tests/sim/test_sim_api.cpp - what sim.h promises besides naming bugs: counts, memory, messages, the host
+ * trap.
  *
  * The counts are compared with ones made by hand.
  */
@@ -27,9 +28,11 @@ static int s_passed, s_failed;
 
 #define CHECK(condition)                                                                                     \
     do {                                                                                                     \
-        if (condition) s_passed++;                                                                           \
-        else s_failed++, printf("FAILED: %s:%d: %s; \"%s\"\n", __FILE__, __LINE__, #condition,                \
-                                mt_sim_last_report());                                                       \
+        if (condition)                                                                                       \
+            s_passed++;                                                                                      \
+        else                                                                                                 \
+            s_failed++,                                                                                      \
+                printf("FAILED: %s:%d: %s; \"%s\"\n", __FILE__, __LINE__, #condition, mt_sim_last_report()); \
     } while (0)
 
 static mt_sim_stats stats_of(const char *kernel)
@@ -87,7 +90,8 @@ static void test_memory(void)
     CHECK(!mt_sim_alloc(1001, nullptr));
     CHECK(strstr(mt_sim_message(), "1001 bytes"));
     p = (char *)mt_sim_alloc(1000, nullptr);
-    CHECK(p && mt_sim_memory_stats().held == held + 1000 && mt_sim_free(p) && mt_sim_memory_stats().held == held);
+    CHECK(p && mt_sim_memory_stats().held == held + 1000 && mt_sim_free(p) &&
+          mt_sim_memory_stats().held == held);
     mt_sim_set_capacity(CAPACITY);
     for (int i = 0; i < 100; ++i) {
         p = (char *)mt_sim_alloc((size_t)8 << 20, nullptr); /* addresses go round */
@@ -105,7 +109,8 @@ static void test_marks(void)
     CHECK(mt_sim_upload(pool, host, 5) && !mt_sim_upload(pool, host, 6));
     mt_sim_mark(pool + 5, 6, true);
     CHECK(mt_sim_download(host, pool, 5) && !mt_sim_download(host, pool + 5, 6));
-    CHECK(mt_sim_upload(pool + 5, host, 6) && mt_sim_download(host, pool, 11) && !mt_sim_download(host, pool, 12));
+    CHECK(mt_sim_upload(pool + 5, host, 6) && mt_sim_download(host, pool, 11) &&
+          !mt_sim_download(host, pool, 12));
     mt_sim_mark(pool, 256, false);
     CHECK(!mt_sim_upload(pool, host, 1) && mt_sim_free(pool));
 }
@@ -122,7 +127,8 @@ static void test_reports(void)
     mt_sim_on_report(count_reports, &called);
     mt_sim_clear();
     CHECK(mt_sim_launch_off_by_one() != 0 && mt_sim_launch_off_by_one() != 0);
-    CHECK(mt_sim_report_count() == 1 && mt_sim_report_at(0)->count == 2 && !mt_sim_report_at(1) && called == 1);
+    CHECK(mt_sim_report_count() == 1 && mt_sim_report_at(0)->count == 2 && !mt_sim_report_at(1) &&
+          called == 1);
     CHECK(mt_sim_launch_short_mask() != 0);
     CHECK(strstr(mt_sim_message(), "short_mask") && strstr(mt_sim_last_report(), "off_by_one"));
     std::thread([] {

@@ -1,4 +1,5 @@
-/* Each block replaces its element by its neighbour's, in place: whether it reads the old one is anyone's guess. */
+/* Each block replaces its element by its neighbour's, in place: whether it reads the old one is anyone's
+ * guess. */
 #include "host.cuh"
 
 namespace MT_TWIN {
