@@ -40,7 +40,10 @@
 #define MT_LAUNCHER(name) MT_PASTE(MT_PASTE(MT_LAUNCHER_PREFIX, MT_TWIN), MT_PASTE(_launch_, name))
 
 #define MT_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
-    ::MT_TWIN::launch(#kernel, __FILE__, __LINE__, grid, block, shared_bytes, stream, kernel, ##__VA_ARGS__)
+    MT_LAUNCH_NAMED(#kernel, kernel, grid, block, shared_bytes, stream, ##__VA_ARGS__)
+/* For a kernel that comes from a table: name is what messages and --stats call it. */
+#define MT_LAUNCH_NAMED(name, kernel, grid, block, shared_bytes, stream, ...) \
+    ::MT_TWIN::launch(name, __FILE__, __LINE__, grid, block, shared_bytes, stream, kernel, ##__VA_ARGS__)
 
 #ifdef __CUDACC__
 #define MT_TWIN cuda

@@ -12,15 +12,13 @@
 
 extern "C" {
 
-/* ---- where a thread is. They are constant for a thread, so the compiler may keep them.
- * ------------------------------ */
+/* ---- where a thread is. They are constant for a thread, so the compiler may keep them. ---- */
 unsigned mt_sim_thread_index(int axis) __attribute__((const));
 unsigned mt_sim_block_index(int axis) __attribute__((const));
 unsigned mt_sim_block_size(int axis) __attribute__((const));
 unsigned mt_sim_grid_size(int axis) __attribute__((const));
 
-/* ---- shared memory
- * ---------------------------------------------------------------------------------------------- */
+/* ---- shared memory ---- */
 struct mt_sim_shared_site {
     const char *name;
     size_t bytes, align;
@@ -29,8 +27,7 @@ struct mt_sim_shared_site {
 void *mt_sim_shared(const mt_sim_shared_site *site);
 void *mt_sim_dynamic_shared(void);
 
-/* ---- barriers, warps, fences
- * -------------------------------------------------------------------------------------- */
+/* ---- barriers, warps, fences ---- */
 enum mt_sim_barrier_kind {
     MT_SIM_BARRIER_PLAIN,
     MT_SIM_BARRIER_COUNT,
@@ -54,8 +51,7 @@ uint64_t mt_sim_warp(int kind, unsigned mask, uint64_t value, int argument, int 
                      int line);
 void mt_sim_fence(void);
 
-/* ---- atomics
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- atomics ---- */
 enum mt_sim_atomic_kind {
     MT_SIM_ADD,
     MT_SIM_EXCH,
@@ -78,8 +74,7 @@ long long mt_sim_atomic_i64(int kind, long long *at, long long value, long long 
 float mt_sim_atomic_f32(int kind, float *at, float value, float compare, const char *file, int line);
 double mt_sim_atomic_f64(int kind, double *at, double value, double compare, const char *file, int line);
 
-/* ---- launch
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- launch ---- */
 struct mt_sim_launch {
     const char *kernel, *file;
     int line;

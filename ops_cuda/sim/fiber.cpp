@@ -9,9 +9,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#if !defined(__x86_64__) && !defined(__aarch64__)
-#include <ucontext.h>
+#if !defined(__x86_64__) && !defined(__aarch64__) && !defined(MT_SIM_UCONTEXT)
 #define MT_SIM_UCONTEXT
+#endif
+#ifdef MT_SIM_UCONTEXT
+#include <ucontext.h>
 #endif
 
 namespace mt_sim {
@@ -50,39 +52,58 @@ extern "C" void mt_sim_switch(void **save, void *load);
 #define MT_SIM_HIDE(name)   ".hidden " #name "\n"
 #endif
 
+/* clang-format off */
 #if defined(__x86_64__)
 enum { SAVED_WORDS = 6 };
-__asm__(".text\n.p2align 4\n.globl " MT_SIM_SYMBOL(mt_sim_switch) "\n" MT_SIM_HIDE(mt_sim_switch)
-            MT_SIM_SYMBOL(mt_sim_switch) ":\n"
-                                         "    pushq %rbp\n    pushq %rbx\n    pushq %r12\n    pushq %r13\n   "
-                                         " pushq %r14\n    pushq %r15\n"
-                                         "    movq %rsp, (%rdi)\n"
-                                         "    movq %rsi, %rsp\n"
-                                         "    popq %r15\n    popq %r14\n    popq %r13\n    popq %r12\n    "
-                                         "popq %rbx\n    popq %rbp\n"
-                                         "    ret\n");
+__asm__(".text\n.p2align 4\n.globl " MT_SIM_SYMBOL(mt_sim_switch) "\n"
+        MT_SIM_HIDE(mt_sim_switch) MT_SIM_SYMBOL(mt_sim_switch) ":\n"
+        "    pushq %rbp\n"
+        "    pushq %rbx\n"
+        "    pushq %r12\n"
+        "    pushq %r13\n"
+        "    pushq %r14\n"
+        "    pushq %r15\n"
+        "    movq %rsp, (%rdi)\n"
+        "    movq %rsi, %rsp\n"
+        "    popq %r15\n"
+        "    popq %r14\n"
+        "    popq %r13\n"
+        "    popq %r12\n"
+        "    popq %rbx\n"
+        "    popq %rbp\n"
+        "    ret\n");
 #else
 enum { SAVED_WORDS = 20 };
-__asm__(".text\n.p2align 4\n.globl " MT_SIM_SYMBOL(mt_sim_switch) "\n" MT_SIM_HIDE(mt_sim_switch)
-            MT_SIM_SYMBOL(mt_sim_switch) ":\n"
-                                         "    sub sp, sp, #160\n"
-                                         "    stp x19, x20, [sp, #0]\n    stp x21, x22, [sp, #16]\n    stp "
-                                         "x23, x24, [sp, #32]\n"
-                                         "    stp x25, x26, [sp, #48]\n    stp x27, x28, [sp, #64]\n    stp "
-                                         "x29, x30, [sp, #80]\n"
-                                         "    stp d8, d9, [sp, #96]\n    stp d10, d11, [sp, #112]\n    stp "
-                                         "d12, d13, [sp, #128]\n"
-                                         "    stp d14, d15, [sp, #144]\n"
-                                         "    mov x9, sp\n    str x9, [x0]\n    mov sp, x1\n"
-                                         "    ldp x19, x20, [sp, #0]\n    ldp x21, x22, [sp, #16]\n    ldp "
-                                         "x23, x24, [sp, #32]\n"
-                                         "    ldp x25, x26, [sp, #48]\n    ldp x27, x28, [sp, #64]\n    ldp "
-                                         "x29, x30, [sp, #80]\n"
-                                         "    ldp d8, d9, [sp, #96]\n    ldp d10, d11, [sp, #112]\n    ldp "
-                                         "d12, d13, [sp, #128]\n"
-                                         "    ldp d14, d15, [sp, #144]\n"
-                                         "    add sp, sp, #160\n    ret\n");
+__asm__(".text\n.p2align 4\n.globl " MT_SIM_SYMBOL(mt_sim_switch) "\n"
+        MT_SIM_HIDE(mt_sim_switch) MT_SIM_SYMBOL(mt_sim_switch) ":\n"
+        "    sub sp, sp, #160\n"
+        "    stp x19, x20, [sp, #0]\n"
+        "    stp x21, x22, [sp, #16]\n"
+        "    stp x23, x24, [sp, #32]\n"
+        "    stp x25, x26, [sp, #48]\n"
+        "    stp x27, x28, [sp, #64]\n"
+        "    stp x29, x30, [sp, #80]\n"
+        "    stp d8, d9, [sp, #96]\n"
+        "    stp d10, d11, [sp, #112]\n"
+        "    stp d12, d13, [sp, #128]\n"
+        "    stp d14, d15, [sp, #144]\n"
+        "    mov x9, sp\n"
+        "    str x9, [x0]\n"
+        "    mov sp, x1\n"
+        "    ldp x19, x20, [sp, #0]\n"
+        "    ldp x21, x22, [sp, #16]\n"
+        "    ldp x23, x24, [sp, #32]\n"
+        "    ldp x25, x26, [sp, #48]\n"
+        "    ldp x27, x28, [sp, #64]\n"
+        "    ldp x29, x30, [sp, #80]\n"
+        "    ldp d8, d9, [sp, #96]\n"
+        "    ldp d10, d11, [sp, #112]\n"
+        "    ldp d12, d13, [sp, #128]\n"
+        "    ldp d14, d15, [sp, #144]\n"
+        "    add sp, sp, #160\n"
+        "    ret\n");
 #endif
+/* clang-format on */
 #endif
 
 /* The first frame of every fiber. */

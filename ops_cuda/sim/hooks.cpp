@@ -12,8 +12,10 @@ using namespace mt_sim;
 
 namespace {
 
-/* All that the fast path leaves over. It may record again what the fast path has recorded: that changes nothing. */
-__attribute__((noinline, cold)) void slow_access(uintptr_t address, size_t bytes, bool write, const void *code)
+/* All that the fast path leaves over. It may record again what the fast path has recorded: that changes
+ * nothing. */
+__attribute__((noinline, cold)) void slow_access(uintptr_t address, size_t bytes, bool write,
+                                                 const void *code)
 {
     if (fiber_owns(address)) return;
     if (address - g_memory.base >= g_memory.size) {
@@ -33,7 +35,8 @@ template <bool WRITE> MT_SIM_HOT bool granule(Now *now, size_t offset, const voi
     u32 from = first_stamp(now, offset);
     if (WRITE) {
         if (MT_UNLIKELY(*state != USABLE && *state != LIVE)) return false;
-        if (MT_UNLIKELY(!writer_in_order(now, cell, from) || !readers_in_order(now, &cell->readers, from))) return false;
+        if (MT_UNLIKELY(!writer_in_order(now, cell, from) || !readers_in_order(now, &cell->readers, from)))
+            return false;
         *state = USABLE;
         cell->stamp = now->stamp;
         cell->writer = who(now, code);

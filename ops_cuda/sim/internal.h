@@ -29,11 +29,10 @@ struct Site {
     int line;
 };
 
-/* ---- shadow: for each 4 bytes of shared and device memory (a granule) a state and a cell
- * ------------------------------ */
+/* ---- shadow: for each 4 bytes of shared and device memory (a granule) a state and a cell ---- */
 
-/* state: bits 0-3 which bytes are live, 4-7 which were written, 8 that byte cells are in use
- * (byte_cells.cpp). */
+/* state: bits 0-3 which bytes are live, 4-7 which were written, 8 that each byte has a cell
+ * (shadow.cpp). */
 enum : uint16_t { LIVE = 0x0f, WRITTEN = 0xf0, USABLE = 0xff, SPLIT = 0x100 };
 
 /* A thread's number within its block (10 bits) and its code place relative to the kernel (22 bits, 0:
@@ -72,8 +71,7 @@ extern size_t g_fast_size;   /* of the part that the hooks check themselves: all
 extern uint16_t *g_state;    /* one per granule */
 extern Cell *g_cells;        /* one per granule */
 
-/* ---- order between threads
- * ------------------------------------------------------------------------------------------ */
+/* ---- order between threads ---- */
 
 /* What a thread knows of others through atomics: all that was released to variable `var` before its entry
  * `length`. */
@@ -158,8 +156,7 @@ const BlockRun *block_of_stamp(u32 stamp);
 void block_index_of(u32 linear, unsigned index[3]);
 void thread_index_of(u32 thread, unsigned index[3]);
 
-/* ---- scheduler.cpp
- * -------------------------------------------------------------------------------------------------- */
+/* ---- scheduler.cpp ---- */
 void setup_once(void);
 u32 random_below(u32 n);
 void make_ready(u32 thread);
@@ -168,14 +165,12 @@ void pause_here(
 void yield_here(void);
 [[noreturn]] void stop_launch(void); /* after a report of an access that must not happen */
 
-/* ---- warp.cpp
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- warp.cpp ---- */
 void warp_start(u32 warp, u32 lanes);
 bool warp_resolve_stuck(
     void); /* finishes warp operations that cannot complete, with a report; whether there was one */
 
-/* ---- order.cpp
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- order.cpp ---- */
 /* Whether what `thread` did at `stamp` is ordered before the running thread's next access. from: accesses
  * before this stamp do not matter. atomic: it was an atomic, which may itself have been what released. */
 bool ordered(u32 thread, u32 stamp, u32 from, bool atomic);
@@ -185,8 +180,7 @@ void order_barrier(void);
 void order_atomic(const void *address);
 void order_join_lanes(u32 first_thread, u32 lanes);
 
-/* ---- shadow.cpp; the inline part is in shadow.h
- * --------------------------------------------------------------------- */
+/* ---- shadow.cpp; the inline part is in shadow.h ---- */
 /* What hooks.cpp's fast path leaves over: an access of any size, granule by granule; no return when it is
  * fatal. */
 void check_access(uintptr_t address, size_t bytes, bool write, const void *code);
@@ -197,8 +191,7 @@ void check_outside(uintptr_t address, size_t bytes, bool write, const void *code
 /* Copies a float4 or the like as one access; hooks.cpp. */
 void copy_vector(void *to, const void *from, size_t bytes, const void *code);
 
-/* ---- memory.cpp
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- memory.cpp ---- */
 /* The piece that an offset lies in or, when in none, the one that ends last before it. */
 struct Piece {
     size_t offset, bytes;
@@ -214,14 +207,12 @@ void memory_open(
     bool open); /* lets this OS thread's code at device memory, or not, when the host trap is on */
 void memory_forget_stamps(void);
 
-/* ---- shared.cpp
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- shared.cpp ---- */
 bool shared_launch_start(size_t dynamic_bytes); /* false: more than a block may have */
 void shared_block_start(void);
 const Piece *shared_piece_near(size_t offset);
 
-/* ---- report.cpp
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- report.cpp ---- */
 struct Fault {
     mt_sim_kind kind;
     size_t offset; /* of the first byte in g_memory, or an address for HOST_MEMORY */
@@ -240,15 +231,16 @@ void report_threads(mt_sim_kind kind, int thread, const Site *site, int other, c
                     const char *format, ...) __attribute__((format(printf, 6, 7)));
 /* A number for the place of an atomic, which stands in for a code place in Who; 0 when there are too many. */
 u32 site_number(const Site *site);
-void reports_deliver(void); /* calls the program's callback for what is new */
+/* Ends a launch or a copy, which began when faults_seen was so: keeps the thread's message, calls the
+ * program's callback for new reports. Whether there was no fault. */
+bool call_end(u64 faults_before);
 /* How many faults were seen, those of a place that is already reported included. */
 u64 faults_seen(void);
 
 /* lines.cpp: writes "file.cu:31" for a return address; false when nothing is known. */
 bool line_of(const void *code, char *text, size_t size);
 
-/* ---- counters.cpp
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- counters.cpp ---- */
 struct Kernel {
     mt_sim_stats stats;
     char name[128];

@@ -135,18 +135,20 @@ bool range_usable(const char *what, const void *pointer, size_t bytes, bool read
     return false;
 }
 
-struct Opened {
+/* What a call from the host holds while it touches device memory. */
+struct Call {
     std::lock_guard<std::recursive_mutex> lock;
-    Opened() : lock(g_lock)
+    u64 faults;
+    Call() : lock(g_lock), faults(faults_seen())
     {
         setup_once();
         memory_reserve();
         memory_open(true);
     }
-    ~Opened()
+    ~Call()
     {
         memory_open(false);
-        reports_deliver();
+        call_end(faults);
     }
 };
 
@@ -155,7 +157,9 @@ struct Opened {
 bool memory_reserve(void)
 {
     if (g_memory.size) return true;
-    for (size_t size = MOST; size >= LEAST; size /= 2) {
+    size_t most = LEAST;
+    while (most / 2 < s_capacity) most *= 2; /* so that freed memory stays recognisable for a while */
+    for (size_t size = most; size >= LEAST; size /= 2) {
         void *memory = reserve(size), *state = reserve(size / 4 * sizeof *g_state);
         void *cells = reserve(size / 4 * sizeof *g_cells);
         if (memory && state && cells) {
@@ -184,7 +188,8 @@ void memory_open(bool open)
 void memory_forget_stamps(void)
 {
     drop_pages(g_cells, g_memory.size / 4 * sizeof *g_cells);
-    for (size_t g = 0; g < g_memory.size / 4; ++g) g_state[g] &= (uint16_t)~SPLIT;
+    for (size_t g = 0; g < g_memory.size / 4; ++g)
+        if (g_state[g] & SPLIT) g_state[g] &= (uint16_t)~SPLIT; /* the byte cells are made anew when needed */
 }
 
 void mark_state(size_t offset, size_t bytes, uint16_t state)
@@ -194,8 +199,15 @@ void mark_state(size_t offset, size_t bytes, uint16_t state)
         uint16_t byte = (uint16_t)(0x11u << at % 4);
         g_state[at >> 2] = (uint16_t)((g_state[at >> 2] & ~byte) | (state & byte));
     }
-    if (end - at >= 4 && at < end) {
-        std::fill(g_state + (at >> 2), g_state + (end >> 2), state);
+    if (at < end && end - at >= 4) {
+        uint16_t *first = g_state + (at >> 2), *last = g_state + (end >> 2);
+        if (state == 0 && (size_t)(last - first) > 64 * PAGE) {
+            uint16_t *page = (uint16_t *)(((uintptr_t)first + PAGE - 1) & ~(PAGE - 1));
+            std::fill(first, page, state);
+            first = (uint16_t *)((uintptr_t)last & ~(PAGE - 1));
+            drop_pages(page, (size_t)(first - page) * sizeof *page);
+        }
+        std::fill(first, last, state);
         at = end & ~(size_t)3;
     }
     for (; at < end; ++at) {
@@ -228,8 +240,7 @@ extern "C" {
 
 void *mt_sim_alloc(size_t bytes, const char *name)
 {
-    std::lock_guard<std::recursive_mutex> lock(g_lock);
-    setup_once();
+    Call call;
     if (bytes == 0) return nullptr;
     size_t offset = 0;
     if (memory_reserve() && bytes <= s_capacity && s_stats.held <= s_capacity - bytes) {
@@ -248,13 +259,12 @@ void *mt_sim_alloc(size_t bytes, const char *name)
     s_stats.held += bytes;
     s_stats.allocations++;
     if (s_stats.held > s_stats.peak) s_stats.peak = s_stats.held;
-    if (s_trap) memory_open(false);
     return (void *)(g_memory.base + offset);
 }
 
 bool mt_sim_free(void *pointer)
 {
-    Opened opened;
+    Call call;
     size_t offset = offset_of(pointer), i = lower(s_allocations, offset);
     if (i == s_allocations.size() || s_allocations[i].offset != offset) {
         report_threads(MT_SIM_LAUNCH, -1, nullptr, -1, nullptr,
@@ -289,7 +299,7 @@ void mt_sim_name(void *pointer, const char *name)
 
 bool mt_sim_upload(void *to, const void *from_host, size_t bytes)
 {
-    Opened opened;
+    Call call;
     if (!range_usable("a copy to the device", to, bytes, false)) return false;
     memcpy(to, from_host, bytes);
     mark_state(offset_of(to), bytes, USABLE);
@@ -299,7 +309,7 @@ bool mt_sim_upload(void *to, const void *from_host, size_t bytes)
 
 bool mt_sim_download(void *to_host, const void *from, size_t bytes)
 {
-    Opened opened;
+    Call call;
     if (!range_usable("a copy from the device", from, bytes, true)) return false;
     memcpy(to_host, from, bytes);
     s_stats.downloads++, s_stats.download_bytes += bytes;
@@ -308,7 +318,7 @@ bool mt_sim_download(void *to_host, const void *from, size_t bytes)
 
 bool mt_sim_copy(void *to, const void *from, size_t bytes)
 {
-    Opened opened;
+    Call call;
     if (!range_usable("a copy on the device", from, bytes, true)) return false;
     if (!range_usable("a copy on the device", to, bytes, false)) return false;
     memmove(to, from, bytes);
@@ -319,7 +329,7 @@ bool mt_sim_copy(void *to, const void *from, size_t bytes)
 
 bool mt_sim_fill(void *to, int byte, size_t bytes)
 {
-    Opened opened;
+    Call call;
     if (!range_usable("a fill on the device", to, bytes, false)) return false;
     memset(to, byte, bytes);
     mark_state(offset_of(to), bytes, USABLE);

@@ -3,8 +3,8 @@
  * A barrier orders all that the block did before it, __syncwarp what the lanes of its mask did. Between
  * blocks, and where there is no barrier, an atomic orders: it acquires what earlier atomics on the same
  * address released, and it releases what a __threadfence before it has made ready (the calling thread's own
- * accesses before the fence, and those that a barrier or __syncwarp ordered before the fence). An atomic
- * without a fence before it releases nothing. Shuffles and votes order nothing, as CUDA says.
+ * accesses before the fence, and those that a barrier or a whole warp's __syncwarp ordered before the fence).
+ * An atomic without a fence before it releases nothing. Shuffles and votes order nothing, as CUDA says.
  */
 #include "internal.h"
 #include <unordered_map>

@@ -25,6 +25,8 @@ struct Key {
 mt_sim_report s_reports[MAX_REPORTS];
 Key s_keys[MAX_REPORTS];
 int s_count, s_delivered;
+int s_call_first = -1; /* the report of the first fault of the running launch or copy */
+__thread char t_message[sizeof(mt_sim_report::sentence)];
 u64 s_faults;
 Site s_sites[MAX_SITES]; /* of atomics */
 u32 s_site_count;
@@ -44,12 +46,14 @@ mt_sim_report *begin(const Key &key)
     for (int i = 0; i < s_count; ++i) {
         if (!same(s_keys[i], key)) continue;
         s_reports[i].count++;
+        if (s_call_first < 0) s_call_first = i;
         return nullptr;
     }
     if (s_count == MAX_REPORTS) return nullptr;
     mt_sim_report *r = &s_reports[s_count];
     memset(r, 0, sizeof *r);
     s_keys[s_count] = key;
+    if (s_call_first < 0) s_call_first = s_count;
     r->kind = key.kind;
     r->count = 1;
     r->kernel = key.kernel ? key.kernel->name : "";
@@ -73,6 +77,8 @@ void forget_unwritten(const void *code, int line)
         memmove(&s_reports[i], &s_reports[i + 1], after * sizeof *s_reports);
         memmove(&s_keys[i], &s_keys[i + 1], after * sizeof *s_keys);
         --s_count;
+        if (s_call_first == i) s_call_first = -1;
+        if (s_call_first > i) --s_call_first;
         return;
     }
 }
@@ -249,12 +255,19 @@ u32 site_number(const Site *site)
     return s_site_count;
 }
 
-void reports_deliver(void)
+bool call_end(u64 faults_before)
 {
+    bool failed = s_faults != faults_before;
+    if (failed)
+        snprintf(t_message, sizeof t_message, "%s",
+                 s_call_first >= 0 ? s_reports[s_call_first].sentence
+                                   : "more different faults than are kept");
+    s_call_first = -1;
     while (s_delivered < s_count) {
         const mt_sim_report *r = &s_reports[s_delivered++];
         if (s_callback) s_callback(s_context, r);
     }
+    return !failed;
 }
 
 } // namespace mt_sim
@@ -280,6 +293,8 @@ const char *mt_sim_last_report(void)
     std::lock_guard<std::recursive_mutex> lock(g_lock);
     return s_count > 0 ? s_reports[0].sentence : "";
 }
+
+const char *mt_sim_message(void) { return t_message; }
 
 void mt_sim_clear(void)
 {

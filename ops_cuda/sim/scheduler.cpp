@@ -345,22 +345,18 @@ int mt_sim_run(const mt_sim_launch *launch)
     u64 faults = faults_seen();
     g_block.launch = launch;
     g_block.kernel = kernel_named(launch->kernel);
-    if (t_now || !memory_reserve()) {
+    if (!memory_reserve()) {
         Site site = {launch->file, launch->line};
         report_threads(MT_SIM_LAUNCH, -1, &site, -1, nullptr,
-                       t_now ? "a kernel cannot be launched from a kernel"
-                             : "no addresses can be reserved for device memory");
-        return 1;
-    }
-    if (acceptable(launch)) {
+                       "no addresses can be reserved for device memory");
+    } else if (acceptable(launch)) {
         memory_open(true);
         t_now = &g_now;
         run_grid(launch);
         t_now = nullptr;
         memory_open(false);
     }
-    reports_deliver();
-    return faults_seen() != faults;
+    return call_end(faults) ? 0 : 1;
 }
 
 void mt_sim_set_seed(uint64_t seed)

@@ -87,8 +87,8 @@ void race(const Access &a, Who other, u32 stamp, bool other_write, bool other_at
     report_access(fault);
 }
 
-/* Adds the running thread to the readers. Where its warp has read and synchronised since, perhaps in part, lanes that
- * are ordered before this one need not be known any more. */
+/* Adds the running thread to the readers. Where its warp has read and synchronised since, perhaps in part,
+ * lanes that are ordered before this one need not be known any more. */
 void add_lane(Readers *r, Who me, u32 from)
 {
     if (readers_full(&g_now, r) || add_reader(&g_now, r, me, from)) return;
@@ -207,11 +207,12 @@ int search_segments(struct dl_phdr_info *info, size_t, void *data)
 
 bool is_static(uintptr_t address)
 {
-    static Range last; /* the page found last: tables are read again and again */
-    if (address - last.base < last.size) return true;
+    static uintptr_t found[64]; /* pages found before: tables are read again and again */
+    uintptr_t page = address >> 12;
+    if (found[page % 64] == page) return true;
     StaticSearch search = {address, false};
     dl_iterate_phdr(search_segments, &search);
-    if (search.found) last = {address & ~(uintptr_t)4095, 4096};
+    if (search.found) found[page % 64] = page;
     return search.found;
 }
 #else

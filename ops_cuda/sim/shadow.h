@@ -55,7 +55,8 @@ MT_SIM_HOT void keep_earlier(const Now *now, Readers *r, u32 thread, u32 stamp, 
     r->earlier_stamp = stamp;
 }
 
-/* Once two warps have read in this interval any write in it is a race, and no further reader needs to be known. */
+/* Once two warps have read in this interval any write in it is a race, and no further reader needs to be
+ * known. */
 MT_SIM_HOT bool readers_full(const Now *now, const Readers *r) { return r->other_stamp >= now->interval; }
 
 /* False, and nothing done, when the same warp has read and synchronised since: then add_lane decides. */

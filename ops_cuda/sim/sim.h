@@ -20,8 +20,7 @@ extern "C" {
  * for), so that an access just past one piece does not land in the next. */
 #define MT_SIM_GUARD 64
 
-/* ---- settings; the environment is read once, before the first use of the simulator
- * -------------------------------- */
+/* ---- settings; the environment is read once, before the first use of the simulator ---- */
 
 /* The schedule: order of blocks, and of threads at each barrier and warp operation. Default MT_SIM_SEED,
  * else 1. */
@@ -33,11 +32,11 @@ void mt_sim_set_host_trap(bool on);
 /* Counts memory transactions, bank conflicts and partly executed accesses too, at some cost. Default
  * MT_SIM_DETAIL. */
 void mt_sim_set_detail(bool on);
-/* How much device memory there is: an allocation past it fails. Default 4 GiB. */
+/* How much device memory there is: an allocation past it fails. Default 4 GiB. Before the first use it also
+ * decides how many addresses are reserved, about twenty times as many. */
 void mt_sim_set_capacity(size_t bytes);
 
-/* ---- reports
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- reports ---- */
 
 typedef enum mt_sim_kind {
     MT_SIM_RACE_SHARED,      /* two threads of a block, one of them writing, with no barrier between */
@@ -69,15 +68,16 @@ typedef struct mt_sim_report {
 /* Reports since the last mt_sim_clear, the first of them first; at most 64 different ones are kept. */
 int mt_sim_report_count(void);
 const mt_sim_report *mt_sim_report_at(int i); /* NULL past the end */
-/* The sentence of the first report since the last clear, "" when there was none: the message of a failed
- * status. */
+/* The sentence of the first report since the last clear, "" when there was none. */
 const char *mt_sim_last_report(void);
+/* The sentence of the calling OS thread's latest launch or copy that failed: the message of a failed status.
+ */
+const char *mt_sim_message(void);
 void mt_sim_clear(void);
 /* Called for each new report when the launch or copy that made it ends. NULL takes it away. */
 void mt_sim_on_report(void (*callback)(void *context, const mt_sim_report *report), void *context);
 
-/* ---- counts by kernel: numbers of things, never times
- * ------------------------------------------------------------- */
+/* ---- counts by kernel: numbers of things, never times ---- */
 
 typedef struct mt_sim_stats {
     const char *kernel;
@@ -105,8 +105,7 @@ typedef struct mt_sim_memory {
 } mt_sim_memory;
 mt_sim_memory mt_sim_memory_stats(void);
 
-/* ---- memory; launch.cuh gives these short names in each .cu
- * --------------------------------------------------------- */
+/* ---- memory; launch.cuh gives these short names in each .cu ---- */
 
 /* Like cudaMalloc: aligned to 256, not cleared; NULL when the capacity is reached. name is for reports, NULL
  * for none. */

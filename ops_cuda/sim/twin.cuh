@@ -78,8 +78,7 @@ static constexpr int warpSize = 32;
 /* Loads through the read-only cache: a plain access, spelt as a macro so that its line is the kernel's. */
 #define __ldg(pointer) (*(pointer))
 
-/* ---- barriers and fences
- * -------------------------------------------------------------------------------------------- */
+/* ---- barriers and fences ---- */
 
 MT_SIM_INLINE void __syncthreads(MT_SIM_AT) { mt_sim_barrier(MT_SIM_BARRIER_PLAIN, 0, file, line); }
 MT_SIM_INLINE int __syncthreads_count(int predicate, MT_SIM_AT)
@@ -98,9 +97,7 @@ MT_SIM_INLINE void __threadfence() { mt_sim_fence(); }
 MT_SIM_INLINE void __threadfence_block() { mt_sim_fence(); }
 MT_SIM_INLINE void __threadfence_system() { mt_sim_fence(); }
 
-/* ---- warps
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- warps ---- */
 
 MT_SIM_INLINE void __syncwarp(unsigned mask = 0xffffffffu, MT_SIM_AT)
 {
@@ -156,8 +153,7 @@ MT_SIM_INLINE unsigned __activemask()
     return 1u << ((i.x + n.x * (i.y + n.y * i.z)) & 31);
 }
 
-/* ---- atomics
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- atomics ---- */
 
 #define MT_SIM_ATOMIC(name, kind, type, call) \
     MT_SIM_INLINE type name(type *at, type value, MT_SIM_AT) { return call(kind, at, value, 0, file, line); }
@@ -203,8 +199,7 @@ MT_SIM_INLINE unsigned long long atomicCAS(unsigned long long *at, unsigned long
     return mt_sim_atomic_u64(MT_SIM_CAS, at, value, compare, file, line);
 }
 
-/* ---- arithmetic that CUDA has and <cmath> has not
- * --------------------------------------------------------------------- */
+/* ---- arithmetic that CUDA has and <cmath> has not ---- */
 
 template <class T> MT_SIM_INLINE T min(T a, T b) { return b < a ? b : a; }
 template <class T> MT_SIM_INLINE T max(T a, T b) { return a < b ? b : a; }
@@ -226,11 +221,11 @@ MT_SIM_INLINE int __popc(unsigned x) { return __builtin_popcount(x); }
 MT_SIM_INLINE int __ffs(int x) { return __builtin_ffs(x); }
 MT_SIM_INLINE int __clz(int x) { return x ? __builtin_clz((unsigned)x) : 32; }
 
-/* ---- launch
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- launch ---- */
 
-/* The kernel's arguments as the launch took them, and a call with all of them; no hook sees it. */
+/* The kernel's arguments as the launch took them, and a call with all of them; no hook sees it. Unnamed, so
+ * that both precisions' twins can be linked into one program without a symbol in common. */
+namespace {
 template <class... P> struct arguments;
 template <> struct arguments<> {
     template <class K, class... D> __attribute__((always_inline)) void call(K kernel, const D &...done) const
@@ -256,6 +251,8 @@ template <class... P> struct packed {
         p->values.call(p->kernel);
     }
 };
+} // namespace
+
 template <class... P, class... A>
 static inline int launch(const char *name, const char *file, int line, dim3 grid, dim3 block,
                          size_t shared_bytes, mt_stream, void (*kernel)(P...), A &&...values)
@@ -274,11 +271,9 @@ static inline int launch(const char *name, const char *file, int line, dim3 grid
     return mt_sim_run(&what);
 }
 
-/* ---- memory
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- memory ---- */
 
-static inline const char *dev_message() { return mt_sim_last_report(); }
+static inline const char *dev_message() { return mt_sim_message(); }
 static inline int dev_alloc(void **pointer, size_t bytes, const char *name)
 {
     *pointer = mt_sim_alloc(bytes, name);

@@ -40,7 +40,8 @@ struct Right {
     X(missing_fence, RACE_GLOBAL, ANY, 0)            \
     X(plain_and_atomic, RACE_SHARED, 0, ANY)         \
     X(host_pointer, HOST_MEMORY, 0, ANY)             \
-    X(shared_overrun, OUT_OF_BOUNDS, 0, 31)
+    X(shared_overrun, OUT_OF_BOUNDS, 0, 31)          \
+    X(struct_copy, OUT_OF_BOUNDS, 0, 10) X(neighbour_block, RACE_GLOBAL, ANY, 0)
 
 #define RIGHT(X) \
     X(sgemm)     \
