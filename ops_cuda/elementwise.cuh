@@ -10,6 +10,7 @@
 #include "backend.cuh"
 
 namespace MT_TWIN {
+namespace {
 
 /* Room for the inputs: an array has at least one element. */
 template <class ROW> constexpr int slots() { return ROW::inputs > 0 ? ROW::inputs : 1; }
@@ -177,6 +178,7 @@ static inline mt_status run_row(mt_backend *backend, const mt_elementwise_work *
 /* An argument that the table does not declare as needed is NaN. */
 MT_DEVICE mt_real given(bool needed, const mt_real &value) { return needed ? value : (mt_real)NAN; }
 
+} // namespace
 } // namespace MT_TWIN
 
 #endif
