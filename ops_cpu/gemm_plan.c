@@ -203,7 +203,7 @@ int mt_gemm_describe(const mt_matmul_work *work, char *text, size_t size)
         "%lld of %lld x %lld x %lld%s: %s; k in pieces of %lld; tile %d x %d (%s); C cut %lld x %lld, "
         "%lld tasks over %d threads; %lld bytes of workspace a thread",
         (long long)plan.batch, (long long)g.m, (long long)g.k, (long long)g.n, g.turned ? " (turned)" : "",
-        path[g.path], (long long)g.kc, g.kernels->mr, g.kernels->nr, mt_cpu_kernels_get()->isa,
-        (long long)g.row_cells, (long long)g.column_cells, (long long)g.tasks, g.threads,
-        (long long)mt_gemm_space(&g) * (long long)sizeof(mt_real));
+        path[g.path], (long long)mt_gemm_least(g.kc, g.k), g.kernels->mr, g.kernels->nr,
+        mt_cpu_kernels_get()->isa, (long long)g.row_cells, (long long)g.column_cells, (long long)g.tasks,
+        g.threads, (long long)mt_gemm_space(&g) * (long long)sizeof(mt_real));
 }
