@@ -13,12 +13,14 @@ namespace MT_TWIN {
 namespace {
 
 /* Room for the inputs: an array has at least one element. */
-template <class ROW> constexpr int slots() { return ROW::inputs > 0 ? ROW::inputs : 1; }
+template <class ROW> struct slots {
+    static constexpr int count = ROW::inputs > 0 ? ROW::inputs : 1;
+};
 
 /* Contiguous operands of one type, all aligned to 16 bytes. */
 template <class ROW> struct flat_work {
     typename ROW::out *out;
-    const typename ROW::in *in[slots<ROW>()] = {};
+    const typename ROW::in *in[slots<ROW>::count] = {};
     typename ROW::constants p;
     int64_t count;
 };
@@ -30,7 +32,7 @@ template <class ROW, int SCALARS> MT_KERNEL void flat(flat_work<ROW> w)
 {
     typedef typename ROW::in in_type;
     typedef typename ROW::out out_type;
-    const int WIDTH = 16 / (int)sizeof(out_type), INPUTS = slots<ROW>();
+    const int WIDTH = 16 / (int)sizeof(out_type), INPUTS = slots<ROW>::count;
     int64_t first = thread_number() * WIDTH;
     if (first >= w.count) return;
     if (first + WIDTH <= w.count) {
@@ -64,7 +66,7 @@ template <class ROW, int SCALARS> MT_KERNEL void flat(flat_work<ROW> w)
 
 template <class ROW, int RANK, class I> struct strided_work {
     typename ROW::out *out;
-    const typename ROW::in *in[slots<ROW>()] = {};
+    const typename ROW::in *in[slots<ROW>::count] = {};
     typename ROW::constants p;
     I count;
     walk<I, 1 + ROW::inputs, RANK ? RANK : MT_MAX_DIMS> dims;
@@ -77,7 +79,7 @@ template <class ROW, int RANK, class I> MT_KERNEL void strided(strided_work<ROW,
     if (i >= w.count) return;
     I at[1 + ROW::inputs] = {0};
     position_of<RANK>(w.dims, i, at);
-    typename ROW::in x[slots<ROW>()];
+    typename ROW::in x[slots<ROW>::count];
     for (int k = 0; k < ROW::inputs; k++)
         if (ROW::reads >> k & 1) x[k] = w.in[k][at[k + 1]];
     w.out[at[0]] = ROW::apply(x, w.p);
