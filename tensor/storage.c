@@ -81,12 +81,11 @@ mt_status mt_tensor_check(const mt_tensor *x)
 {
     if (!x) return MT_ERR_NULL;
     if (x->lifetime && x->lifetime->generation != x->generation)
-        return mt_fail(MT_ERR_STATE, "a tensor of a tape is used after the tape was reset, rewound or freed; copy what must "
-                                     "last with mt_keep before the reset");
+        return mt_fail(
+            MT_ERR_STATE,
+            "a tensor of a tape is used after the tape was reset, rewound or freed; copy what must "
+            "last with mt_keep before the reset");
     return MT_OK;
 }
 
-void mt_tensor_touch(mt_tensor *x)
-{
-    x->storage->version++;
-}
+void mt_tensor_touch(mt_tensor *x) { x->storage->version++; }
