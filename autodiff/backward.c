@@ -1,0 +1,178 @@
+/* autodiff/backward.c - walks the tape from the newest node to the oldest and collects gradients.
+ *
+ * Nodes were recorded in an order in which every operand comes before its result, so one pass in reverse suffices: no
+ * sorting, no recursion, and time linear in the tape's length.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "tape_struct.h"
+
+/* ---- a tensor's gradient ---- */
+
+static bool is_leaf(const mt_tensor *x) { return x->lifetime == NULL; }
+
+/* A leaf's gradient tensor, made when it is first wanted; its values mean something once has_grad is set. */
+static mt_tensor *leaf_grad(mt_tensor *x)
+{
+    if (!x->grad) {
+        x->grad = mt_empty(x->storage->backend, mt_tensor_shape(x), MT_REAL);
+        if (x->grad) x->grad->is_gradient = true;
+    }
+    return x->grad;
+}
+
+bool mt_has_grad(const mt_tensor *x) { return x && x->has_grad; }
+
+void mt_zero_grad(mt_tensor *x)
+{
+    if (x) x->has_grad = false;
+}
+
+mt_tensor *mt_grad(mt_tensor *x)
+{
+    if (mt_tensor_check(x) != MT_OK) return NULL;
+    if (!x->requires_grad) {
+        mt_fail(MT_ERR_STATE, "grad: this tensor requires no gradient; call mt_require_grad on the tensors it is made from");
+        return NULL;
+    }
+    if (x->has_grad) return x->grad;
+    mt_tensor *grad;
+    if (is_leaf(x))
+        grad = leaf_grad(x);
+    else
+        grad = mt_tape_empty((mt_tape *)x->lifetime->tape, mt_tensor_shape(x), MT_REAL);
+    return grad && mt_op_fill(grad, 0) == MT_OK ? grad : NULL;
+}
+
+mt_tensor *mt_tape_target(mt_tape *tape, mt_tensor *x, bool *add)
+{
+    *add = x->has_grad;
+    mt_tensor *to = is_leaf(x) ? leaf_grad(x) : x->grad;
+    if (!is_leaf(x) && (!x->has_grad || x->grad_shared)) {
+        to = mt_tape_empty(tape, mt_tensor_shape(x), MT_REAL);
+        if (to && x->has_grad && mt_op_copy(to, x->grad) != MT_OK) return NULL;
+        if (to) to->is_gradient = true;
+        x->grad = to;
+        x->grad_shared = false;
+    }
+    if (to) x->has_grad = true;
+    return to;
+}
+
+mt_status mt_tape_accumulate(mt_tape *tape, mt_tensor *x, mt_tensor *g, bool own)
+{
+    if (!g) return mt_last_status() != MT_OK ? mt_last_status() : MT_ERR_NULL;
+    if (!x->requires_grad) return MT_OK;
+    const mt_layout *wide = &g->layout, *narrow = &x->layout;
+    /* The dimensions along which x was stretched to g's shape. */
+    int lead = wide->rank - narrow->rank;
+    mt_shape stretched = {0};
+    for (int d = 0; d < wide->rank; d++)
+        if (d < lead || (narrow->size[d - lead] == 1 && wide->size[d] != 1)) stretched.size[stretched.rank++] = d;
+
+    if (stretched.rank == 0 && !x->has_grad && !is_leaf(x)) {
+        x->grad = g;
+        x->grad_shared = !own;
+        x->has_grad = true;
+        return MT_OK;
+    }
+    bool add;
+    mt_tensor *to = mt_tape_target(tape, x, &add);
+    if (!to) return mt_last_status();
+    if (stretched.rank == 0) return add ? mt_op_add(to, to, g) : mt_op_copy(to, g);
+    /* x's gradient seen with g's rank. */
+    mt_layout layout = {.rank = wide->rank, .offset = to->layout.offset};
+    for (int d = 0; d < wide->rank; d++) {
+        layout.size[d] = d < lead ? 1 : to->layout.size[d - lead];
+        layout.stride[d] = d < lead ? 0 : to->layout.stride[d - lead];
+    }
+    mt_tensor seen = mt_alias(to, &layout);
+    return add ? mt_op_add_sum(&seen, g, stretched) : mt_op_sum(&seen, g, stretched);
+}
+
+/* ---- the walk ---- */
+
+/* Whether the values that a VJP reads are still those that its operation saw. */
+static mt_status check_versions(const mt_node *node)
+{
+    for (int i = 0; i < node->inputs; i++)
+        if (node->saves >> i & 1 && node->in[i].tensor->storage->version != node->in[i].version)
+            return mt_fail(MT_ERR_STATE, "backward: input %d of %s was written in place after %s used it; write to a copy, or "
+                                         "after backward", i, node->name, node->name);
+    if (node->saves & MT_SAVES_OUT && node->out->storage->version != node->out_version)
+        return mt_fail(MT_ERR_STATE, "backward: the result of %s was written in place, and its gradient needs the old value; "
+                                     "write to a copy", node->name);
+    return MT_OK;
+}
+
+static mt_status walk(mt_tape *tape, mt_tensor *y, const mt_tensor *cotangent)
+{
+    if (tape->walked)
+        for (mt_node *node = tape->newest; node; node = node->older) node->out->has_grad = false;
+    tape->walked = true;
+    bool add;
+    mt_tensor *seed = mt_tape_target(tape, y, &add);
+    if (!seed) return MT_ERR_MEMORY;
+    mt_status status;
+    if (cotangent)
+        status = add ? mt_op_add(seed, seed, cotangent) : mt_op_copy(seed, cotangent);
+    else if (!add)
+        status = mt_op_fill(seed, 1);
+    else {
+        mt_tensor *one = mt_tape_number(tape, 1);
+        status = one ? mt_op_add(seed, seed, one) : MT_ERR_MEMORY;
+    }
+    for (mt_node *node = y->node; node && status == MT_OK; node = node->older) {
+        if (!node->out->has_grad) continue;
+        status = check_versions(node);
+        if (status == MT_OK) status = node->vjp(tape, node, node->out->grad);
+    }
+    return status;
+}
+
+static mt_status backward(mt_tape *tape, mt_tensor *y, const mt_tensor *cotangent)
+{
+    if (!y->requires_grad)
+        return mt_fail(MT_ERR_STATE, "backward: the tensor requires no gradient; mark a parameter with mt_require_grad, and let "
+                                     "the tape record");
+    bool recording = tape->recording;
+    tape->recording = false;
+    mt_status status = walk(tape, y, cotangent);
+    tape->recording = recording;
+    return status;
+}
+
+/* Ends a backward: a failure belongs to the tape. */
+static mt_status conclude(mt_tape *tape, mt_status status)
+{
+    if (status == MT_OK) return MT_OK;
+    mt_tape_give_up(tape);
+    return tape->status;
+}
+
+mt_status mt_backward(mt_tape *tape, mt_tensor *loss)
+{
+    char text[MT_SHAPE_TEXT];
+    if (!mt_tape_enter(tape, &loss, 1)) return tape ? tape->status : MT_ERR_STATE;
+    if (!mt_shape_equal(mt_tensor_shape(loss), mt_shape(1)))
+        return conclude(tape, mt_fail(MT_ERR_SHAPE, "backward: the loss has shape %s; reduce it to shape (1), or give a "
+                                                    "cotangent with mt_backward_from",
+                                      mt_shape_text(mt_tensor_shape(loss), text)));
+    return conclude(tape, backward(tape, loss, NULL));
+}
+
+mt_status mt_backward_from(mt_tape *tape, mt_tensor *y, const mt_tensor *cotangent)
+{
+    char text[MT_SHAPE_TEXT], text_y[MT_SHAPE_TEXT];
+    mt_tensor *in[] = {y, (mt_tensor *)cotangent};
+    if (!mt_tape_enter(tape, in, 2)) return tape ? tape->status : MT_ERR_STATE;
+    mt_status status = MT_OK;
+    if (cotangent->requires_grad)
+        status = mt_fail(MT_ERR_STATE, "backward: the cotangent requires a gradient, and there is no double backward; pass "
+                                       "mt_detach(tape, cotangent)");
+    else if (!mt_shape_equal(mt_tensor_shape(y), mt_tensor_shape(cotangent)))
+        status = mt_fail(MT_ERR_SHAPE, "backward: the cotangent has shape %s and the tensor %s; they must be the same",
+                         mt_shape_text(mt_tensor_shape(cotangent), text), mt_shape_text(mt_tensor_shape(y), text_y));
+    return conclude(tape, status == MT_OK ? backward(tape, y, cotangent) : status);
+}

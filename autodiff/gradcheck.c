@@ -1,0 +1,169 @@
+/* autodiff/gradcheck.c - backward against central differences, at every index or along random directions.
+ *
+ * f(in) = sum of c * fn(in) for a random cotangent c; all sums are made on the host in double.
+ */
+#include "gradcheck.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "../tensor/arena.h"
+#include "../tensor/random_ops.h"
+
+typedef struct {
+    mt_tape *tape;
+    mt_gradcheck_fn fn;
+    void *context;
+    mt_tensor *const *in;
+    double *cotangent; /* of the result's row-major elements */
+    int64_t outputs;   /* how many */
+} checker;
+
+mt_gradcheck_options mt_gradcheck_defaults(void)
+{
+    bool exact = sizeof(mt_real) == sizeof(double);
+    return (mt_gradcheck_options){
+        .epsilon = exact ? 1e-6 : 1e-2,
+        .atol = exact ? 1e-7 : 2e-2,
+        .rtol = exact ? 1e-5 : 5e-2,
+        .every_index = 64,
+        .directions = 4,
+        .seed = 1,
+    };
+}
+
+static double normal(mt_rng *rng) { return mt_normal_from_bits(mt_philox_bits(rng->seed, rng->counter++), 0, 1); }
+
+static double *doubles(int64_t count) { return mt_alloc((size_t)count * sizeof(double)); }
+
+static void free_doubles(double *values, int64_t count) { mt_free(values, (size_t)count * sizeof(double)); }
+
+/* fn returned NULL: its failure, or one of ours when it gave no reason. */
+static mt_status gave_up(const checker *check)
+{
+    if (mt_tape_status(check->tape) != MT_OK) return mt_tape_status(check->tape);
+    return mt_fail(MT_ERR_STATE, "gradcheck: the function under test returned NULL, and no operation on its tape failed");
+}
+
+/* f at the inputs as they are now. */
+static mt_status evaluate(const checker *check, double *result)
+{
+    mt_tape_reset(check->tape);
+    mt_tape_record(check->tape, false);
+    mt_tensor *y = check->fn(check->tape, check->context, check->in);
+    mt_tape_record(check->tape, true);
+    if (!y) return gave_up(check);
+    double *values = doubles(check->outputs), sum = 0;
+    if (!values) return MT_ERR_MEMORY;
+    mt_status status = mt_to_doubles(y, values, check->outputs);
+    for (int64_t i = 0; i < check->outputs && status == MT_OK; i++) sum += check->cotangent[i] * values[i];
+    free_doubles(values, check->outputs);
+    *result = sum;
+    return status;
+}
+
+/* The difference quotient along direction from x's values start, which are restored. */
+static mt_status difference(const checker *check, mt_tensor *x, const double *start, const double *direction, double *moved,
+                            double epsilon, double *quotient)
+{
+    int64_t n = mt_tensor_count(x);
+    double value[2] = {0, 0};
+    mt_status status = MT_OK;
+    for (int side = 0; side < 2 && status == MT_OK; side++) {
+        for (int64_t i = 0; i < n; i++) moved[i] = start[i] + (side == 0 ? epsilon : -epsilon) * direction[i];
+        status = mt_write(x, moved, n);
+        if (status == MT_OK) status = evaluate(check, &value[side]);
+    }
+    mt_status restored = mt_write(x, start, n);
+    *quotient = (value[0] - value[1]) / (2 * epsilon);
+    return status == MT_OK ? restored : status;
+}
+
+static mt_status compare(int input, int64_t at, bool along, double expected, double found, const mt_gradcheck_options *options)
+{
+    double size = fmax(fabs(expected), fabs(found));
+    if (fabs(expected - found) <= options->atol + options->rtol * size) return MT_OK;
+    return mt_fail(MT_ERR_VALUE, "gradcheck: input %d, %s %" PRId64 ": the difference quotient is %.9g and the gradient %.9g",
+                   input, along ? "direction" : "element", at, expected, found);
+}
+
+/* One input: grad holds its gradient, start its values; direction and moved are scratch. */
+static mt_status check_input(const checker *check, int input, const double *grad, const double *start, double *direction,
+                             double *moved, const mt_gradcheck_options *options, mt_rng *rng)
+{
+    mt_tensor *x = check->in[input];
+    int64_t n = mt_tensor_count(x);
+    bool along = n > options->every_index;
+    int64_t trials = along ? options->directions : n;
+    mt_status status = MT_OK;
+    memset(direction, 0, (size_t)n * sizeof *direction);
+    for (int64_t trial = 0; trial < trials && status == MT_OK; trial++) {
+        double expected, found = 0;
+        if (along)
+            for (int64_t i = 0; i < n; i++) direction[i] = normal(rng);
+        else
+            direction[trial] = 1;
+        for (int64_t i = 0; i < n; i++) found += grad[i] * direction[i];
+        status = difference(check, x, start, direction, moved, options->epsilon, &expected);
+        if (status == MT_OK) status = compare(input, trial, along, expected, found, options);
+        if (!along) direction[trial] = 0;
+    }
+    return status;
+}
+
+/* Runs fn once with recording, draws the cotangent and fills the inputs' gradients. */
+static mt_status run_backward(checker *check, mt_rng *rng)
+{
+    mt_tensor *y = check->fn(check->tape, check->context, check->in);
+    if (!y) return gave_up(check);
+    check->outputs = mt_tensor_count(y);
+    check->cotangent = doubles(check->outputs);
+    if (!check->cotangent) return MT_ERR_MEMORY;
+    for (int64_t i = 0; i < check->outputs; i++) check->cotangent[i] = normal(rng);
+    mt_tensor *cotangent = mt_from_doubles(mt_tensor_backend(y), check->cotangent, mt_tensor_shape(y));
+    if (!cotangent) return mt_last_status();
+    /* What the tensor holds may be rounded to float; the sums must use the same numbers. */
+    mt_status status = mt_to_doubles(cotangent, check->cotangent, check->outputs);
+    if (status == MT_OK) status = mt_backward_from(check->tape, y, cotangent);
+    mt_tensor_free(cotangent);
+    return status;
+}
+
+static mt_status check_all(checker *check, int inputs, const mt_gradcheck_options *options)
+{
+    mt_rng rng = mt_rng_make(options->seed);
+    for (int i = 0; i < inputs; i++) mt_zero_grad(check->in[i]);
+    mt_status status = run_backward(check, &rng);
+    for (int i = 0; i < inputs && status == MT_OK; i++) {
+        if (!mt_requires_grad(check->in[i])) continue;
+        int64_t n = mt_tensor_count(check->in[i]);
+        double *block = doubles(4 * n); /* gradient, values, direction, moved values */
+        if (!block) return MT_ERR_MEMORY;
+        mt_tensor *grad = mt_grad(check->in[i]);
+        status = grad ? mt_to_doubles(grad, block, n) : mt_last_status();
+        if (status == MT_OK) status = mt_to_doubles(check->in[i], block + n, n);
+        if (status == MT_OK)
+            status = check_input(check, i, block, block + n, block + 2 * n, block + 3 * n, options, &rng);
+        free_doubles(block, 4 * n);
+    }
+    for (int i = 0; i < inputs; i++) mt_zero_grad(check->in[i]);
+    return status;
+}
+
+mt_status mt_gradcheck(mt_backend *backend, mt_gradcheck_fn fn, void *context, mt_tensor *const *in, int inputs,
+                       mt_gradcheck_options options)
+{
+    if (!backend || !fn || !in) return MT_ERR_NULL;
+    for (int i = 0; i < inputs; i++)
+        if (!in[i]) return MT_ERR_NULL;
+    if (!(options.epsilon > 0) || !(options.atol >= 0) || !(options.rtol >= 0) || options.directions < 1)
+        return mt_fail(MT_ERR_VALUE, "gradcheck: epsilon must be above 0, the tolerances not below 0, and at least one direction "
+                                     "asked for");
+    checker check = {.tape = mt_tape_new(backend), .fn = fn, .context = context, .in = in};
+    if (!check.tape) return MT_ERR_MEMORY;
+    mt_status status = check_all(&check, inputs, &options);
+    if (check.cotangent) free_doubles(check.cotangent, check.outputs);
+    mt_tape_free(check.tape);
+    return status;
+}

@@ -1,0 +1,309 @@
+/* autodiff/tape.c - the life of a tape: its memory, its handles, its failure.
+ *
+ * A tape has three arenas: values on the backend; nodes and their extras on the host; handles on the host, in two arenas
+ * used by turns, so that a handle from before the last reset still shows its old generation and is recognised. What a
+ * step allocates the next step finds again at the same addresses.
+ */
+#include "tape_struct.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { HANDLE_BLOCK = 1 << 15, NODE_BLOCK = 1 << 15, VALUE_BLOCK = 1 << 16 };
+
+/* ---- memory ---- */
+
+static void *value_allocate(void *context, size_t bytes) { return ((mt_backend *)context)->allocate(context, bytes); }
+
+static void value_release(void *context, void *pointer, size_t bytes)
+{
+    ((mt_backend *)context)->release(context, pointer, bytes);
+}
+
+static void value_mark(void *context, void *pointer, size_t bytes, bool live)
+{
+    ((mt_backend *)context)->mark(context, pointer, bytes, live);
+}
+
+mt_tape *mt_tape_new(mt_backend *backend)
+{
+    if (!backend) return NULL;
+    mt_tape *tape = mt_alloc_zeroed(sizeof *tape);
+    mt_lifetime *lifetime = mt_alloc_zeroed(sizeof *lifetime);
+    if (!tape || !lifetime) {
+        mt_free(tape, sizeof *tape);
+        mt_free(lifetime, sizeof *lifetime);
+        return NULL;
+    }
+    atomic_init(&lifetime->references, 1);
+    lifetime->generation = 1;
+    tape->lifetime = lifetime;
+    lifetime->tape = tape;
+    tape->backend = backend;
+    tape->recording = true;
+    mt_arena_source handles = mt_host_arena_source();
+    handles.mark = NULL; /* handles stay readable after a reset: their generation is what tells */
+    for (int i = 0; i < 2; i++) mt_arena_init(&tape->handles[i], HANDLE_BLOCK, handles);
+    mt_arena_init(&tape->nodes, NODE_BLOCK, mt_host_arena_source());
+    mt_arena_source values = {value_allocate, value_release, value_mark, backend};
+    if (backend->host && !mt_arena_guards_host()) values.mark = NULL;
+    mt_arena_init(&tape->values, VALUE_BLOCK, values);
+    return tape;
+}
+
+/* Lets go of the constructors' tensors that were used after until. */
+static void release_held(mt_tape *tape, mt_held *until)
+{
+    for (; tape->held != until; tape->held = tape->held->older) mt_tensor_free(tape->held->tensor);
+}
+
+void mt_tape_reset(mt_tape *tape)
+{
+    if (!tape) return;
+    release_held(tape, NULL);
+    tape->newest = NULL;
+    tape->newest_handle = NULL;
+    tape->length = 0;
+    tape->walked = false;
+    tape->status = MT_OK;
+    tape->message[0] = '\0';
+    tape->lifetime->generation++;
+    tape->turn ^= 1;
+    mt_arena_reset(&tape->handles[tape->turn]);
+    mt_arena_reset(&tape->nodes);
+    mt_arena_reset(&tape->values);
+}
+
+void mt_tape_free(mt_tape *tape)
+{
+    if (!tape) return;
+    mt_tape_reset(tape);
+    for (int i = 0; i < 2; i++) mt_arena_free(&tape->handles[i]);
+    mt_arena_free(&tape->nodes);
+    mt_arena_free(&tape->values);
+    mt_lifetime_release(tape->lifetime);
+    mt_free(tape, sizeof *tape);
+}
+
+void *mt_tape_memory(mt_tape *tape, size_t bytes) { return mt_arena_alloc(&tape->nodes, bytes); }
+
+static mt_handle *new_handle(mt_tape *tape)
+{
+    mt_handle *handle = mt_arena_alloc(&tape->handles[tape->turn], sizeof *handle);
+    if (!handle) return NULL;
+    memset(handle, 0, sizeof *handle);
+    handle->older = tape->newest_handle;
+    tape->newest_handle = handle;
+    handle->tensor.lifetime = tape->lifetime;
+    handle->tensor.generation = tape->lifetime->generation;
+    return handle;
+}
+
+mt_tensor *mt_tape_empty(mt_tape *tape, mt_shape shape, mt_kind kind)
+{
+    return mt_tape_empty_sized(tape, shape.rank, shape.size, kind);
+}
+
+mt_tensor *mt_tape_empty_sized(mt_tape *tape, int rank, const int64_t *size, mt_kind kind)
+{
+    mt_handle *handle = new_handle(tape);
+    int64_t count = handle ? mt_layout_rows(rank, size, &handle->tensor.layout) : -1;
+    if (count < 0) return NULL;
+    size_t bytes = (size_t)count * mt_kind_bytes(kind);
+    void *data = mt_arena_alloc(&tape->values, bytes);
+    if (!data) return NULL;
+    handle->storage.borrowed = true;
+    handle->storage.backend = tape->backend;
+    handle->storage.data = data;
+    handle->storage.bytes = bytes;
+    handle->tensor.storage = &handle->storage;
+    handle->tensor.kind = kind;
+    return &handle->tensor;
+}
+
+mt_tensor *mt_tape_alias(mt_tape *tape, const mt_tensor *x, const mt_layout *layout)
+{
+    mt_handle *handle = new_handle(tape);
+    if (!handle) return NULL;
+    handle->tensor.layout = *layout;
+    handle->tensor.storage = x->storage;
+    handle->tensor.kind = x->kind;
+    return &handle->tensor;
+}
+
+mt_tensor *mt_tape_number(mt_tape *tape, double value)
+{
+    mt_tensor *number = mt_tape_empty(tape, mt_shape(1), MT_REAL);
+    return number && mt_op_fill(number, value) == MT_OK ? number : NULL;
+}
+
+/* ---- state ---- */
+
+void mt_tape_record(mt_tape *tape, bool on)
+{
+    if (tape) tape->recording = on;
+}
+
+bool mt_tape_is_recording(const mt_tape *tape) { return tape && tape->recording; }
+
+mt_status mt_tape_status(const mt_tape *tape) { return tape ? tape->status : MT_ERR_NULL; }
+
+const char *mt_tape_message(const mt_tape *tape)
+{
+    return tape ? tape->message : "the tape is NULL: mt_tape_new failed, or was never called";
+}
+
+mt_backend *mt_tape_backend(const mt_tape *tape) { return tape ? tape->backend : NULL; }
+
+int64_t mt_tape_length(const mt_tape *tape) { return tape ? tape->length : 0; }
+
+mt_tensor *mt_tape_give_up(mt_tape *tape)
+{
+    if (tape->status == MT_OK) {
+        tape->status = mt_last_status() != MT_OK ? mt_last_status() : MT_ERR_NULL;
+        snprintf(tape->message, sizeof tape->message, "%s",
+                 *mt_last_message() ? mt_last_message() : "an operand is NULL: the call that should have made it failed");
+    }
+    return NULL;
+}
+
+/* ---- mark and rewind ---- */
+
+typedef struct {
+    uint64_t generation;
+    mt_arena_mark handles, nodes, values;
+    mt_node *newest;
+    mt_handle *newest_handle;
+    mt_held *held;
+    int64_t length;
+} position;
+
+_Static_assert(sizeof(position) <= sizeof(mt_tape_position), "a position must fit what the header reserves for it");
+
+mt_tape_position mt_tape_mark(mt_tape *tape)
+{
+    mt_tape_position mark = {{0}};
+    if (!tape) return mark;
+    position here = {tape->lifetime->generation,
+                     mt_arena_position(&tape->handles[tape->turn]),
+                     mt_arena_position(&tape->nodes),
+                     mt_arena_position(&tape->values),
+                     tape->newest,
+                     tape->newest_handle,
+                     tape->held,
+                     tape->length};
+    memcpy(&mark, &here, sizeof here);
+    return mark;
+}
+
+mt_status mt_tape_rewind(mt_tape *tape, mt_tape_position mark)
+{
+    position there;
+    if (!tape) return MT_ERR_NULL;
+    memcpy(&there, &mark, sizeof there);
+    if (there.generation != tape->lifetime->generation || there.length > tape->length)
+        return mt_fail(MT_ERR_STATE, "rewind: the position was marked before a reset, or lies ahead; mark it again");
+    release_held(tape, there.held);
+    for (; tape->newest_handle != there.newest_handle; tape->newest_handle = tape->newest_handle->older)
+        tape->newest_handle->tensor.generation = 0;
+    tape->newest = there.newest;
+    tape->length = there.length;
+    mt_arena_rewind(&tape->handles[tape->turn], there.handles);
+    mt_arena_rewind(&tape->nodes, there.nodes);
+    mt_arena_rewind(&tape->values, there.values);
+    return MT_OK;
+}
+
+/* ---- operations come and go ---- */
+
+/* Whether x may be an operand here. */
+static mt_status check_operand(mt_tape *tape, mt_tensor *x)
+{
+    mt_status status = mt_tensor_check(x);
+    if (status != MT_OK) return status;
+    if (x->lifetime && x->lifetime != tape->lifetime)
+        return mt_fail(MT_ERR_STATE, "an operand belongs to another tape; copy it with mt_keep first");
+    if (x->storage->backend != tape->backend)
+        return mt_fail(MT_ERR_BACKEND, "an operand is on backend %s and the tape on %s; move it with mt_tensor_to",
+                       x->storage->backend->name, tape->backend->name);
+    if (atomic_load_explicit(&x->references, memory_order_relaxed) == 0) return MT_OK;
+    /* A handle that the program may free before the tape is done with it. */
+    mt_held *held = mt_tape_memory(tape, sizeof *held);
+    if (!held) return MT_ERR_MEMORY;
+    mt_tensor_retain(x);
+    *held = (mt_held){x, tape->held};
+    tape->held = held;
+    return MT_OK;
+}
+
+bool mt_tape_enter(mt_tape *tape, mt_tensor *const *in, int inputs)
+{
+    if (!tape) {
+        mt_fail(MT_ERR_STATE, "the tape is NULL: mt_tape_new failed, or was never called");
+        return false;
+    }
+    if (tape->status != MT_OK) return false;
+    for (int i = 0; i < inputs; i++) {
+        if (check_operand(tape, in[i]) == MT_OK) continue;
+        mt_tape_give_up(tape);
+        return false;
+    }
+    return true;
+}
+
+mt_node *mt_tape_node(mt_tape *tape, const char *name, mt_vjp_fn vjp, mt_tensor *out, mt_tensor *const *in, int inputs,
+                      unsigned saves, bool *failed)
+{
+    bool needed = false;
+    for (int i = 0; i < inputs; i++) needed = needed || in[i]->requires_grad;
+    if (!needed || !tape->recording) return NULL;
+    mt_node *node = mt_tape_memory(tape, sizeof *node + (size_t)inputs * sizeof *node->in);
+    if (!node) {
+        *failed = true;
+        return NULL;
+    }
+    *node = (mt_node){.name = name, .vjp = vjp, .older = tape->newest, .out = out, .saves = saves, .inputs = inputs};
+    node->out_version = out->storage->version;
+    for (int i = 0; i < inputs; i++) node->in[i] = (mt_edge){in[i], in[i]->storage->version};
+    out->requires_grad = true;
+    out->node = node;
+    tape->newest = node;
+    tape->length++;
+    return node;
+}
+
+/* ---- leaves and constants ---- */
+
+mt_status mt_require_grad(mt_tensor *x, bool on)
+{
+    mt_status status = mt_tensor_check(x);
+    if (status != MT_OK) return status;
+    if (x->lifetime && !x->is_view)
+        return mt_fail(MT_ERR_STATE, "require_grad: this is the result of a tape operation; mark the tensors it is made from");
+    if (x->is_gradient)
+        return mt_fail(MT_ERR_STATE, "require_grad: this is a gradient, and there is no double backward; copy it with mt_keep");
+    if (x->is_view)
+        return mt_fail(MT_ERR_STATE, "require_grad: this is a view; mark the tensor it shows, and use mt_permute, mt_slice, ... "
+                                     "on the tape");
+    if (x->kind != MT_REAL) return mt_fail(MT_ERR_KIND, "require_grad: an INDEX tensor has no gradient");
+    x->requires_grad = on;
+    return MT_OK;
+}
+
+bool mt_requires_grad(const mt_tensor *x) { return x && x->requires_grad; }
+
+mt_tensor *mt_keep(const mt_tensor *x) { return mt_tensor_copy(x); }
+
+mt_tensor *mt_detach(mt_tape *tape, mt_tensor *x)
+{
+    if (!mt_tape_enter(tape, &x, 1)) return NULL;
+    mt_tensor *constant = mt_tape_alias(tape, x, &x->layout);
+    return constant ? constant : mt_tape_give_up(tape);
+}
+
+mt_tensor *mt_num(mt_tape *tape, double value)
+{
+    if (!mt_tape_enter(tape, NULL, 0)) return NULL;
+    mt_tensor *number = mt_tape_number(tape, value);
+    return number ? number : mt_tape_give_up(tape);
+}

@@ -1,0 +1,35 @@
+/* autodiff/tape_struct.h - the fields of a tape, for tape.c and backward.c. Internal. */
+#ifndef MT_TAPE_STRUCT_H
+#define MT_TAPE_STRUCT_H
+
+#include "node.h"
+
+/* A tensor of the tape with its storage (unused by a view), linked from the newest to the oldest. */
+typedef struct mt_handle {
+    mt_tensor tensor;
+    mt_storage storage;
+    struct mt_handle *older;
+} mt_handle;
+
+/* A constructor's tensor that an operation used: freed, in the sense of one reference less, at the reset. */
+typedef struct mt_held {
+    mt_tensor *tensor;
+    struct mt_held *older;
+} mt_held;
+
+struct mt_tape {
+    mt_backend *backend;
+    mt_lifetime *lifetime;
+    mt_arena handles[2], nodes, values;
+    int turn; /* which of handles is in use */
+    bool recording;
+    bool walked; /* a backward has left gradients on the tape */
+    mt_node *newest;
+    mt_handle *newest_handle;
+    mt_held *held;
+    int64_t length;
+    mt_status status;
+    char message[640];
+};
+
+#endif

@@ -1,0 +1,62 @@
+/* nn/optim.h - optimisers: SGD with momentum, Adam and AdamW, with PyTorch's semantics.
+ *
+ * An optimiser holds the parameters that its module had when it was made, and state of the same size on their
+ * backend, allocated then: a step allocates nothing and updates all parameters in one backend call, in place.
+ * A parameter whose gradient is empty, or that is frozen, is skipped, and its own step count stays. Free the
+ * optimiser before the module, or do not use it after. A step writes parameters in place, so take it after
+ * mt_backward, not between forward and backward.
+ */
+#ifndef MT_OPTIM_H
+#define MT_OPTIM_H
+
+#include "module.h"
+
+typedef struct mt_optimizer mt_optimizer;
+
+/* With g = grad + weight_decay w:  w -= rate g;  with momentum, v = momentum v + g (v = g at first) and w -=
+ * rate v, or w -= rate (g + momentum v) when nesterov is set. */
+typedef struct mt_sgd_options {
+    double rate;         /* 0.01; at least 0 */
+    double momentum;     /* 0; at least 0 */
+    double weight_decay; /* 0; at least 0 */
+    bool nesterov;       /* false; needs a momentum above 0 */
+} mt_sgd_options;
+
+/* m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2, and at a parameter's step t
+ *   w -= rate (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)
+ * where weight decay either adds weight_decay w to g (Adam) or, when decoupled, first scales w by 1 - rate
+ * weight_decay (AdamW). Sources: Kingma and Ba 2015; Loshchilov and Hutter 2019. */
+typedef struct mt_adam_options {
+    double rate;         /* 0.001; at least 0 */
+    double beta1, beta2; /* 0.9 and 0.999; in [0, 1) */
+    double epsilon;      /* 1e-8; above 0 */
+    double weight_decay; /* 0, for AdamW 0.01; at least 0 */
+    bool decoupled;      /* false, for AdamW true */
+} mt_adam_options;
+
+MT_BEGIN
+
+MT_API mt_sgd_options mt_sgd_defaults(void);
+MT_API mt_adam_options mt_adam_defaults(void);
+MT_API mt_adam_options mt_adamw_defaults(void);
+
+/* An optimiser of all parameters of module and everything below. NULL with a sentence when an option is out
+ * of range or NaN, the module failed or has no parameters, parameters live on two backends, or memory runs
+ * out. */
+MT_API mt_optimizer *mt_sgd_new(mt_module *module, mt_sgd_options options);
+MT_API mt_optimizer *mt_adam_new(mt_module *module, mt_adam_options options);
+/* NULL is allowed. Frees the state; the parameters are the module's. */
+MT_API void mt_optimizer_free(mt_optimizer *optimizer);
+
+/* Updates every parameter that has a gradient and is not frozen. Gradients stay: call mt_optimizer_zero_grad
+ * before the next backward. */
+MT_API mt_status mt_optimizer_step(mt_optimizer *optimizer);
+MT_API mt_status mt_optimizer_zero_grad(mt_optimizer *optimizer);
+
+/* The learning rate, for schedules; a finite number of at least 0. get gives NaN for NULL. */
+MT_API mt_status mt_optimizer_set_rate(mt_optimizer *optimizer, double rate);
+MT_API double mt_optimizer_get_rate(const mt_optimizer *optimizer);
+
+MT_END
+
+#endif

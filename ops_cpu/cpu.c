@@ -1,0 +1,186 @@
+/* ops_cpu/cpu.c - the cpu backend: host memory, the choice of an instruction set, the number of threads, the slots. */
+#define _POSIX_C_SOURCE 200809L
+#include "cpu.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#ifdef MT_OPENMP
+#include <omp.h>
+#endif
+
+#include "tensor/arena.h"
+
+/* ---- memory on the host ---- */
+
+void *mt_host_allocate(mt_backend *backend, size_t bytes)
+{
+    (void)backend;
+    return mt_alloc(bytes);
+}
+
+void mt_host_release(mt_backend *backend, void *pointer, size_t bytes)
+{
+    (void)backend;
+    mt_free(pointer, bytes);
+}
+
+void mt_host_mark(mt_backend *backend, void *pointer, size_t bytes, bool live)
+{
+    (void)backend;
+    mt_arena_source host = mt_host_arena_source();
+    if (host.mark) host.mark(host.context, pointer, bytes, live);
+}
+
+mt_status mt_host_copy(mt_backend *backend, void *to, const void *from, size_t bytes)
+{
+    (void)backend;
+    if (bytes) memcpy(to, from, bytes);
+    return MT_OK;
+}
+
+/* ---- instruction sets ---- */
+
+static struct {
+    const mt_cpu_kernels *kernels; /* NULL when MT_ISA names one that this processor does not have */
+    int threads;
+    char wish[16];
+} settings;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static atomic_int wanted_threads;
+
+static const mt_cpu_kernels *best_kernels(const char *wish)
+{
+    const mt_cpu_kernels *best = &mt_cpu_kernels_base;
+    bool named = strcmp(wish, best->isa) == 0;
+#ifdef MT_HAVE_X86
+    __builtin_cpu_init();
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                  __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
+    const struct {
+        bool there;
+        const mt_cpu_kernels *kernels;
+    } candidates[] = {{avx2, &mt_cpu_kernels_avx2}, {avx512, &mt_cpu_kernels_avx512}};
+    for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
+        if (!candidates[i].there || named) continue;
+        best = candidates[i].kernels;
+        named = strcmp(wish, best->isa) == 0;
+    }
+#endif
+    return *wish && !named ? NULL : best;
+}
+
+/* The environment is read here, once. */
+static void read_settings(void)
+{
+    const char *isa = getenv("MT_ISA");
+    snprintf(settings.wish, sizeof settings.wish, "%s", isa ? isa : "");
+    settings.kernels = best_kernels(settings.wish);
+#ifdef MT_OPENMP
+    settings.threads = omp_get_max_threads(); /* OMP_NUM_THREADS, else the processors that may be used */
+#else
+    settings.threads = 1;
+#endif
+}
+
+const mt_cpu_kernels *mt_cpu_kernels_get(void)
+{
+    pthread_once(&once, read_settings);
+    return settings.kernels ? settings.kernels : &mt_cpu_kernels_base;
+}
+
+/* ---- threads ---- */
+
+mt_status mt_set_threads(int n)
+{
+    if (n < 1 || n > 1024) return mt_fail(MT_ERR_VALUE, "%d threads; give a number from 1 to 1024", n);
+    atomic_store(&wanted_threads, n);
+    return MT_OK;
+}
+
+int mt_get_threads(void)
+{
+#ifdef MT_OPENMP
+    int wanted = atomic_load_explicit(&wanted_threads, memory_order_relaxed);
+    if (wanted) return wanted;
+    pthread_once(&once, read_settings);
+    return settings.threads;
+#else
+    return 1;
+#endif
+}
+
+#ifdef MT_OPENMP
+/* The process that has OpenMP's threads: they do not survive a fork, and the runtime would wait for them forever. */
+static atomic_int team_process;
+
+static bool is_forked_child(void)
+{
+    int expected = 0, self = (int)getpid();
+    return !atomic_compare_exchange_strong(&team_process, &expected, self) && expected != self;
+}
+#endif
+
+/* Starting a team costs some microseconds; below this much work one thread is done sooner. */
+static const double GRAIN = 65536;
+
+int mt_cpu_threads(double work)
+{
+#ifdef MT_OPENMP
+    if (work < GRAIN) return 1;
+    int threads = mt_get_threads();
+    if (threads == 1 || omp_in_parallel() || is_forked_child()) return 1;
+    return threads;
+#else
+    (void)work;
+    return 1;
+#endif
+}
+
+/* ---- the backend ---- */
+
+static int describe(mt_backend *backend, char *text, size_t size)
+{
+    (void)backend;
+#ifdef MT_OPENMP
+    const char *build = "";
+#else
+    const char *build = " (serial build)";
+#endif
+    return snprintf(text, size, "threads %d%s, isa %s", mt_get_threads(), build, mt_cpu_kernels_get()->isa);
+}
+
+static mt_backend cpu = {
+    .name = "cpu",
+    .summary = "OpenMP threads and vector instructions",
+    .host = true,
+    .allocate = mt_host_allocate,
+    .release = mt_host_release,
+    .mark = mt_host_mark,
+    .upload = mt_host_copy,
+    .download = mt_host_copy,
+    .fill = mt_cpu_fill,
+    .copy = mt_cpu_copy,
+    .map = mt_cpu_elementwise,
+    .zip = mt_cpu_elementwise,
+    .reduce = mt_cpu_reduce,
+    .scatter = mt_cpu_scatter,
+    .rows = mt_cpu_rows,
+    .matmul = mt_cpu_matmul,
+    .random = mt_cpu_random,
+    .update = mt_cpu_update,
+    .describe = describe,
+};
+
+mt_backend *mt_backend_cpu(void)
+{
+    pthread_once(&once, read_settings);
+    if (settings.kernels) return &cpu;
+    mt_fail(MT_ERR_BACKEND, "MT_ISA is \"%s\", which this processor or this build does not have; use base, avx2 or avx512, or "
+                            "leave it unset", settings.wish);
+    return NULL;
+}

@@ -1,0 +1,83 @@
+/* ops_cpu/elementwise.c - map and zip on whole arrays: the plan, the parallel loop, and a row function for each piece.
+ *
+ * The planned dimensions are cut into pieces of one row each, at most PIECE elements long; threads take runs of
+ * neighbouring pieces. Elements do not depend on each other, so the cut decides speed and never bits.
+ */
+#include "cpu.h"
+#include "tensor/plan.h"
+
+enum { PIECE = 8192 };
+
+typedef struct {
+    const mt_elementwise_plan *plan;
+    mt_row_fn row;
+    mt_real *data[MT_MAX_OPERANDS];
+    const mt_real *p;
+    int64_t cuts; /* pieces in a row */
+} row_job;
+
+/* Runs pieces first..last-1 in order, carrying the index of the outer dimensions along. */
+static void run_pieces(const row_job *job, int64_t first, int64_t last)
+{
+    const mt_elementwise_plan *plan = job->plan;
+    const int inner = plan->rank - 1, operands = plan->operands;
+    int64_t index[MT_MAX_DIMS], cut = first % job->cuts, outer = first / job->cuts, step[MT_MAX_OPERANDS];
+    mt_real *at[MT_MAX_OPERANDS];
+    for (int k = 0; k < operands; k++) at[k] = job->data[k], step[k] = plan->stride[k][inner];
+    for (int d = inner - 1; d >= 0; d--) {
+        index[d] = outer % plan->size[d];
+        outer /= plan->size[d];
+        for (int k = 0; k < operands; k++) at[k] += index[d] * plan->stride[k][d];
+    }
+    for (int64_t i = first; i < last; i++) {
+        int64_t begin = cut * PIECE, length = plan->size[inner] - begin;
+        const mt_real *in[MT_MAX_OPERANDS - 1];
+        for (int k = 1; k < operands; k++) in[k - 1] = at[k] + begin * step[k];
+        job->row(length < PIECE ? length : PIECE, at[0] + begin * step[0], step[0], in, step + 1, job->p);
+        if (++cut < job->cuts) continue;
+        cut = 0;
+        for (int d = inner - 1; d >= 0; d--) {
+            index[d]++;
+            for (int k = 0; k < operands; k++) at[k] += plan->stride[k][d];
+            if (index[d] < plan->size[d]) break;
+            for (int k = 0; k < operands; k++) at[k] -= index[d] * plan->stride[k][d];
+            index[d] = 0;
+        }
+    }
+}
+
+mt_status mt_cpu_elementwise(mt_backend *backend, const mt_elementwise_work *work)
+{
+    (void)backend;
+    mt_operand operand[MT_MAX_OPERANDS] = {work->out};
+    for (int k = 0; k < work->inputs; k++) operand[k + 1] = work->in[k];
+    mt_elementwise_plan plan;
+    mt_plan_elementwise(operand, work->inputs + 1, &plan);
+    if (plan.count == 0) return MT_OK;
+
+    const mt_cpu_kernels *kernels = mt_cpu_kernels_get();
+    row_job job = {.plan = &plan, .p = work->p};
+    job.row = (work->part == MT_PART_VALUE    ? kernels->value
+               : work->part == MT_PART_GRAD_A ? kernels->grad_a
+                                              : kernels->grad_b)[work->op];
+    for (int k = 0; k < plan.operands; k++) job.data[k] = (mt_real *)operand[k].data + operand[k].layout->offset;
+    if (plan.rank == 1 && plan.count <= PIECE) { /* small work: straight to the row function */
+        const mt_real *in[MT_MAX_OPERANDS - 1];
+        int64_t step[MT_MAX_OPERANDS];
+        for (int k = 0; k < plan.operands; k++) step[k] = plan.stride[k][0];
+        for (int k = 1; k < plan.operands; k++) in[k - 1] = job.data[k];
+        job.row(plan.count, job.data[0], step[0], in, step + 1, job.p);
+        return MT_OK;
+    }
+    job.cuts = (plan.size[plan.rank - 1] + PIECE - 1) / PIECE;
+    int64_t pieces = plan.count / plan.size[plan.rank - 1] * job.cuts;
+    int threads = mt_cpu_threads((double)plan.count * 2);
+    if (threads > pieces) threads = (int)pieces;
+    if (threads <= 1) {
+        run_pieces(&job, 0, pieces);
+        return MT_OK;
+    }
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int t = 0; t < threads; t++) run_pieces(&job, pieces * t / threads, pieces * (t + 1) / threads);
+    return MT_OK;
+}

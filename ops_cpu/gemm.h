@@ -1,0 +1,63 @@
+/* ops_cpu/gemm.h - what matmul.c asks of the kernels that gemm_kernel.c provides once for each instruction
+ * set.
+ *
+ * A kernel computes one block of C (+)= A B, all three with a row and a column stride counted in elements.
+ * Whatever the kernel, an element of C is 0 + a0 b0 + a1 b1 + ... in the order of k (dot: in lanes, folded at
+ * the end), so its bits do not depend on where in a block or a tile it stands.
+ */
+#ifndef MT_GEMM_H
+#define MT_GEMM_H
+
+#include "tensor/base.h"
+
+/* The block c[i,j] = sum over p < k of a[i,p] b[p,j], added to what c holds when add is set. 1 <= m, n, k. */
+typedef struct mt_gemm_block {
+    int64_t m, n, k;
+    const mt_real *a, *b;
+    mt_real *c;
+    int64_t a_row, a_col, b_row, b_col, c_row, c_col;
+    bool add;
+    bool rows_first; /* direct: go along a row of tiles before the next row, for C larger than B */
+} mt_gemm_block;
+
+struct mt_gemm_kernels {
+    int lanes, mr, nr; /* numbers in a vector; rows and columns of the register tile */
+    int dot_rows;      /* rows that dot takes at once */
+    /* Blocks of packed: A is cut to mc x kc (half of the second cache), B to kc x nc (a share of the last; a
+     * strip of nr columns stays in the first). The others cut k alone. kc are part of the result's bits, mc
+     * and nc are not. */
+    int64_t mc, nc, kc, direct_kc, dot_kc;
+
+    /* Any A, rows of B contiguous (b_col = 1): reads both in place. */
+    void (*direct)(const mt_gemm_block *block);
+    /* Rows of A and columns of B contiguous (a_col = b_row = 1): dot products along k. */
+    void (*dot)(const mt_gemm_block *block);
+    /* a and b point to what pack_a and pack_b wrote for this m, n and k; their strides are not read. */
+    void (*packed)(const mt_gemm_block *block);
+
+    /* m x k (k x n) from any strides into panels of mr rows (strips of nr columns), each stored k by k. The
+     * buffer holds mt_gemm_panels(m, mr) * mr * k numbers and MT_GEMM_SLACK more, which are written too. */
+    void (*pack_a)(int64_t m, int64_t k, const mt_real *a, int64_t a_row, int64_t a_col, mt_real *panels);
+    void (*pack_b)(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *strips);
+    /* k x n from any strides into rows of row numbers, a multiple of nr not less than n; with the slack
+     * behind. */
+    void (*copy_b)(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *out,
+                   int64_t row);
+
+    /* c[j] += bias[j] for a row of n. */
+    void (*add_bias)(int64_t n, mt_real *c, int64_t c_step, const mt_real *bias, int64_t bias_step);
+};
+
+enum { MT_GEMM_SLACK = 16 };
+
+static inline int64_t mt_gemm_panels(int64_t n, int64_t width) { return (n + width - 1) / width; }
+
+MT_BEGIN
+MT_INTERNAL extern const struct mt_gemm_kernels mt_gemm_kernels_base;
+#ifdef MT_HAVE_X86
+MT_INTERNAL extern const struct mt_gemm_kernels mt_gemm_kernels_avx2;
+MT_INTERNAL extern const struct mt_gemm_kernels mt_gemm_kernels_avx512;
+#endif
+MT_END
+
+#endif

@@ -1,0 +1,395 @@
+/* ops_cpu/gemm_kernel.c - the inner loops of matmul, compiled once for each instruction set (MT_ISA_NAME).
+ *
+ * A tile of C stays in registers while k runs: each step loads a row of B as vectors and one number of A for
+ * each row, and multiplies all pairs. The tile is as large as the registers allow (6 rows x 2 vectors of 16
+ * registers, 14 x 2 of 32), so that there are two to three arithmetic instructions to a load, and more
+ * independent sums than the latency of a fused multiply-add (4 cycles, 2 a cycle) asks for. No alignment is
+ * assumed anywhere.
+ */
+#include "gemm.h"
+#include "simd.h"
+
+#if MT_SIMD_REGISTERS == 32
+enum { MR = 14, DOT_ROWS = 5 };
+#define EACH_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+#define EACH_WIDE(X) X(1, 8) X(2, 8) X(3, 8) X(4, 6)         /* rows, vectors */
+#define EACH_DOT(X)  X(1, 8) X(2, 8) X(3, 8) X(4, 6) X(5, 5) /* rows, columns */
+#else
+enum { MR = 6, DOT_ROWS = 4 };
+#define EACH_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#define EACH_WIDE(X) X(1, 8) X(2, 6) X(3, 4) X(4, 3)
+#define EACH_DOT(X)  X(1, 8) X(2, 6) X(3, 4) X(4, 3)
+#endif
+enum { NR = 2 * MT_LANES, WIDE_ROWS = 4, MAX_VECS = 8, K_GROUP = 16 };
+
+/* ---- a tile with a row of B in vectors ---- */
+
+typedef struct tile_work {
+    int64_t k, n; /* n: columns of this tile; only masked tiles look */
+    const mt_real *a, *b;
+    mt_real *c;
+    int64_t a_row, a_col, b_row, c_row;
+    bool add;
+} tile_work;
+
+typedef void (*tile_fn)(const tile_work *w);
+
+/* c (+)= a b for rows rows and vecs vectors; the last vector is cut to n columns when masked is set. Inlined
+ * with constants: everything but the loop over k is unrolled and acc lives in registers. */
+MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const bool masked, const bool packed, int64_t k,
+                           const mt_real *a, int64_t a_row, int64_t a_col, const mt_real *b, int64_t b_row,
+                           const tile_work *w)
+{
+    mt_vec acc[MR][MAX_VECS];
+    const mt_real *row[MR];
+    const int64_t c_row = w->c_row;
+    mt_real *c = w->c;
+    const bool add = w->add;
+    const int64_t last = masked ? w->n - (vecs - 1) * MT_LANES : MT_LANES; /* lanes of the last vector */
+    const mt_mask mask = mt_mask_first(last);
+    MT_UNROLL for (int r = 0; r < rows; r++)
+    {
+        row[r] = a + r * a_row;
+        if (packed) __builtin_prefetch(c + r * c_row, 1);
+        if (packed) __builtin_prefetch(c + r * c_row + vecs * MT_LANES - 1, 1);
+        MT_UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = mt_vec_zero();
+    }
+    for (int64_t p = 0; p < k; p++) {
+        mt_vec bv[MAX_VECS];
+        MT_UNROLL for (int v = 0; v < vecs; v++)
+        {
+            bv[v] = masked && v == vecs - 1 ? mt_vec_load_masked(b + v * MT_LANES, mask)
+                                            : mt_vec_load(b + v * MT_LANES);
+        }
+        MT_UNROLL for (int r = 0; r < rows; r++)
+        {
+            mt_vec av = mt_vec_set(row[r][p * a_col]);
+            MT_UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = mt_vec_fma(av, bv[v], acc[r][v]);
+        }
+        b += b_row;
+    }
+    MT_UNROLL for (int r = 0; r < rows; r++)
+    {
+        MT_UNROLL for (int v = 0; v < vecs; v++)
+        {
+            mt_real *out = c + r * c_row + v * MT_LANES;
+            if (masked && v == vecs - 1) {
+                if (add) acc[r][v] = mt_vec_add(mt_vec_load_masked(out, mask), acc[r][v]);
+                mt_vec_store_first(out, last, acc[r][v]);
+            } else {
+                if (add) acc[r][v] = mt_vec_add(mt_vec_load(out), acc[r][v]);
+                mt_vec_store(out, acc[r][v]);
+            }
+        }
+    }
+}
+
+#define TILE_ARGUMENTS w->k, w->a, w->a_row, w->a_col, w->b, w->b_row, w
+#define DEFINE_TILES(rows)                                                                              \
+    static void tile_##rows##_full(const tile_work *w) { tile(rows, 2, false, false, TILE_ARGUMENTS); } \
+    static void tile_##rows##_two(const tile_work *w) { tile(rows, 2, true, false, TILE_ARGUMENTS); }   \
+    static void tile_##rows##_one(const tile_work *w) { tile(rows, 1, true, false, TILE_ARGUMENTS); }
+#define DEFINE_WIDE(rows, vecs) \
+    static void tile_##rows##_wide(const tile_work *w) { tile(rows, vecs, false, false, TILE_ARGUMENTS); }
+EACH_ROWS(DEFINE_TILES)
+EACH_WIDE(DEFINE_WIDE)
+
+/* The same with packed operands: strides known to the compiler, no prefetch of B. */
+static void tile_packed(const tile_work *w) { tile(MR, 2, false, true, w->k, w->a, 1, MR, w->b, NR, w); }
+
+#define LIST_FULL(rows)       [rows] = tile_##rows##_full,
+#define LIST_TWO(rows)        [rows] = tile_##rows##_two,
+#define LIST_ONE(rows)        [rows] = tile_##rows##_one,
+#define LIST_WIDE(rows, vecs) [rows] = {tile_##rows##_wide, (vecs)*MT_LANES},
+static const tile_fn tile_full[MR + 1] = {EACH_ROWS(LIST_FULL)};
+static const tile_fn tile_two[MR + 1] = {EACH_ROWS(LIST_TWO)};
+static const tile_fn tile_one[MR + 1] = {EACH_ROWS(LIST_ONE)};
+static const struct {
+    tile_fn run;
+    int width;
+} tile_wide[WIDE_ROWS + 1] = {EACH_WIDE(LIST_WIDE)};
+
+/* Runs a tile whose columns of C are not neighbours: into a buffer, and from there to C. */
+static void tile_scattered(tile_fn run, tile_work *w, int rows, int64_t c_col)
+{
+    mt_real buffer[MR * NR];
+    mt_real *c = w->c;
+    const int64_t c_row = w->c_row;
+    const bool add = w->add;
+    w->c = buffer;
+    w->c_row = NR;
+    w->add = false;
+    run(w);
+    for (int r = 0; r < rows; r++)
+        for (int64_t j = 0; j < w->n; j++) {
+            mt_real *out = c + r * c_row + j * c_col, value = buffer[r * NR + j];
+            *out = add ? *out + value : value;
+        }
+    w->c = c;
+    w->c_row = c_row;
+    w->add = add;
+}
+
+/* Rows are shared out evenly over the panels: the first m % panels of them have one more. */
+typedef struct panel {
+    int64_t count, rows, longer;
+} panel;
+
+static panel panel_cut(int64_t m)
+{
+    const int64_t count = mt_gemm_panels(m, MR);
+    return count == 1 ? (panel){1, m, 0} : (panel){count, m / count, m % count};
+}
+
+static void gemm_packed(const mt_gemm_block *g)
+{
+    const panel cut = panel_cut(g->m);
+    tile_work w = {.k = g->k, .a_row = 1, .a_col = MR, .b_row = NR, .c_row = g->c_row, .add = g->add};
+    for (int64_t j = 0; j < g->n; j += NR) {
+        w.n = g->n - j < NR ? g->n - j : NR;
+        w.a = g->a;
+        w.b = g->b + j * g->k;
+        w.c = g->c + j * g->c_col;
+        for (int64_t i = 0; i < cut.count; i++) {
+            const int rows = (int)(cut.rows + (i < cut.longer));
+            tile_fn run = w.n == NR ? (rows == MR ? tile_packed : tile_full[rows])
+                                    : (w.n > MT_LANES ? tile_two[rows] : tile_one[rows]);
+            if (g->c_col == 1)
+                run(&w);
+            else
+                tile_scattered(run, &w, rows, g->c_col);
+            w.a += MR * g->k;
+            w.c += rows * g->c_row;
+        }
+    }
+}
+
+/* One tile of direct at columns j: as wide as fits. Returns its width. */
+MT_ALWAYS_INLINE int64_t direct_tile(const mt_gemm_block *g, tile_work *w, int rows, bool wide, int64_t j)
+{
+    const int64_t left = g->n - j;
+    tile_fn run;
+    w->b = g->b + j;
+    w->c += j * g->c_col;
+    if (wide && left >= tile_wide[rows].width) {
+        run = tile_wide[rows].run;
+        w->n = tile_wide[rows].width;
+    } else {
+        w->n = left < NR ? left : NR;
+        run = w->n == NR ? tile_full[rows] : w->n > MT_LANES ? tile_two[rows] : tile_one[rows];
+    }
+    if (g->c_col == 1)
+        run(w);
+    else
+        tile_scattered(run, w, rows, g->c_col);
+    w->c -= j * g->c_col;
+    return w->n;
+}
+
+static void gemm_direct(const mt_gemm_block *g)
+{
+    const panel cut = panel_cut(g->m);
+    const bool wide = g->m <= WIDE_ROWS && g->c_col == 1;
+    tile_work w = {.k = g->k,
+                   .a = g->a,
+                   .c = g->c,
+                   .a_row = g->a_row,
+                   .a_col = g->a_col,
+                   .b_row = g->b_row,
+                   .c_row = g->c_row,
+                   .add = g->add};
+    if (cut.count == 1 || g->rows_first) {
+        for (int64_t i = 0; i < cut.count; i++) {
+            const int rows = (int)(cut.rows + (i < cut.longer));
+            for (int64_t j = 0; j < g->n;) j += direct_tile(g, &w, rows, wide, j);
+            w.a += rows * g->a_row;
+            w.c += rows * g->c_row;
+        }
+        return;
+    }
+    for (int64_t j = 0; j < g->n; j += NR) {
+        w.a = g->a;
+        w.c = g->c;
+        for (int64_t i = 0; i < cut.count; i++) {
+            const int rows = (int)(cut.rows + (i < cut.longer));
+            direct_tile(g, &w, rows, false, j);
+            w.a += rows * g->a_row;
+            w.c += rows * g->c_row;
+        }
+    }
+}
+
+/* ---- a tile of dot products along k ---- */
+
+typedef void (*dot_fn)(const mt_gemm_block *g, const mt_real *a, const mt_real *b, mt_real *c);
+
+MT_ALWAYS_INLINE void dot_tile(const int rows, const int columns, const mt_gemm_block *g, const mt_real *a,
+                               const mt_real *b, mt_real *c)
+{
+    mt_vec acc[DOT_ROWS][MAX_VECS], av[DOT_ROWS];
+    const mt_real *row[DOT_ROWS], *column[MAX_VECS];
+    const int64_t k = g->k, whole = k - k % MT_LANES;
+    MT_UNROLL for (int j = 0; j < columns; j++) column[j] = b + j * g->b_col;
+    MT_UNROLL for (int r = 0; r < rows; r++)
+    {
+        row[r] = a + r * g->a_row;
+        MT_UNROLL for (int j = 0; j < columns; j++) acc[r][j] = mt_vec_zero();
+    }
+    for (int64_t p = 0; p < whole; p += MT_LANES) {
+        MT_UNROLL for (int r = 0; r < rows; r++) av[r] = mt_vec_load(row[r] + p);
+        MT_UNROLL for (int j = 0; j < columns; j++)
+        {
+            mt_vec bv = mt_vec_load(column[j] + p);
+            MT_UNROLL for (int r = 0; r < rows; r++) acc[r][j] = mt_vec_fma(av[r], bv, acc[r][j]);
+        }
+    }
+    if (whole < k) {
+        const mt_mask mask = mt_mask_first(k - whole);
+        MT_UNROLL for (int r = 0; r < rows; r++) av[r] = mt_vec_load_masked(row[r] + whole, mask);
+        MT_UNROLL for (int j = 0; j < columns; j++)
+        {
+            mt_vec bv = mt_vec_load_masked(column[j] + whole, mask);
+            MT_UNROLL for (int r = 0; r < rows; r++) acc[r][j] = mt_vec_fma(av[r], bv, acc[r][j]);
+        }
+    }
+    MT_UNROLL for (int r = 0; r < rows; r++)
+    {
+        MT_UNROLL for (int j = 0; j < columns; j++)
+        {
+            mt_real *out = c + r * g->c_row + j * g->c_col, sum = mt_vec_sum(acc[r][j]);
+            *out = g->add ? *out + sum : sum;
+        }
+    }
+}
+
+#define DEFINE_DOT(rows, columns)                                                                        \
+    static void dot_##rows(const mt_gemm_block *g, const mt_real *a, const mt_real *b, mt_real *c)       \
+    {                                                                                                    \
+        dot_tile(rows, columns, g, a, b, c);                                                             \
+    }                                                                                                    \
+    static void dot_##rows##_one(const mt_gemm_block *g, const mt_real *a, const mt_real *b, mt_real *c) \
+    {                                                                                                    \
+        dot_tile(rows, 1, g, a, b, c);                                                                   \
+    }
+EACH_DOT(DEFINE_DOT)
+
+#define LIST_DOT(rows, columns) [rows] = {dot_##rows, dot_##rows##_one, columns},
+static const struct {
+    dot_fn run, one;
+    int columns;
+} dot_table[DOT_ROWS + 1] = {EACH_DOT(LIST_DOT)};
+
+/* Columns of B go by in groups that stay in the second cache while every row of A meets them. */
+static void gemm_dot(const mt_gemm_block *g)
+{
+    const int64_t group = 32, count = mt_gemm_panels(g->m, DOT_ROWS);
+    for (int64_t j0 = 0; j0 < g->n; j0 += group) {
+        const int64_t end = g->n - j0 < group ? g->n : j0 + group;
+        int64_t i = 0;
+        for (int64_t p = 0; p < count; p++) {
+            const int64_t rows = g->m / count + (p < g->m % count);
+            const mt_real *a = g->a + i * g->a_row;
+            mt_real *c = g->c + i * g->c_row;
+            int64_t j = j0;
+            for (; j + dot_table[rows].columns <= end; j += dot_table[rows].columns)
+                dot_table[rows].run(g, a, g->b + j * g->b_col, c + j * g->c_col);
+            for (; j < end; j++) dot_table[rows].one(g, a, g->b + j * g->b_col, c + j * g->c_col);
+            i += rows;
+        }
+    }
+}
+
+/* ---- packing ---- */
+
+/* One panel: out[p * out_step + i] = in[i * lane + p * step] for i < lanes <= width. What stands behind the
+ * lanes of the last panel is some number that no element of C depends on; up to a vector past the panel's end
+ * is written. */
+MT_ALWAYS_INLINE void pack_panel(const int width, int64_t lanes, int64_t k, const mt_real *in, int64_t lane,
+                                 int64_t step, mt_real *out, int64_t out_step)
+{
+    const int vecs = (width + MT_LANES - 1) / MT_LANES;
+    int64_t p = 0;
+    if (lane == 1) {
+        /* Whole vectors may read and write past the lanes as long as a later step of k follows in both. */
+        const int64_t last =
+            step >= vecs * MT_LANES && out_step >= vecs * MT_LANES - MT_LANES + 1 ? k - 1 : 0;
+        if (lanes == width)
+            for (; p < last || (p < k && width % MT_LANES == 0); p++)
+                MT_UNROLL for (int v = 0; v < vecs; v++) mt_vec_store(
+                    out + p * out_step + v * MT_LANES, mt_vec_load(in + p * step + v * MT_LANES));
+    } else if (step == 1) {
+        const mt_real *row[MAX_VECS * MT_LANES];
+        for (int i = 0; i < vecs * MT_LANES; i++) row[i] = in + (i < lanes ? i : lanes - 1) * lane;
+        for (; p + MT_PIECE <= k; p += MT_PIECE) {
+            mt_vec turned[MAX_VECS][MT_PIECE];
+            MT_UNROLL for (int v = 0; v < vecs; v++) mt_vec_load_turned(row + v * MT_LANES, p, turned[v]);
+            MT_UNROLL for (int q = 0; q < MT_PIECE; q++) MT_UNROLL for (int v = 0; v < vecs; v++)
+                mt_vec_store(out + (p + q) * out_step + v * MT_LANES, turned[v][q]);
+        }
+    }
+    for (; p < k; p++)
+        for (int i = 0; i < width; i++)
+            out[p * out_step + i] = in[(i < lanes ? i : lanes - 1) * lane + p * step];
+}
+
+/* Where numbers that stand side by side in memory go to different panels, a few steps of k at a time fill all
+ * panels, so that what is read is read in runs and once. */
+static void pack_a(int64_t m, int64_t k, const mt_real *a, int64_t a_row, int64_t a_col, mt_real *panels)
+{
+    const panel cut = panel_cut(m);
+    const int64_t group = a_row == 1 ? K_GROUP : k;
+    for (int64_t p = 0; p < k; p += group) {
+        const mt_real *in = a + p * a_col;
+        for (int64_t i = 0; i < cut.count; i++) {
+            const int64_t rows = cut.rows + (i < cut.longer);
+            pack_panel(MR, rows, k - p < group ? k - p : group, in, a_row, a_col, panels + (i * k + p) * MR,
+                       MR);
+            in += rows * a_row;
+        }
+    }
+}
+
+static void pack_b(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *strips)
+{
+    for (int64_t j = 0; j < n; j += NR)
+        pack_panel(NR, n - j < NR ? n - j : NR, k, b + j * b_col, b_col, b_row, strips + j * k, NR);
+}
+
+static void copy_b(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *out,
+                   int64_t row)
+{
+    for (int64_t j = 0; j < n; j += NR)
+        pack_panel(NR, n - j < NR ? n - j : NR, k, b + j * b_col, b_col, b_row, out + j, row);
+}
+
+static void add_bias(int64_t n, mt_real *c, int64_t c_step, const mt_real *bias, int64_t bias_step)
+{
+    if (c_step == 1 && bias_step == 1)
+        for (int64_t j = 0; j < n; j++) c[j] += bias[j];
+    else
+        for (int64_t j = 0; j < n; j++) c[j * c_step] += bias[j * bias_step];
+}
+
+/* ---- the table ---- */
+
+#define JOIN(a, b)      a##b
+#define TABLE_NAME(isa) JOIN(mt_gemm_kernels_, isa)
+
+const struct mt_gemm_kernels TABLE_NAME(MT_ISA_NAME) = {
+    .lanes = MT_LANES,
+    .mr = MR,
+    .nr = NR,
+    .dot_rows = DOT_ROWS,
+    .mc = 24 * MR,
+    .nc = 2048 * 4 / (int)sizeof(mt_real),
+    .kc = 256,
+    .direct_kc = 64,
+    .dot_kc = 4096 / (int)sizeof(mt_real),
+    .direct = gemm_direct,
+    .dot = gemm_dot,
+    .packed = gemm_packed,
+    .pack_a = pack_a,
+    .pack_b = pack_b,
+    .copy_b = copy_b,
+    .add_bias = add_bias,
+};

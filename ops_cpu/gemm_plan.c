@@ -1,0 +1,209 @@
+/* ops_cpu/gemm_plan.c - chooses the path of a matmul from sizes and strides, and cuts C for the threads.
+ *
+ * choose() is the table: the first path that fits is taken. It never asks for the number of threads, since
+ * another path may give other bits.
+ */
+#include "gemm_plan.h"
+
+#include <stdio.h>
+
+/* A step of k costs a fraction of what mt_cpu_threads counts in: two threads pay from 64 x 64 x 64. */
+static const double STEPS_OF_K = 4;
+
+/* Multiplications up to which packing costs more than it saves: A and B fit in the first cache. */
+static const double SMALL = 72.0 * 72 * 72;
+
+static void swap(int64_t *a, int64_t *b)
+{
+    int64_t t = *a;
+    *a = *b;
+    *b = t;
+}
+
+/* (B^T A^T)^T. */
+static void transpose(mt_gemm *g)
+{
+    const mt_real *a = g->a;
+    g->a = g->b;
+    g->b = a;
+    g->turned = !g->turned;
+    swap(&g->m, &g->n);
+    swap(&g->a_row, &g->b_col);
+    swap(&g->a_col, &g->b_row);
+    swap(&g->c_row, &g->c_col);
+    swap(&g->pre_row, &g->pre_col);
+    swap(&g->bias_row, &g->bias_col);
+}
+
+/* A dimension of size 1 is never stepped along, so its stride may be what suits best. */
+static void tidy(mt_gemm *g)
+{
+    if (g->k == 1) g->a_col = g->b_row = 1;
+    if (g->n == 1) g->b_col = g->c_col = 1;
+    if (g->m == 1) g->a_row = g->c_row = 1;
+}
+
+/* The table of paths, first fit. Everything it asks is a size or a stride. */
+static void choose(mt_gemm *g)
+{
+    const struct mt_gemm_kernels *t = g->kernels;
+    /* Rows of C contiguous where possible; a single column becomes a single row. */
+    if (g->n == 1 || (g->c_col != 1 && g->c_row == 1 && g->m > 1)) transpose(g);
+    tidy(g);
+    const bool few_rows = g->m <= 2 * t->mr, small = (double)g->m * (double)g->n * (double)g->k <= SMALL;
+    const bool rows_of_b = g->b_col == 1;
+    /* Turning a small B into rows costs less than adding up the lanes of dot products, unless they are long.
+     */
+    const bool long_dots = !small || g->k >= 12 * g->m || g->n <= t->lanes;
+    const bool columns_of_b = g->b_row == 1 && g->k >= 2 * t->lanes && long_dots;
+    if (g->k == 0) {
+        g->path = MT_GEMM_ZERO;
+    } else if (rows_of_b && (few_rows || small || g->k <= MT_GEMM_SHORT_K)) {
+        g->path = MT_GEMM_DIRECT;
+        g->kc = small ? g->k : t->direct_kc;
+    } else if (columns_of_b && few_rows) {
+        g->path = MT_GEMM_DOT;
+        g->kc = t->dot_kc;
+    } else if (small) {
+        g->path = MT_GEMM_COPY_B;
+        g->kc = g->k;
+    } else {
+        g->path = MT_GEMM_PACKED;
+        g->kc = t->kc;
+    }
+    if (g->k > g->kc) g->kc = mt_gemm_piece(g->k, mt_gemm_panels(g->k, g->kc), t->lanes);
+}
+
+/* Cuts C for up to threads threads: the grid whose largest cell costs least, counting its tiles and what of A
+ * and B it has to read or pack. */
+static void cut(mt_gemm *g, int64_t threads)
+{
+    const struct mt_gemm_kernels *t = g->kernels;
+    double best = 0;
+    for (int64_t rows = 1; rows <= threads; rows++) {
+        const int64_t columns = threads / rows;
+        const double m = (double)mt_gemm_piece(g->m, rows, t->mr),
+                     n = (double)mt_gemm_piece(g->n, columns, t->nr);
+        const double cost = m * n + 16 * (m + n);
+        if (rows > 1 && cost >= best) continue;
+        best = cost;
+        g->row_cells = rows;
+        g->column_cells = columns;
+    }
+}
+
+/* Sizes are multiples of 16 numbers, so that every part is aligned. */
+int64_t mt_gemm_space_a(const mt_gemm *g)
+{
+    const struct mt_gemm_kernels *t = g->kernels;
+    if (g->path != MT_GEMM_PACKED) return 0;
+    return mt_gemm_round_up(mt_gemm_least(mt_gemm_round_up(g->m, t->mr), t->mc + t->mr) *
+                                    mt_gemm_least(g->kc, g->k) +
+                                MT_GEMM_SLACK,
+                            16);
+}
+
+int64_t mt_gemm_space(const mt_gemm *g)
+{
+    const struct mt_gemm_kernels *t = g->kernels;
+    const int64_t columns = mt_gemm_round_up(mt_gemm_piece(g->n, g->column_cells, t->nr), t->nr),
+                  k = mt_gemm_least(g->kc, g->k);
+    switch (g->path) {
+    case MT_GEMM_COPY_B: return mt_gemm_round_up(mt_gemm_copy_width(g) * g->k + MT_GEMM_SLACK, 16);
+    case MT_GEMM_DOT: return g->a_col == 1 ? 0 : mt_gemm_round_up(g->m * k, 16);
+    case MT_GEMM_PACKED:
+        return mt_gemm_space_a(g) +
+               mt_gemm_round_up(mt_gemm_least(columns, t->nc + t->nr) * k + MT_GEMM_SLACK, 16);
+    default: return 0;
+    }
+}
+
+/* Every member is named, so that nothing is cleared first: a small product feels it. */
+static mt_gemm gemm_of(const mt_matmul_work *work, const mt_matmul_plan *plan)
+{
+    const mt_cpu_kernels *kernels = mt_cpu_kernels_get();
+    const bool alone = work->accumulate; /* then nothing follows the sum */
+    const bool bias = work->bias.data && !alone, pre = work->pre.data && !alone;
+    return (mt_gemm){
+        .kernels = kernels->gemm,
+        .path = MT_GEMM_ZERO,
+        .m = plan->m,
+        .n = plan->n,
+        .k = plan->k,
+        .a = (const mt_real *)work->a.data + work->a.layout->offset,
+        .b = (const mt_real *)work->b.data + work->b.layout->offset,
+        .bias = bias ? (const mt_real *)work->bias.data + work->bias.layout->offset : NULL,
+        .c = (mt_real *)work->out.data + work->out.layout->offset,
+        .pre = pre ? (mt_real *)work->pre.data + work->pre.layout->offset : NULL,
+        .a_row = plan->a_row,
+        .a_col = plan->a_col,
+        .b_row = plan->b_row,
+        .b_col = plan->b_col,
+        .c_row = plan->c_row,
+        .c_col = plan->c_col,
+        .pre_row = plan->pre_row,
+        .pre_col = plan->pre_col,
+        .bias_row = 0,
+        .bias_col = plan->bias_step,
+        .act = work->has_act && !alone ? kernels->value[work->act] : NULL,
+        .add = work->accumulate,
+        .turned = false,
+        .kc = 1,
+        .row_cells = 1,
+        .column_cells = 1,
+        .threads = 1,
+        .tasks = 1,
+    };
+}
+
+/* A batch whose products share B and whose matrices A, C and pre follow upon each other is one product of
+ * more rows. */
+static void fold_batch(mt_gemm *g, mt_matmul_plan *plan)
+{
+    if (plan->batch <= 1 || plan->batch_rank != 1 || plan->batch_b[0] != 0) return;
+    const int64_t m = g->m;
+    if (m > 1 && (plan->batch_a[0] != m * g->a_row || plan->batch_c[0] != m * g->c_row)) return;
+    if (m > 1 && g->pre && plan->batch_pre[0] != m * g->pre_row) return;
+    if (m == 1) {
+        g->a_row = plan->batch_a[0];
+        g->c_row = plan->batch_c[0];
+        g->pre_row = plan->batch_pre[0];
+    }
+    g->m *= plan->batch;
+    plan->batch = 1;
+}
+
+mt_gemm mt_gemm_make(const mt_matmul_work *work, mt_matmul_plan *plan)
+{
+    mt_gemm g = gemm_of(work, plan);
+    fold_batch(&g, plan);
+    choose(&g);
+    const double steps = (double)plan->batch * (double)g.m * (double)g.n * (double)g.k;
+    g.threads = mt_cpu_threads(steps / STEPS_OF_K);
+    if (g.threads > 1 && plan->batch < 2 * g.threads) cut(&g, (g.threads + plan->batch - 1) / plan->batch);
+    g.tasks = plan->batch * g.row_cells * g.column_cells;
+    if (g.tasks < g.threads) g.threads = (int)g.tasks;
+    return g;
+}
+
+int mt_gemm_describe(const mt_matmul_work *work, char *text, size_t size)
+{
+    static const char *const path[] = {
+        [MT_GEMM_ZERO] = "no steps, zeros",
+        [MT_GEMM_DIRECT] = "A and B in place",
+        [MT_GEMM_COPY_B] = "A in place, strips of B copied to rows",
+        [MT_GEMM_DOT] = "dot products along k",
+        [MT_GEMM_PACKED] = "A and B packed",
+    };
+    mt_matmul_plan plan;
+    mt_plan_matmul(work, &plan);
+    const mt_gemm g = mt_gemm_make(work, &plan);
+    return snprintf(
+        text, size,
+        "%lld of %lld x %lld x %lld%s: %s; k in pieces of %lld; tile %d x %d (%s); C cut %lld x %lld, "
+        "%lld tasks over %d threads; %lld bytes of workspace a thread",
+        (long long)plan.batch, (long long)g.m, (long long)g.k, (long long)g.n, g.turned ? " (turned)" : "",
+        path[g.path], (long long)mt_gemm_least(g.kc, g.k), g.kernels->mr, g.kernels->nr,
+        mt_cpu_kernels_get()->isa, (long long)g.row_cells, (long long)g.column_cells, (long long)g.tasks,
+        g.threads, (long long)mt_gemm_space(&g) * (long long)sizeof(mt_real));
+}

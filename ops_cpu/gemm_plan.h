@@ -1,0 +1,88 @@
+/* ops_cpu/gemm_plan.h - how a matmul is computed: its path, its cuts and its workspace, decided before
+ * anything runs.
+ *
+ * The bits of C depend on path and kc, which follow from sizes, strides and the instruction set; the cells,
+ * which follow from the number of threads, only share out the work. A C whose columns are contiguous is
+ * computed as its transpose, (B^T A^T)^T, by swapping strides, so that the paths meet rows of C.
+ */
+#ifndef MT_GEMM_PLAN_H
+#define MT_GEMM_PLAN_H
+
+#include "gemm.h"
+#include "kernels.h"
+#include "tensor/plan.h"
+
+typedef enum mt_gemm_path {
+    MT_GEMM_ZERO,   /* k = 0 */
+    MT_GEMM_DIRECT, /* A and B read in place: small, few rows, or few steps of k; rows of B contiguous */
+    MT_GEMM_COPY_B, /* small, but rows of B are not contiguous: B is copied, then as above */
+    MT_GEMM_DOT, /* few rows, A^T and B contiguous along k: dot products. Rows of A are copied if they must */
+    MT_GEMM_PACKED /* blocks of A and B packed for the caches */
+} mt_gemm_path;
+
+enum { MT_GEMM_SHORT_K = 32 }; /* steps of k below which storing C takes longer than summing */
+
+/* A product as the paths see it: C[i,j] of m x n, any transposition done. */
+typedef struct mt_gemm {
+    const struct mt_gemm_kernels *kernels;
+    mt_gemm_path path;
+    int64_t m, n, k;
+    const mt_real *a, *b, *bias; /* bias NULL: none */
+    mt_real *c, *pre;            /* pre NULL: not kept */
+    int64_t a_row, a_col, b_row, b_col, c_row, c_col, pre_row, pre_col, bias_row, bias_col;
+    mt_row_fn act; /* NULL: none */
+    bool add;
+    bool turned;                     /* computed as (B^T A^T)^T */
+    int64_t kc;                      /* k is cut into pieces of kc, the last may be shorter */
+    int64_t row_cells, column_cells; /* C is cut into that many cells for the threads */
+    int threads;
+    int64_t tasks; /* cells of all products of the batch */
+} mt_gemm;
+
+/* A rectangle of C. */
+typedef struct mt_gemm_cell {
+    int64_t i, j, m, n;
+} mt_gemm_cell;
+
+MT_BEGIN
+/* Decides everything for work; batches that are one taller product are joined in plan. No size is 0 but,
+ * maybe, k. */
+MT_INTERNAL mt_gemm mt_gemm_make(const mt_matmul_work *work, mt_matmul_plan *plan);
+
+/* Numbers of workspace that a thread needs: for packed A, and in all. */
+MT_INTERNAL int64_t mt_gemm_space_a(const mt_gemm *g);
+MT_INTERNAL int64_t mt_gemm_space(const mt_gemm *g);
+
+/* Writes path, cuts, tile and threads of work in one sentence, as snprintf does: what --explain and tests
+ * read. */
+MT_INTERNAL int mt_gemm_describe(const mt_matmul_work *work, char *text, size_t size);
+MT_END
+
+static inline int64_t mt_gemm_least(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t mt_gemm_round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+/* The size of count nearly equal pieces of n, a multiple of unit. */
+static inline int64_t mt_gemm_piece(int64_t n, int64_t count, int64_t unit)
+{
+    return mt_gemm_round_up((n + count - 1) / count, unit);
+}
+
+/* Columns of B that MT_GEMM_COPY_B copies at once. */
+static inline int64_t mt_gemm_copy_width(const mt_gemm *g)
+{
+    return (g->m <= g->kernels->mr ? 4 : 1) * (int64_t)g->kernels->nr;
+}
+
+/* The index-th cell; empty where the cuts leave nothing over. */
+static inline mt_gemm_cell mt_gemm_cell_of(const mt_gemm *g, int64_t index)
+{
+    if (g->row_cells * g->column_cells == 1) return (mt_gemm_cell){0, 0, g->m, g->n};
+    const int64_t m = mt_gemm_piece(g->m, g->row_cells, g->kernels->mr),
+                  n = mt_gemm_piece(g->n, g->column_cells, g->kernels->nr);
+    mt_gemm_cell r = {.i = index / g->column_cells * m, .j = index % g->column_cells * n};
+    r.m = mt_gemm_least(m, g->m - r.i);
+    r.n = mt_gemm_least(n, g->n - r.j);
+    return r;
+}
+
+#endif

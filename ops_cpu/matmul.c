@@ -1,0 +1,267 @@
+/* ops_cpu/matmul.c - matmul of the cpu backend: runs the path that gemm_plan.c chose, over threads, and
+ * finishes each part of C (bias, saved pre-activation, activation) while it is in the cache.
+ *
+ * Threads share nothing but their inputs: each computes whole cells of C with its own piece of the workspace,
+ * and an element is computed alike wherever the cuts of rows and columns fall.
+ */
+#include <stdatomic.h>
+#include <string.h>
+#ifdef MT_OPENMP
+#include <omp.h>
+#endif
+
+#include "cpu.h"
+#include "gemm_plan.h"
+#include "tensor/arena.h"
+
+/* The m x n block of C at (i, j), with its operands from step p of k on. */
+static mt_gemm_block block_at(const mt_gemm *g, int64_t i, int64_t j, int64_t p, int64_t m, int64_t n)
+{
+    return (mt_gemm_block){
+        .m = m,
+        .n = n,
+        .k = mt_gemm_least(g->kc, g->k - p),
+        .a = g->a + i * g->a_row + p * g->a_col,
+        .b = g->b + p * g->b_row + j * g->b_col,
+        .c = g->c + i * g->c_row + j * g->c_col,
+        .a_row = g->a_row,
+        .a_col = g->a_col,
+        .b_row = g->b_row,
+        .b_col = g->b_col,
+        .c_row = g->c_row,
+        .c_col = g->c_col,
+        .add = g->add || p > 0,
+        .rows_first = g->k <= MT_GEMM_SHORT_K,
+    };
+}
+
+/* Bias, saved pre-activation and activation for a rectangle whose sums are complete. */
+static void finish(const mt_gemm *g, mt_gemm_cell r)
+{
+    if (!g->bias && !g->pre && !g->act) return;
+    static const mt_real no_parameters[2];
+    for (int64_t i = r.i; i < r.i + r.m; i++) {
+        mt_real *c = g->c + i * g->c_row + r.j * g->c_col;
+        if (g->bias)
+            g->kernels->add_bias(r.n, c, g->c_col, g->bias + i * g->bias_row + r.j * g->bias_col,
+                                 g->bias_col);
+        if (g->pre) {
+            mt_real *pre = g->pre + i * g->pre_row + r.j * g->pre_col;
+            if (g->pre_col == 1 && g->c_col == 1)
+                memcpy(pre, c, (size_t)r.n * sizeof *c);
+            else
+                for (int64_t j = 0; j < r.n; j++) pre[j * g->pre_col] = c[j * g->c_col];
+        }
+        if (g->act) {
+            const mt_real *in = c;
+            g->act(r.n, c, g->c_col, &in, &g->c_col, no_parameters);
+        }
+    }
+}
+
+/* ---- the paths: each computes a cell, in space, as large as mt_gemm_space says ---- */
+
+static void run_zero(const mt_gemm *g, mt_gemm_cell r)
+{
+    for (int64_t i = 0; i < r.m && !g->add; i++)
+        for (int64_t j = 0; j < r.n; j++) g->c[(r.i + i) * g->c_row + (r.j + j) * g->c_col] = 0;
+    finish(g, r);
+}
+
+/* A large cell goes in parts of C that stay in the second cache until they are finished, beside the columns
+ * of a short B that they need. */
+static void run_direct(const mt_gemm *g, mt_gemm_cell r)
+{
+    const int64_t mr = g->kernels->mr, nr = g->kernels->nr, room = (1 << 17) / (int64_t)sizeof(mt_real);
+    int64_t width = r.n, height = r.m;
+    if (r.m * r.n > room) {
+        width = mt_gemm_least(
+            r.n,
+            mt_gemm_round_up(room / (g->k <= MT_GEMM_SHORT_K ? g->k : mt_gemm_least(r.m, 4 * mr)), 8 * nr));
+        height = mt_gemm_least(r.m, mt_gemm_round_up(room / width, 4 * mr));
+    }
+    for (int64_t j = 0; j < r.n; j += width)
+        for (int64_t i = 0; i < r.m; i += height) {
+            const mt_gemm_cell part = {r.i + i, r.j + j, mt_gemm_least(height, r.m - i),
+                                       mt_gemm_least(width, r.n - j)};
+            for (int64_t p = 0; p < g->k; p += g->kc) {
+                const mt_gemm_block block = block_at(g, part.i, part.j, p, part.m, part.n);
+                g->kernels->direct(&block);
+            }
+            finish(g, part);
+        }
+}
+
+/* As many columns at a time as keep their copy in the first cache. */
+static void run_copy_b(const mt_gemm *g, mt_gemm_cell r, mt_real *copy)
+{
+    const int64_t width = mt_gemm_copy_width(g);
+    for (int64_t j = 0; j < r.n; j += width) {
+        mt_gemm_block block = block_at(g, r.i, r.j + j, 0, r.m, mt_gemm_least(width, r.n - j));
+        g->kernels->copy_b(g->k, block.n, block.b, g->b_row, g->b_col, copy, width);
+        block.b = copy;
+        block.b_row = width;
+        g->kernels->direct(&block);
+    }
+    finish(g, r);
+}
+
+static void run_dot(const mt_gemm *g, mt_gemm_cell r, mt_real *copy)
+{
+    for (int64_t p = 0; p < g->k; p += g->kc) {
+        mt_gemm_block block = block_at(g, r.i, r.j, p, r.m, r.n);
+        if (g->a_col != 1) {
+            for (int64_t i = 0; i < r.m; i++)
+                for (int64_t q = 0; q < block.k; q++)
+                    copy[i * block.k + q] = block.a[i * g->a_row + q * g->a_col];
+            block.a = copy;
+            block.a_row = block.k;
+        }
+        g->kernels->dot(&block);
+    }
+    finish(g, r);
+}
+
+/* A strip of nr columns of B stays in the first cache, a block of A in the second, a block of B in the last.
+ * C is finished in pieces of 8 strips. */
+static void run_packed(const mt_gemm *g, mt_gemm_cell r, mt_real *a, mt_real *b)
+{
+    const struct mt_gemm_kernels *t = g->kernels;
+    const int64_t nc = mt_gemm_piece(r.n, mt_gemm_panels(r.n, t->nc), t->nr),
+                  mc = mt_gemm_piece(r.m, mt_gemm_panels(r.m, t->mc), t->mr);
+    for (int64_t j = 0; j < r.n; j += nc)
+        for (int64_t p = 0; p < g->k; p += g->kc) {
+            const mt_gemm_block panel = block_at(g, r.i, r.j + j, p, r.m, mt_gemm_least(nc, r.n - j));
+            const int64_t n = panel.n, k = panel.k;
+            t->pack_b(k, n, panel.b, g->b_row, g->b_col, b);
+            for (int64_t i = 0; i < r.m; i += mc) {
+                const int64_t m = mt_gemm_least(mc, r.m - i);
+                t->pack_a(m, k, panel.a + i * g->a_row, g->a_row, g->a_col, a);
+                for (int64_t s = 0; s < n; s += 8 * t->nr) {
+                    mt_gemm_block block =
+                        block_at(g, r.i + i, r.j + j + s, p, m, mt_gemm_least(8 * t->nr, n - s));
+                    block.a = a;
+                    block.b = b + s * k;
+                    t->packed(&block);
+                    if (p + k == g->k) finish(g, (mt_gemm_cell){r.i + i, r.j + j + s, m, block.n});
+                }
+            }
+        }
+}
+
+static void run_cell(const mt_gemm *g, mt_gemm_cell r, mt_real *space)
+{
+    if (r.m <= 0 || r.n <= 0) return;
+    switch (g->path) {
+    case MT_GEMM_ZERO: run_zero(g, r); break;
+    case MT_GEMM_DIRECT: run_direct(g, r); break;
+    case MT_GEMM_COPY_B: run_copy_b(g, r, space); break;
+    case MT_GEMM_DOT: run_dot(g, r, space); break;
+    case MT_GEMM_PACKED: run_packed(g, r, space, space + mt_gemm_space_a(g)); break;
+    }
+}
+
+/* ---- workspaces ---- */
+
+/* A call takes the first free workspace and gives it back at its end; it grows to what was ever asked and is
+ * kept until the program ends, so there are as many as calls ever ran at the same time. With more than SLOTS
+ * at once, the others allocate and free. Each call cuts its workspace over its threads. */
+enum { SLOTS = 32 };
+
+static struct slot {
+    atomic_bool busy;
+    void *data;
+    size_t bytes;
+} slots[SLOTS];
+
+typedef struct borrowed {
+    struct slot *slot; /* NULL: allocated for this call */
+    mt_real *data;
+    size_t bytes;
+} borrowed;
+
+static bool borrow(size_t bytes, borrowed *result)
+{
+    *result = (borrowed){.bytes = bytes};
+    if (bytes == 0) return true;
+    for (int i = 0; i < SLOTS; i++) {
+        struct slot *s = &slots[i];
+        if (atomic_exchange_explicit(&s->busy, true, memory_order_acquire)) continue;
+        if (s->bytes < bytes) {
+            mt_free(s->data, s->bytes);
+            s->data = mt_alloc(bytes);
+            s->bytes = s->data ? bytes : 0;
+        }
+        result->slot = s;
+        result->data = s->data;
+        if (!s->data) atomic_store_explicit(&s->busy, false, memory_order_release);
+        return s->data != NULL;
+    }
+    result->data = mt_alloc(bytes);
+    return result->data != NULL;
+}
+
+static void give_back(const borrowed *b)
+{
+    if (b->slot)
+        atomic_store_explicit(&b->slot->busy, false, memory_order_release);
+    else
+        mt_free(b->data, b->data ? b->bytes : 0);
+}
+
+/* ---- the slot ---- */
+
+/* The g of one product of the batch. */
+static mt_gemm product(const mt_gemm *g, const mt_matmul_plan *plan, int64_t index)
+{
+    mt_gemm one = *g;
+    const int64_t a = mt_plan_position(plan->batch_rank, plan->batch_size, plan->batch_a, index);
+    const int64_t b = mt_plan_position(plan->batch_rank, plan->batch_size, plan->batch_b, index);
+    one.a += g->turned ? b : a;
+    one.b += g->turned ? a : b;
+    one.c += mt_plan_position(plan->batch_rank, plan->batch_size, plan->batch_c, index);
+    if (g->pre) one.pre += mt_plan_position(plan->batch_rank, plan->batch_size, plan->batch_pre, index);
+    return one;
+}
+
+/* The index-th piece of work: a cell of a product of the batch. */
+static void run_task(const mt_gemm *g, const mt_matmul_plan *plan, int64_t index, mt_real *space)
+{
+    const int64_t cells = g->row_cells * g->column_cells;
+    if (plan->batch == 1) {
+        run_cell(g, mt_gemm_cell_of(g, index), space);
+        return;
+    }
+    const mt_gemm one = product(g, plan, index / cells);
+    run_cell(&one, mt_gemm_cell_of(&one, index % cells), space);
+}
+
+mt_status mt_cpu_matmul(mt_backend *backend, const mt_matmul_work *work)
+{
+    (void)backend;
+    mt_matmul_plan plan;
+    mt_plan_matmul(work, &plan);
+    if (plan.m == 0 || plan.n == 0 || plan.batch == 0) return MT_OK;
+
+    const mt_gemm g = mt_gemm_make(work, &plan);
+    const int64_t space = mt_gemm_space(&g);
+    borrowed memory;
+    const size_t bytes = (size_t)space * (size_t)g.threads * sizeof(mt_real);
+    if (!borrow(bytes, &memory))
+        return mt_fail(
+            MT_ERR_MEMORY,
+            "matmul of (%lld x %lld) and (%lld x %lld) needs %zu bytes of workspace for packing, which there "
+            "are not: free tensors or use fewer threads",
+            (long long)plan.m, (long long)plan.k, (long long)plan.k, (long long)plan.n, bytes);
+    if (g.threads <= 1)
+        for (int64_t i = 0; i < g.tasks; i++) run_task(&g, &plan, i, memory.data);
+#ifdef MT_OPENMP
+    else {
+#pragma omp parallel for num_threads(g.threads) schedule(static)
+        for (int64_t i = 0; i < g.tasks; i++)
+            run_task(&g, &plan, i, space ? memory.data + omp_get_thread_num() * space : NULL);
+    }
+#endif
+    give_back(&memory);
+    return MT_OK;
+}

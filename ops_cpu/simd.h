@@ -1,0 +1,281 @@
+/* ops_cpu/simd.h - one vector of numbers, whatever the instruction set: the few operations that the kernels
+ * need.
+ *
+ * The compiler's flags choose the width: 512 bits with AVX-512, 256 with AVX2 and FMA, else 128 bits in the
+ * vector extension of gcc and clang, which is SSE2 on x86-64 and NEON on aarch64. Nothing needs an aligned
+ * address. A mask names the first n lanes; lanes outside it are never read or written, and a masked load
+ * fills them with 0.
+ */
+#ifndef MT_SIMD_H
+#define MT_SIMD_H
+
+#include <string.h>
+
+#include "tensor/base.h"
+
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+#define MT_SIMD_BYTES     64
+#define MT_SIMD_REGISTERS 32
+#elif defined(__AVX2__) && defined(__FMA__)
+#define MT_SIMD_BYTES     32
+#define MT_SIMD_REGISTERS 16
+#else
+#define MT_SIMD_BYTES     16
+#define MT_SIMD_REGISTERS 16
+#endif
+
+enum {
+    MT_LANES = MT_SIMD_BYTES / (int)sizeof(mt_real),
+    MT_PIECE = 16 / (int)sizeof(mt_real), /* lanes in 128 bits: what the shuffles below work within */
+};
+
+/* Asks for a loop with a constant count to be unrolled wholly, so that arrays of vectors become registers. */
+#if defined(__clang__)
+#define MT_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define MT_UNROLL _Pragma("GCC unroll 16")
+#endif
+#define MT_ALWAYS_INLINE static inline __attribute__((always_inline, unused))
+
+#if MT_SIMD_BYTES > 16
+
+#include <immintrin.h>
+
+/* The names of the intrinsics differ by a suffix: ps for float, pd for double. */
+#ifdef MT_DOUBLE
+#define MT_MM256(name) _mm256_##name##_pd
+#define MT_MM512(name) _mm512_##name##_pd
+#else
+#define MT_MM256(name) _mm256_##name##_ps
+#define MT_MM512(name) _mm512_##name##_ps
+#endif
+
+#if MT_SIMD_BYTES == 64
+
+#ifdef MT_DOUBLE
+typedef __m512d mt_vec;
+typedef __mmask8 mt_mask;
+#else
+typedef __m512 mt_vec;
+typedef __mmask16 mt_mask;
+#endif
+
+MT_ALWAYS_INLINE mt_vec mt_vec_zero(void) { return MT_MM512(setzero)(); }
+MT_ALWAYS_INLINE mt_vec mt_vec_set(mt_real x) { return MT_MM512(set1)(x); }
+MT_ALWAYS_INLINE mt_vec mt_vec_load(const mt_real *p) { return MT_MM512(loadu)(p); }
+MT_ALWAYS_INLINE void mt_vec_store(mt_real *p, mt_vec v) { MT_MM512(storeu)(p, v); }
+MT_ALWAYS_INLINE mt_vec mt_vec_add(mt_vec a, mt_vec b) { return MT_MM512(add)(a, b); }
+MT_ALWAYS_INLINE mt_vec mt_vec_fma(mt_vec a, mt_vec b, mt_vec c) { return MT_MM512(fmadd)(a, b, c); }
+MT_ALWAYS_INLINE mt_mask mt_mask_first(int64_t n)
+{
+    return n >= MT_LANES ? (mt_mask)-1 : (mt_mask)((1u << (n < 0 ? 0 : n)) - 1u);
+}
+MT_ALWAYS_INLINE mt_vec mt_vec_load_masked(const mt_real *p, mt_mask k)
+{
+    return MT_MM512(maskz_loadu)(k, p);
+}
+/* Stores the first n lanes, 0 <= n <= MT_LANES. */
+MT_ALWAYS_INLINE void mt_vec_store_first(mt_real *p, int64_t n, mt_vec v)
+{
+    MT_MM512(mask_storeu)(p, mt_mask_first(n), v);
+}
+
+#else /* 256 bits */
+
+#ifdef MT_DOUBLE
+typedef __m256d mt_vec;
+#else
+typedef __m256 mt_vec;
+#endif
+typedef __m256i mt_mask;
+
+MT_ALWAYS_INLINE mt_vec mt_vec_zero(void) { return MT_MM256(setzero)(); }
+MT_ALWAYS_INLINE mt_vec mt_vec_set(mt_real x) { return MT_MM256(set1)(x); }
+MT_ALWAYS_INLINE mt_vec mt_vec_load(const mt_real *p) { return MT_MM256(loadu)(p); }
+MT_ALWAYS_INLINE void mt_vec_store(mt_real *p, mt_vec v) { MT_MM256(storeu)(p, v); }
+MT_ALWAYS_INLINE mt_vec mt_vec_add(mt_vec a, mt_vec b) { return MT_MM256(add)(a, b); }
+MT_ALWAYS_INLINE mt_vec mt_vec_fma(mt_vec a, mt_vec b, mt_vec c) { return MT_MM256(fmadd)(a, b, c); }
+MT_ALWAYS_INLINE mt_mask mt_mask_first(int64_t n)
+{
+#ifdef MT_DOUBLE
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+#else
+    int first = n < 0 ? 0 : n > MT_LANES ? MT_LANES : (int)n;
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(first), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+#endif
+}
+MT_ALWAYS_INLINE mt_vec mt_vec_load_masked(const mt_real *p, mt_mask k) { return MT_MM256(maskload)(p, k); }
+/* In halves: a masked store of AVX takes a dozen cycles on some processors. */
+MT_ALWAYS_INLINE void mt_vec_store_first(mt_real *p, int64_t n, mt_vec v)
+{
+    if (n == MT_LANES) {
+        mt_vec_store(p, v);
+        return;
+    }
+#ifdef MT_DOUBLE
+    __m128d q = _mm256_castpd256_pd128(v);
+    if (n & 2) {
+        _mm_storeu_pd(p, q);
+        q = _mm256_extractf128_pd(v, 1);
+    }
+    if (n & 1) _mm_store_sd(p + (n & 2), q);
+#else
+    __m128 q = _mm256_castps256_ps128(v);
+    if (n & 4) {
+        _mm_storeu_ps(p, q);
+        q = _mm256_extractf128_ps(v, 1);
+    }
+    if (n & 2) {
+        _mm_storel_pi((__m64 *)(p + (n & 4)), q);
+        q = _mm_movehl_ps(q, q);
+    }
+    if (n & 1) _mm_store_ss(p + (n & 6), q);
+#endif
+}
+
+#endif
+
+#else /* 128 bits */
+
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+typedef mt_real mt_vec __attribute__((vector_size(16)));
+typedef int mt_mask;
+
+MT_ALWAYS_INLINE mt_vec mt_vec_zero(void) { return (mt_vec){0}; }
+MT_ALWAYS_INLINE mt_vec mt_vec_set(mt_real x)
+{
+#ifdef MT_DOUBLE
+    return (mt_vec){x, x};
+#else
+    return (mt_vec){x, x, x, x};
+#endif
+}
+MT_ALWAYS_INLINE mt_vec mt_vec_load(const mt_real *p)
+{
+    mt_vec v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+MT_ALWAYS_INLINE void mt_vec_store(mt_real *p, mt_vec v) { memcpy(p, &v, sizeof v); }
+MT_ALWAYS_INLINE mt_vec mt_vec_add(mt_vec a, mt_vec b) { return a + b; }
+
+/* a b + c: rounded once with NEON, twice with SSE2, which has no such instruction. */
+MT_ALWAYS_INLINE mt_vec mt_vec_fma(mt_vec a, mt_vec b, mt_vec c)
+{
+#if defined(__aarch64__) && defined(MT_DOUBLE)
+    return (mt_vec)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
+#elif defined(__aarch64__)
+    return (mt_vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+    return a * b + c;
+#endif
+}
+MT_ALWAYS_INLINE mt_mask mt_mask_first(int64_t n) { return n < 0 ? 0 : n > MT_LANES ? MT_LANES : (int)n; }
+MT_ALWAYS_INLINE mt_vec mt_vec_load_masked(const mt_real *p, mt_mask k)
+{
+    if (k == MT_LANES) return mt_vec_load(p);
+    mt_vec v = mt_vec_zero();
+    for (int i = 0; i < MT_LANES; i++)
+        if (i < k) v[i] = p[i];
+    return v;
+}
+MT_ALWAYS_INLINE void mt_vec_store_first(mt_real *p, int64_t n, mt_vec v)
+{
+    for (int i = 0; i < MT_LANES; i++)
+        if (i < n) p[i] = v[i];
+}
+
+#endif
+
+/* The sum of the lanes, halves folded upon each other: (0+4)+(2+6) + (1+5)+(3+7) for eight lanes. */
+MT_ALWAYS_INLINE mt_real mt_vec_sum(mt_vec v)
+{
+#if MT_SIMD_BYTES == 64 && defined(MT_DOUBLE)
+    __m256d h = _mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd(v, 1));
+    __m128d q = _mm_add_pd(_mm256_castpd256_pd128(h), _mm256_extractf128_pd(h, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(q, _mm_unpackhi_pd(q, q)));
+#elif MT_SIMD_BYTES == 64
+    __m256 h = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    __m128 q = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
+    return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
+#elif MT_SIMD_BYTES == 32 && defined(MT_DOUBLE)
+    __m128d q = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(q, _mm_unpackhi_pd(q, q)));
+#elif MT_SIMD_BYTES == 32
+    __m128 q = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
+    return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
+#elif defined(MT_DOUBLE)
+    return v[0] + v[1];
+#else
+    return (v[0] + v[2]) + (v[1] + v[3]);
+#endif
+}
+
+/* A vector from 128-bit pieces, the q-th read at row[q * MT_PIECE] + k. */
+MT_ALWAYS_INLINE mt_vec mt_vec_join(const mt_real *const *row, int64_t k)
+{
+#if MT_SIMD_BYTES == 64 && defined(MT_DOUBLE)
+    __m512d v = _mm512_castpd128_pd512(_mm_loadu_pd(row[0] + k));
+    v = _mm512_insertf64x2(v, _mm_loadu_pd(row[2] + k), 1);
+    v = _mm512_insertf64x2(v, _mm_loadu_pd(row[4] + k), 2);
+    return _mm512_insertf64x2(v, _mm_loadu_pd(row[6] + k), 3);
+#elif MT_SIMD_BYTES == 64
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(row[0] + k));
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(row[4] + k), 1);
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(row[8] + k), 2);
+    return _mm512_insertf32x4(v, _mm_loadu_ps(row[12] + k), 3);
+#elif MT_SIMD_BYTES == 32 && defined(MT_DOUBLE)
+    return _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(row[0] + k)), _mm_loadu_pd(row[2] + k),
+                                1);
+#elif MT_SIMD_BYTES == 32
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(row[0] + k)), _mm_loadu_ps(row[4] + k),
+                                1);
+#else
+    return mt_vec_load(row[0] + k);
+#endif
+}
+
+#if MT_SIMD_BYTES == 64
+#define MT_UNPACK_LOW(a, b)  MT_MM512(unpacklo)(a, b)
+#define MT_UNPACK_HIGH(a, b) MT_MM512(unpackhi)(a, b)
+#define MT_SHUFFLE(a, b, i)  _mm512_shuffle_ps(a, b, i)
+#elif MT_SIMD_BYTES == 32
+#define MT_UNPACK_LOW(a, b)  MT_MM256(unpacklo)(a, b)
+#define MT_UNPACK_HIGH(a, b) MT_MM256(unpackhi)(a, b)
+#define MT_SHUFFLE(a, b, i)  _mm256_shuffle_ps(a, b, i)
+#elif defined(MT_DOUBLE)
+#define MT_UNPACK_LOW(a, b)  __builtin_shufflevector(a, b, 0, 2)
+#define MT_UNPACK_HIGH(a, b) __builtin_shufflevector(a, b, 1, 3)
+#else
+#define MT_UNPACK_LOW(a, b)  __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define MT_UNPACK_HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#define MT_SHUFFLE(a, b, i) \
+    __builtin_shufflevector(a, b, (i)&3, (i) >> 2 & 3, 4 + ((i) >> 4 & 3), 4 + ((i) >> 6 & 3))
+#endif
+
+/* Reads MT_LANES rows and MT_PIECE columns and turns them: lane i of out[j] is row[i][k + j]. */
+MT_ALWAYS_INLINE void mt_vec_load_turned(const mt_real *const *row, int64_t k, mt_vec out[MT_PIECE])
+{
+#ifdef MT_DOUBLE
+    mt_vec a = mt_vec_join(row, k), b = mt_vec_join(row + 1, k);
+    out[0] = MT_UNPACK_LOW(a, b);
+    out[1] = MT_UNPACK_HIGH(a, b);
+#else
+    mt_vec a = mt_vec_join(row, k), b = mt_vec_join(row + 1, k);
+    mt_vec c = mt_vec_join(row + 2, k), d = mt_vec_join(row + 3, k);
+    mt_vec ab = MT_UNPACK_LOW(a, b), cd = MT_UNPACK_LOW(c, d);
+    out[0] = MT_SHUFFLE(ab, cd, 0x44);
+    out[1] = MT_SHUFFLE(ab, cd, 0xEE);
+    ab = MT_UNPACK_HIGH(a, b);
+    cd = MT_UNPACK_HIGH(c, d);
+    out[2] = MT_SHUFFLE(ab, cd, 0x44);
+    out[3] = MT_SHUFFLE(ab, cd, 0xEE);
+#endif
+}
+
+#endif

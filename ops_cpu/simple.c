@@ -1,0 +1,273 @@
+/* ops_cpu/simple.c - the oracle: every operation index by index, on one thread, with sums in double.
+ *
+ * It makes no plan and joins no dimensions; it computes the position of each element from its index, as the definition
+ * says. Tests compare the other backends with it, timings show what they gain.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cpu.h"
+#include "tensor/scalar_ops.h"
+#include "tensor/random_ops.h"
+
+/* The next index of shape in row-major order; false past the last. */
+static bool next_index(int rank, const int64_t *size, int64_t *index)
+{
+    for (int d = rank - 1; d >= 0; d--) {
+        if (++index[d] < size[d]) return true;
+        index[d] = 0;
+    }
+    return false;
+}
+
+/* Where x keeps the element that an index of an output of the given rank reads: aligned at the right, 1 stretches. */
+static int64_t position(const mt_operand *x, int rank, const int64_t *index)
+{
+    const mt_layout *layout = x->layout;
+    int64_t at = layout->offset;
+    for (int d = 0; d < layout->rank; d++)
+        if (layout->size[d] != 1) at += index[d + rank - layout->rank] * layout->stride[d];
+    return at;
+}
+
+static mt_real value_at(const mt_operand *x, int rank, const int64_t *index)
+{
+    return ((const mt_real *)x->data)[position(x, rank, index)];
+}
+
+static mt_real *place_of(const mt_operand *x, const int64_t *index)
+{
+    return (mt_real *)x->data + mt_layout_position(x->layout, index);
+}
+
+typedef mt_real (*map_fn)(mt_real x, mt_real p0, mt_real p1);
+typedef mt_real (*map_grad_fn)(mt_real x, mt_real y, mt_real p0, mt_real p1);
+typedef mt_real (*zip_fn)(mt_real a, mt_real b, mt_real p0, mt_real p1);
+typedef mt_real (*zip_grad_fn)(mt_real a, mt_real b, mt_real y, mt_real p0, mt_real p1);
+
+static const struct {
+    map_fn value;
+    map_grad_fn grad;
+} maps[] = {
+#define MT_MAP(name, params, needs, low, high, formula) [MT_OP_##name] = {mt_f_##name, mt_d_##name},
+#include "tensor/op_table.inc"
+};
+
+static const struct {
+    zip_fn value;
+    zip_grad_fn grad[2];
+} zips[] = {
+#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)                                  \
+    [MT_OP_##name - MT_MAP_COUNT] = {mt_f_##name, {mt_da_##name, mt_db_##name}},
+#include "tensor/op_table.inc"
+};
+
+static mt_real give(int needs, int bit, mt_real value) { return needs & bit ? value : (mt_real)NAN; }
+
+static mt_status simple_map(mt_backend *backend, const mt_elementwise_work *work)
+{
+    (void)backend;
+    const mt_layout *out = work->out.layout;
+    const int needs = mt_op_describe(work->op)->needs[0];
+    const mt_real p0 = work->p[0], p1 = work->p[1];
+    int64_t index[MT_MAX_DIMS] = {0};
+    if (mt_layout_count(out) == 0) return MT_OK;
+    do {
+        mt_real in[3] = {0};
+        for (int k = 0; k < work->inputs; k++) in[k] = value_at(&work->in[k], out->rank, index);
+        mt_real result;
+        if (work->part == MT_PART_VALUE)
+            result = maps[work->op].value(in[0], p0, p1);
+        else
+            result = in[0] * maps[work->op].grad(give(needs, MT_NEED_A, in[1]), give(needs, MT_NEED_Y, in[2]), p0, p1);
+        *place_of(&work->out, index) = result;
+    } while (next_index(out->rank, out->size, index));
+    return MT_OK;
+}
+
+static mt_status simple_zip(mt_backend *backend, const mt_elementwise_work *work)
+{
+    (void)backend;
+    const mt_layout *out = work->out.layout;
+    const int side = work->part == MT_PART_GRAD_B, row = (int)work->op - MT_MAP_COUNT;
+    const int needs = mt_op_describe(work->op)->needs[side];
+    const mt_real p0 = work->p[0], p1 = work->p[1];
+    int64_t index[MT_MAX_DIMS] = {0};
+    if (mt_layout_count(out) == 0) return MT_OK;
+    do {
+        mt_real in[4] = {0};
+        for (int k = 0; k < work->inputs; k++) in[k] = value_at(&work->in[k], out->rank, index);
+        mt_real result;
+        if (work->part == MT_PART_VALUE)
+            result = zips[row].value(in[0], in[1], p0, p1);
+        else
+            result = in[0] * zips[row].grad[side](give(needs, MT_NEED_A, in[1]), give(needs, MT_NEED_B, in[2]),
+                                                  give(needs, MT_NEED_Y, in[3]), p0, p1);
+        *place_of(&work->out, index) = result;
+    } while (next_index(out->rank, out->size, index));
+    return MT_OK;
+}
+
+/* What a reduction has gathered from the elements so far. */
+typedef struct {
+    double value;
+    int64_t seen, best;
+} fold;
+
+static void fold_in(mt_reduction op, fold *f, double x)
+{
+    bool nan = isnan(x), had_nan = isnan(f->value);
+    switch (op) {
+    case MT_SUM: f->value += x; break;
+    case MT_PROD: f->value *= x; break;
+    case MT_ALL: f->value = f->value != 0 && x != 0; break;
+    case MT_MAX:
+    case MT_ARGMAX:
+        if (f->seen == 0 || (!had_nan && (nan || x > f->value))) f->value = x, f->best = f->seen;
+        break;
+    case MT_MIN:
+    case MT_ARGMIN:
+        if (f->seen == 0 || (!had_nan && (nan || x < f->value))) f->value = x, f->best = f->seen;
+        break;
+    }
+    f->seen++;
+}
+
+static mt_status simple_reduce(mt_backend *backend, const mt_reduce_work *work)
+{
+    (void)backend;
+    const mt_layout *in = work->in.layout, *out = work->out.layout;
+    int64_t kept[MT_MAX_DIMS] = {0}, reduced_size[MT_MAX_DIMS], reduced_count = 1;
+    for (int d = 0; d < in->rank; d++) {
+        reduced_size[d] = work->reduced[d] ? in->size[d] : 1;
+        reduced_count *= reduced_size[d];
+    }
+    if (mt_layout_count(out) == 0) return MT_OK;
+    do {
+        fold f = {.value = work->op == MT_PROD || work->op == MT_ALL};
+        int64_t step[MT_MAX_DIMS] = {0};
+        if (reduced_count > 0) do {
+                int64_t index[MT_MAX_DIMS];
+                for (int d = 0; d < in->rank; d++) index[d] = kept[d] + step[d];
+                fold_in(work->op, &f, value_at(&work->in, in->rank, index));
+            } while (next_index(in->rank, reduced_size, step));
+        int64_t at = mt_layout_position(out, kept);
+        if (work->op == MT_ARGMAX || work->op == MT_ARGMIN) {
+            ((int64_t *)work->out.data)[at] = f.best;
+        } else {
+            mt_real *y = (mt_real *)work->out.data + at;
+            double result = f.value * (double)work->scale;
+            *y = (mt_real)(work->accumulate ? (double)*y + result : result);
+        }
+    } while (next_index(out->rank, out->size, kept));
+    return MT_OK;
+}
+
+static mt_status simple_matmul(mt_backend *backend, const mt_matmul_work *work)
+{
+    (void)backend;
+    const mt_layout *out = work->out.layout;
+    const int rank = out->rank;
+    const int64_t k = work->a.layout->size[work->a.layout->rank - 1];
+    int64_t index[MT_MAX_DIMS] = {0};
+    if (mt_layout_count(out) == 0) return MT_OK;
+    do {
+        int64_t in_a[MT_MAX_DIMS], in_b[MT_MAX_DIMS];
+        memcpy(in_a, index, sizeof in_a);
+        memcpy(in_b, index, sizeof in_b);
+        double sum = 0;
+        for (int64_t p = 0; p < k; p++) {
+            in_a[rank - 1] = in_b[rank - 2] = p;
+            sum += (double)value_at(&work->a, rank, in_a) * (double)value_at(&work->b, rank, in_b);
+        }
+        if (work->bias.data) sum += (double)value_at(&work->bias, rank, index);
+        if (work->pre.data) *place_of(&work->pre, index) = (mt_real)sum;
+        mt_real *c = place_of(&work->out, index);
+        if (work->accumulate)
+            *c = (mt_real)((double)*c + sum);
+        else
+            *c = work->has_act ? maps[work->act].value((mt_real)sum, 0, 0) : (mt_real)sum;
+    } while (next_index(rank, out->size, index));
+    return MT_OK;
+}
+
+static int64_t to_index(double x)
+{
+    if (isnan(x)) return 0;
+    return x >= 9223372036854775808.0 ? INT64_MAX : x < -9223372036854775808.0 ? INT64_MIN : (int64_t)x;
+}
+
+static mt_status simple_copy(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_operand in, mt_kind in_kind)
+{
+    (void)backend;
+    int64_t index[MT_MAX_DIMS] = {0};
+    if (mt_layout_count(out.layout) == 0) return MT_OK;
+    do {
+        int64_t from = position(&in, out.layout->rank, index), to = mt_layout_position(out.layout, index);
+        if (out_kind == MT_INDEX && in_kind == MT_INDEX) {
+            ((int64_t *)out.data)[to] = ((const int64_t *)in.data)[from];
+        } else if (out_kind == MT_REAL) {
+            ((mt_real *)out.data)[to] =
+                in_kind == MT_REAL ? ((const mt_real *)in.data)[from] : (mt_real)((const int64_t *)in.data)[from];
+        } else {
+            ((int64_t *)out.data)[to] = to_index((double)((const mt_real *)in.data)[from]);
+        }
+    } while (next_index(out.layout->rank, out.layout->size, index));
+    return MT_OK;
+}
+
+static mt_status simple_fill(mt_backend *backend, mt_operand out, mt_kind kind, double value)
+{
+    mt_real real = (mt_real)value;
+    int64_t index = to_index(value); /* not through mt_real, which holds fewer integers */
+    mt_layout one = {.rank = 1, .size = {1}, .stride = {1}};
+    return simple_copy(backend, out, kind, (mt_operand){kind == MT_REAL ? (void *)&real : (void *)&index, &one}, kind);
+}
+
+static mt_status simple_random(mt_backend *backend, const mt_random_work *work)
+{
+    (void)backend;
+    const mt_layout *out = work->out.layout;
+    int64_t index[MT_MAX_DIMS] = {0};
+    uint64_t counter = work->rng.counter;
+    if (mt_layout_count(out) == 0) return MT_OK;
+    do {
+        uint64_t bits = mt_philox_bits(work->rng.seed, counter++);
+        *place_of(&work->out, index) =
+            (mt_real)(work->distribution == MT_UNIFORM ? mt_uniform_from_bits(bits, work->a, work->b)
+                                                       : mt_normal_from_bits(bits, work->a, work->b));
+    } while (next_index(out->rank, out->size, index));
+    return MT_OK;
+}
+
+static int simple_describe(mt_backend *backend, char *text, size_t size)
+{
+    (void)backend;
+    return snprintf(text, size, "threads 1, isa none");
+}
+
+static mt_backend simple = {
+    .name = "simple",
+    .summary = "one index at a time on one thread, to compare with",
+    .host = true,
+    .allocate = mt_host_allocate,
+    .release = mt_host_release,
+    .mark = mt_host_mark,
+    .upload = mt_host_copy,
+    .download = mt_host_copy,
+    .fill = simple_fill,
+    .copy = simple_copy,
+    .map = simple_map,
+    .zip = simple_zip,
+    .reduce = simple_reduce,
+    .scatter = mt_cpu_scatter,
+    .rows = mt_cpu_rows,
+    .matmul = simple_matmul,
+    .random = simple_random,
+    .update = mt_cpu_update,
+    .describe = simple_describe,
+};
+
+mt_backend *mt_backend_simple(void) { return &simple; }

@@ -1,0 +1,21 @@
+/* stats.h - what a run cost: time of the updates, memory, and which kernels did the work. */
+#ifndef RUN_STATS_H
+#define RUN_STATS_H
+
+#include "log.h"
+#include "minitorch.h"
+
+typedef struct run_stats {
+    double seconds;          /* of the updates alone */
+    int64_t epochs, steps;   /* in that time */
+    uint64_t first_requests; /* allocator requests until the first epoch's line was printed */
+    uint64_t last_requests;  /* and when the last one was */
+} run_stats;
+
+/* Reads what backend says of itself, "threads 2, isa avx2, ...", into machine. */
+void stats_machine(mt_backend *backend, run_machine *machine);
+/* Tells it all: on stderr, or with --log json as an object on stdout (false when that fails). */
+bool stats_print(const run_settings *settings, const run_machine *machine, mt_backend *backend,
+                 const run_stats *stats);
+
+#endif

@@ -1,0 +1,132 @@
+/* tensor/arena.c - a bump arena: a list of blocks, a current one, and how much of it is used.
+ *
+ * A block is described by a small host record, since its memory may be a device's. Blocks stay in the list in the order
+ * in which they were first used, so a repeated step walks the same addresses.
+ */
+#include "arena.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define MT_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define MT_ASAN 1
+#endif
+#endif
+#ifdef MT_ASAN
+#include <sanitizer/asan_interface.h>
+#else
+#define MT_ASAN                                     0
+#define ASAN_POISON_MEMORY_REGION(pointer, bytes)   ((void)0)
+#define ASAN_UNPOISON_MEMORY_REGION(pointer, bytes) ((void)0)
+#endif
+
+struct mt_arena_block {
+    mt_arena_block *next;
+    char *memory;
+    size_t bytes;
+};
+
+static void *host_allocate(void *context, size_t bytes)
+{
+    (void)context;
+    return mt_alloc(bytes);
+}
+
+static void host_release(void *context, void *pointer, size_t bytes)
+{
+    (void)context;
+    mt_free(pointer, bytes);
+}
+
+static void host_mark(void *context, void *pointer, size_t bytes, bool live)
+{
+    (void)context, (void)pointer, (void)bytes;
+    if (live)
+        ASAN_UNPOISON_MEMORY_REGION(pointer, bytes);
+    else
+        ASAN_POISON_MEMORY_REGION(pointer, bytes);
+}
+
+mt_arena_source mt_host_arena_source(void)
+{
+    return (mt_arena_source){host_allocate, host_release, mt_arena_guards_host() ? host_mark : NULL, NULL};
+}
+
+bool mt_arena_guards_host(void) { return MT_ASAN; }
+
+static void mark(const mt_arena *arena, void *pointer, size_t bytes, bool live)
+{
+    if (arena->source.mark) arena->source.mark(arena->source.context, pointer, bytes, live);
+}
+
+void mt_arena_init(mt_arena *arena, size_t block_bytes, mt_arena_source source)
+{
+    *arena = (mt_arena){.source = source, .block_bytes = block_bytes};
+}
+
+/* Makes the block after the current one hold at least bytes, and current. */
+static bool next_block(mt_arena *arena, size_t bytes)
+{
+    mt_arena_block **link = arena->current ? &arena->current->next : &arena->first;
+    if (!*link || (*link)->bytes < bytes) {
+        size_t size = bytes > arena->block_bytes ? bytes : arena->block_bytes;
+        mt_arena_block *block = mt_alloc(sizeof *block);
+        if (!block) return false;
+        block->memory = arena->source.allocate(arena->source.context, size);
+        if (!block->memory) {
+            mt_free(block, sizeof *block);
+            return false;
+        }
+        mark(arena, block->memory, size, false);
+        block->bytes = size;
+        block->next = *link;
+        *link = block;
+        if (arena->block_bytes < ((size_t)64 << 20)) arena->block_bytes *= 2;
+    }
+    arena->current = *link;
+    arena->at = arena->current->memory;
+    arena->room = arena->current->bytes;
+    return true;
+}
+
+void *mt_arena_alloc_block(mt_arena *arena, size_t bytes)
+{
+    if (bytes > SIZE_MAX / 2) {
+        mt_fail(MT_ERR_MEMORY, "out of memory: %zu bytes asked for", bytes);
+        return NULL;
+    }
+    size_t rounded = (bytes + MT_ALIGN - 1) / MT_ALIGN * MT_ALIGN;
+    return next_block(arena, rounded ? rounded : MT_ALIGN) ? mt_arena_alloc(arena, bytes) : NULL;
+}
+
+mt_arena_mark mt_arena_position(const mt_arena *arena) { return (mt_arena_mark){arena->current, arena->at}; }
+
+void mt_arena_rewind(mt_arena *arena, mt_arena_mark position)
+{
+    mt_arena_block *block = position.block ? position.block : arena->first;
+    if (!block) return;
+    char *at = position.block ? position.at : block->memory;
+    for (mt_arena_block *b = block; b; b = b->next) {
+        char *from = b == block ? at : b->memory;
+        mark(arena, from, (size_t)(b->memory + b->bytes - from), false);
+        if (b == arena->current) break;
+    }
+    arena->current = block;
+    arena->at = at;
+    arena->room = (size_t)(block->memory + block->bytes - at);
+}
+
+void mt_arena_reset(mt_arena *arena) { mt_arena_rewind(arena, (mt_arena_mark){NULL, NULL}); }
+
+void mt_arena_free(mt_arena *arena)
+{
+    for (mt_arena_block *block = arena->first, *next; block; block = next) {
+        next = block->next;
+        ASAN_UNPOISON_MEMORY_REGION(block->memory, block->bytes);
+        arena->source.release(arena->source.context, block->memory, block->bytes);
+        mt_free(block, sizeof *block);
+    }
+    arena->first = arena->current = NULL;
+    arena->at = NULL;
+    arena->room = 0;
+}

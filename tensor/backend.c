@@ -1,0 +1,74 @@
+/* tensor/backend.c - the list of backends: the four that the library knows, and those that a program registers. */
+#include "backend.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name, *summary;
+    mt_backend *(*get)(void);
+} built_in[] = {
+    {"cpu", "OpenMP threads and vector instructions", mt_backend_cpu},
+    {"simple", "one index at a time on one thread, to compare with", mt_backend_simple},
+    {"gpu", "CUDA kernels on an NVIDIA GPU", mt_backend_gpu},
+    {"gpu-sim", "the CUDA kernels on the CPU, with every access checked", mt_backend_gpu_sim},
+};
+
+enum { BUILT_IN = sizeof built_in / sizeof *built_in, MOST_REGISTERED = 16 };
+
+static mt_backend *registered[MOST_REGISTERED];
+static atomic_int registered_count;
+static atomic_flag registering = ATOMIC_FLAG_INIT;
+
+const char *mt_backend_name(int i)
+{
+    if (i < 0 || i >= BUILT_IN + atomic_load(&registered_count)) return NULL;
+    return i < BUILT_IN ? built_in[i].name : registered[i - BUILT_IN]->name;
+}
+
+const char *mt_backend_summary(int i)
+{
+    if (i < 0 || i >= BUILT_IN + atomic_load(&registered_count)) return NULL;
+    return i < BUILT_IN ? built_in[i].summary : registered[i - BUILT_IN]->summary;
+}
+
+mt_backend *mt_backend_get(const char *name)
+{
+    if (!name) return NULL;
+    char names[256] = "";
+    const char *candidate;
+    for (int i = 0; (candidate = mt_backend_name(i)); i++) {
+        if (strcmp(candidate, name) == 0) return i < BUILT_IN ? built_in[i].get() : registered[i - BUILT_IN];
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", candidate);
+    }
+    mt_fail(MT_ERR_NAME, "no backend is called \"%.40s\"; there are %s", name, names);
+    return NULL;
+}
+
+mt_status mt_backend_register(mt_backend *backend)
+{
+    if (!backend) return MT_ERR_NULL;
+    if (!backend->name || !backend->summary || !backend->allocate || !backend->release || !backend->mark ||
+        !backend->upload || !backend->download || !backend->fill || !backend->copy || !backend->map || !backend->zip ||
+        !backend->reduce || !backend->scatter || !backend->rows || !backend->matmul || !backend->random ||
+        !backend->update || !backend->describe)
+        return mt_fail(MT_ERR_VALUE, "a backend needs a name, a summary and every slot; %s lacks one",
+                       backend->name ? backend->name : "one without a name");
+    while (atomic_flag_test_and_set(&registering)) {}
+    mt_status status = MT_OK;
+    const char *name;
+    for (int i = 0; (name = mt_backend_name(i)); i++)
+        if (strcmp(name, backend->name) == 0)
+            status = mt_fail(MT_ERR_NAME, "a backend called \"%.40s\" is there already; choose another name", name);
+    int count = atomic_load(&registered_count);
+    if (status == MT_OK && count == MOST_REGISTERED)
+        status = mt_fail(MT_ERR_VALUE, "%d backends are registered already, the most there can be", MOST_REGISTERED);
+    if (status == MT_OK) {
+        registered[count] = backend;
+        atomic_store(&registered_count, count + 1);
+    }
+    atomic_flag_clear(&registering);
+    return status;
+}

@@ -1,0 +1,34 @@
+/* tensor/op_id.c - the table of elementwise operations as data. */
+#include "op_id.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const mt_op_info table[MT_OP_COUNT] = {
+#define MT_MAP(name, params, needs, low, high, formula)                                                                \
+    [MT_OP_##name] = {#name, formula, 1, params, {needs, 0}, {low, 0}, {high, 0}},
+#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)                                  \
+    [MT_OP_##name] = {#name, formula, 2, params, {needs_a, needs_b}, {low_a, low_b}, {high_a, high_b}},
+#include "op_table.inc"
+};
+
+const mt_op_info *mt_op_describe(mt_op op)
+{
+    if ((unsigned)op < MT_OP_COUNT) return &table[op];
+    mt_fail(MT_ERR_NAME, "operation number %d; there are %d, from 0", (int)op, (int)MT_OP_COUNT);
+    return NULL;
+}
+
+mt_op mt_op_by_name(const char *name)
+{
+    if (!name) return MT_OP_COUNT;
+    for (int op = 0; op < MT_OP_COUNT; op++)
+        if (strcmp(table[op].name, name) == 0) return (mt_op)op;
+    char names[512] = "";
+    for (int op = 0; op < MT_OP_COUNT; op++) {
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", op ? ", " : "", table[op].name);
+    }
+    mt_fail(MT_ERR_NAME, "no operation is called \"%.40s\"; there are %s", name, names);
+    return MT_OP_COUNT;
+}

@@ -1,0 +1,457 @@
+/* tensor/ops.c - checks operands, describes the work and hands it to the backend. Nothing here touches an element. */
+#include "ops.h"
+#include "storage.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+/* ---- checks ---- */
+
+/* out and its inputs can be used, live on one backend, and out can be written. NULL entries of in pass the failure on.
+ * exact: whether an input may be the very same view as out. */
+static mt_status check(const char *what, const mt_tensor *out, const mt_tensor *const *in, int inputs, bool exact)
+{
+    char text[MT_SHAPE_TEXT];
+    mt_status status = mt_tensor_check(out);
+    for (int i = 0; i < inputs && status == MT_OK; i++) status = mt_tensor_check(in[i]);
+    if (status != MT_OK) return status;
+    if (mt_layout_overlaps_itself(&out->layout))
+        return mt_fail(MT_ERR_SHAPE, "%s: the output of shape %s is expanded, so elements share memory; copy it first", what,
+                       mt_shape_text(mt_layout_shape(&out->layout), text));
+    for (int i = 0; i < inputs; i++) {
+        const mt_tensor *x = in[i];
+        if (x->storage->backend != out->storage->backend)
+            return mt_fail(MT_ERR_BACKEND, "%s: one operand is on backend %s, another on %s; move one with mt_tensor_to",
+                           what, x->storage->backend->name, out->storage->backend->name);
+        if (x->storage != out->storage) continue;
+        int64_t low, high, out_low, out_high;
+        mt_layout_extent(&x->layout, &low, &high);
+        mt_layout_extent(&out->layout, &out_low, &out_high);
+        bool same = exact && x->kind == out->kind && x->layout.offset == out->layout.offset;
+        same = same && x->layout.rank == out->layout.rank;
+        for (int d = 0; d < out->layout.rank && same; d++)
+            same = x->layout.size[d] == out->layout.size[d] &&
+                   (x->layout.stride[d] == out->layout.stride[d] || x->layout.size[d] == 1);
+        if (!same && low < out_high && out_low < high)
+            return mt_fail(MT_ERR_SHAPE, "%s: the output overlaps an input of the same storage; write to another tensor", what);
+    }
+    return MT_OK;
+}
+
+static mt_status check_real(const char *what, const mt_tensor *x)
+{
+    return x->kind == MT_REAL
+               ? MT_OK
+               : mt_fail(MT_ERR_KIND, "%s: an operand holds indices (INDEX); convert it with mt_tensor_as(x, MT_REAL)", what);
+}
+
+static mt_status check_index(const char *what, const mt_tensor *x)
+{
+    return x->kind == MT_INDEX ? MT_OK : mt_fail(MT_ERR_KIND, "%s: indices must be an INDEX tensor; this one is REAL", what);
+}
+
+/* x broadcasts to out without changing out's shape. */
+static mt_status check_fits(const char *what, const mt_tensor *out, const mt_tensor *x)
+{
+    const mt_layout *to = &out->layout, *from = &x->layout;
+    int lead = to->rank - from->rank;
+    bool fits = lead >= 0;
+    for (int d = 0; d < from->rank && fits; d++) fits = from->size[d] == 1 || from->size[d] == to->size[d + lead];
+    if (fits) return MT_OK;
+    char text[MT_SHAPE_TEXT], text_out[MT_SHAPE_TEXT];
+    return mt_fail(MT_ERR_SHAPE, "%s: an operand of shape %s does not broadcast to the output's shape %s", what,
+                   mt_shape_text(mt_layout_shape(from), text), mt_shape_text(mt_layout_shape(to), text_out));
+}
+
+/* ---- elementwise ---- */
+
+mt_status mt_op_fresh(mt_tensor *out, mt_op op, const mt_tensor *const *in, int inputs, double p0, double p1)
+{
+    mt_elementwise_work work = {.op = op, .inputs = inputs, .p = {(mt_real)p0, (mt_real)p1}};
+    for (int i = 0; i < inputs; i++) {
+        if (in[i]->kind != MT_REAL) return check_real(mt_op_describe(op)->name, in[i]);
+        work.in[i] = mt_tensor_operand(in[i]);
+    }
+    mt_backend *backend = out->storage->backend;
+    work.out = mt_tensor_operand(out);
+    return (op < (mt_op)MT_MAP_COUNT ? backend->map : backend->zip)(backend, &work);
+}
+
+static mt_status elementwise(const char *what, mt_tensor *out, mt_op op, mt_part part, const mt_tensor *const *in, int inputs,
+                             double p0, double p1)
+{
+    mt_status status = check(what, out, in, inputs, true);
+    if (status == MT_OK) status = check_real(what, out);
+    mt_elementwise_work work = {.op = op, .part = part, .inputs = inputs, .p = {(mt_real)p0, (mt_real)p1}};
+    for (int i = 0; i < inputs && status == MT_OK; i++) {
+        status = check_real(what, in[i]);
+        if (status == MT_OK) status = check_fits(what, out, in[i]);
+        work.in[i] = mt_tensor_operand(in[i]);
+    }
+    if (status != MT_OK) return status;
+    mt_backend *backend = out->storage->backend;
+    work.out = mt_tensor_operand(out);
+    mt_tensor_touch(out);
+    return (op < (mt_op)MT_MAP_COUNT ? backend->map : backend->zip)(backend, &work);
+}
+
+/* The name of an operation of that arity; NULL with a sentence. */
+static const mt_op_info *described(mt_op op, int arity)
+{
+    const mt_op_info *info = mt_op_describe(op);
+    if (info && info->arity != arity) {
+        mt_fail(MT_ERR_NAME, "%s takes %d operands, not %d", info->name, info->arity, arity);
+        return NULL;
+    }
+    return info;
+}
+
+mt_status mt_op_map(mt_tensor *out, mt_op op, const mt_tensor *x, double p0, double p1)
+{
+    const mt_op_info *info = described(op, 1);
+    return info ? elementwise(info->name, out, op, MT_PART_VALUE, (const mt_tensor *[]){x}, 1, p0, p1) : MT_ERR_NAME;
+}
+
+mt_status mt_op_zip(mt_tensor *out, mt_op op, const mt_tensor *a, const mt_tensor *b, double p0, double p1)
+{
+    const mt_op_info *info = described(op, 2);
+    return info ? elementwise(info->name, out, op, MT_PART_VALUE, (const mt_tensor *[]){a, b}, 2, p0, p1) : MT_ERR_NAME;
+}
+
+mt_status mt_op_map_grad(mt_tensor *out, mt_op op, const mt_tensor *g, const mt_tensor *x, const mt_tensor *y, double p0,
+                         double p1)
+{
+    const mt_op_info *info = described(op, 1);
+    if (!info) return MT_ERR_NAME;
+    const mt_tensor *in[] = {g, info->needs[0] & MT_NEED_A ? x : g, info->needs[0] & MT_NEED_Y ? y : g};
+    return elementwise(info->name, out, op, MT_PART_GRAD_A, in, 3, p0, p1);
+}
+
+mt_status mt_op_zip_grad(mt_tensor *out, mt_op op, int which, const mt_tensor *g, const mt_tensor *a, const mt_tensor *b,
+                         const mt_tensor *y, double p0, double p1)
+{
+    const mt_op_info *info = described(op, 2);
+    if (!info) return MT_ERR_NAME;
+    if (which != 0 && which != 1) return mt_fail(MT_ERR_VALUE, "%s has operands 0 and 1, not %d", info->name, which);
+    int needs = info->needs[which];
+    if (needs & MT_IS_ZERO) return mt_op_fill(out, 0);
+    if (needs & MT_IS_ONE) return mt_op_copy(out, g);
+    const mt_tensor *in[] = {g, needs & MT_NEED_A ? a : g, needs & MT_NEED_B ? b : g, needs & MT_NEED_Y ? y : g};
+    return elementwise(info->name, out, op, which == 0 ? MT_PART_GRAD_A : MT_PART_GRAD_B, in, 4, p0, p1);
+}
+
+#define MAP_ARGS_0 mt_tensor *out, const mt_tensor *x
+#define MAP_ARGS_1 MAP_ARGS_0, double p0
+#define MAP_ARGS_2 MAP_ARGS_1, double p1
+#define ZIP_ARGS_0 mt_tensor *out, const mt_tensor *a, const mt_tensor *b
+#define ZIP_ARGS_1 ZIP_ARGS_0, double p0
+#define ZIP_ARGS_2 ZIP_ARGS_1, double p1
+#define PASS_0     0, 0
+#define PASS_1     p0, 0
+#define PASS_2     p0, p1
+#define MT_MAP(name, params, needs, low, high, formula)                                                                \
+    mt_status mt_op_##name(MAP_ARGS_##params)                                                                          \
+    {                                                                                                                  \
+        return mt_op_map(out, MT_OP_##name, x, PASS_##params);                                                         \
+    }
+#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)                                  \
+    mt_status mt_op_##name(ZIP_ARGS_##params)                                                                          \
+    {                                                                                                                  \
+        return mt_op_zip(out, MT_OP_##name, a, b, PASS_##params);                                                      \
+    }
+#include "op_table.inc"
+
+/* ---- reductions ---- */
+
+mt_shape mt_every_dim(const mt_tensor *x)
+{
+    mt_shape dims = {.rank = mt_tensor_rank(x)};
+    for (int d = 0; d < dims.rank; d++) dims.size[d] = d;
+    return dims;
+}
+
+/* Marks the dimensions of x that dims names. */
+static mt_status mark_dims(const char *what, const mt_tensor *x, mt_shape dims, bool *reduced)
+{
+    char text[MT_SHAPE_TEXT], text_dims[MT_SHAPE_TEXT];
+    for (int d = 0; d < MT_MAX_DIMS; d++) reduced[d] = false;
+    if (dims.rank < 1 || dims.rank > MT_MAX_DIMS)
+        return mt_fail(MT_ERR_SHAPE, "%s: 1 to %d dimensions must be named, not %d", what, MT_MAX_DIMS, dims.rank);
+    for (int i = 0; i < dims.rank; i++) {
+        int d;
+        mt_status status = mt_layout_dim(&x->layout, dims.size[i], what, &d);
+        if (status != MT_OK) return status;
+        if (reduced[d])
+            return mt_fail(MT_ERR_SHAPE, "%s: dimensions %s of shape %s; dimension %d is named twice", what,
+                           mt_shape_text(dims, text_dims), mt_shape_text(mt_layout_shape(&x->layout), text), d);
+        reduced[d] = true;
+    }
+    return MT_OK;
+}
+
+/* The layout of y with x's rank: size 1 in the reduced dimensions, which y may have left out. */
+static mt_status keepdim_layout(const char *what, const mt_tensor *y, const mt_tensor *x, const bool *reduced,
+                                mt_layout *result)
+{
+    const mt_layout *from = &x->layout, *to = &y->layout;
+    mt_layout wide = {.rank = from->rank, .offset = to->offset};
+    int kept = 0;
+    for (int d = 0; d < from->rank; d++) kept += !reduced[d];
+    bool whole = to->rank == from->rank, single = kept == 0 && to->rank == 1 && to->size[0] == 1;
+    bool fits = whole || single || (kept > 0 && to->rank == kept);
+    for (int d = 0, next = 0; d < from->rank && fits; d++) {
+        wide.size[d] = 1;
+        if (reduced[d] && !whole) continue;
+        int own = whole ? d : next++;
+        fits = to->size[own] == (reduced[d] ? 1 : from->size[d]);
+        wide.size[d] = to->size[own];
+        wide.stride[d] = to->stride[own];
+    }
+    if (!fits) {
+        char text[MT_SHAPE_TEXT], text_out[MT_SHAPE_TEXT];
+        return mt_fail(MT_ERR_SHAPE, "%s: shape %s does not hold the reduction of shape %s over those dimensions", what,
+                       mt_shape_text(mt_layout_shape(to), text_out), mt_shape_text(mt_layout_shape(from), text));
+    }
+    *result = wide;
+    return MT_OK;
+}
+
+static mt_status reduce(const char *what, mt_tensor *out, mt_reduction op, const mt_tensor *x, mt_shape dims, bool mean,
+                        bool accumulate)
+{
+    char text[MT_SHAPE_TEXT];
+    mt_reduce_work work = {.op = op, .accumulate = accumulate, .scale = 1};
+    mt_layout wide;
+    bool arg = op == MT_ARGMAX || op == MT_ARGMIN;
+    mt_status status = check(what, out, &x, 1, false);
+    if (status == MT_OK) status = check_real(what, x);
+    if (status == MT_OK) status = arg ? check_index(what, out) : check_real(what, out);
+    if (status == MT_OK) status = mark_dims(what, x, dims, work.reduced);
+    if (status == MT_OK) status = keepdim_layout(what, out, x, work.reduced, &wide);
+    if (status != MT_OK) return status;
+    int64_t length = 1;
+    for (int d = 0; d < x->layout.rank; d++)
+        if (work.reduced[d]) length *= x->layout.size[d];
+    if (length == 0 && mt_layout_count(&wide) > 0 && (arg || op == MT_MAX || op == MT_MIN))
+        return mt_fail(MT_ERR_SHAPE, "%s: shape %s has nothing to choose from along those dimensions", what,
+                       mt_shape_text(mt_layout_shape(&x->layout), text));
+    mt_backend *backend = out->storage->backend;
+    mt_tensor_touch(out);
+    if (mean && length == 0) return mt_op_fill(out, NAN);
+    if (mean) work.scale = (mt_real)(1.0 / (double)length);
+    work.out = (mt_operand){out->storage->data, &wide};
+    work.in = mt_tensor_operand(x);
+    return backend->reduce(backend, &work);
+}
+
+#define REDUCTION(name, op, mean)                                                                                      \
+    mt_status mt_op_##name(mt_tensor *out, const mt_tensor *x, mt_shape dims)                                          \
+    {                                                                                                                  \
+        return reduce(#name, out, op, x, dims, mean, false);                                                           \
+    }
+REDUCTION(sum, MT_SUM, false)
+REDUCTION(mean, MT_SUM, true)
+REDUCTION(prod, MT_PROD, false)
+REDUCTION(max, MT_MAX, false)
+REDUCTION(min, MT_MIN, false)
+REDUCTION(all, MT_ALL, false)
+REDUCTION(argmax, MT_ARGMAX, false)
+REDUCTION(argmin, MT_ARGMIN, false)
+
+mt_status mt_op_add_sum(mt_tensor *out, const mt_tensor *x, mt_shape dims)
+{
+    return reduce("add_sum", out, MT_SUM, x, dims, false, true);
+}
+
+mt_status mt_op_scatter(mt_tensor *out, const mt_tensor *index, const mt_tensor *value, mt_shape dims)
+{
+    mt_scatter_work work = {0};
+    mt_layout wide_index, wide_value;
+    const char *what = "scatter";
+    mt_status status = check(what, out, (const mt_tensor *[]){index, value}, 2, false);
+    if (status == MT_OK) status = check_real(what, out);
+    if (status == MT_OK) status = check_real(what, value);
+    if (status == MT_OK) status = check_index(what, index);
+    if (status == MT_OK) status = mark_dims(what, out, dims, work.reduced);
+    if (status == MT_OK) status = keepdim_layout(what, index, out, work.reduced, &wide_index);
+    if (status == MT_OK) status = keepdim_layout(what, value, out, work.reduced, &wide_value);
+    if (status == MT_OK) status = mt_op_fill(out, 0);
+    if (status != MT_OK) return status;
+    work.out = mt_tensor_operand(out);
+    work.index = (mt_operand){index->storage->data, &wide_index};
+    work.value = (mt_operand){value->storage->data, &wide_value};
+    return out->storage->backend->scatter(out->storage->backend, &work);
+}
+
+/* ---- rows ---- */
+
+static mt_status rows(const char *what, mt_tensor *out, const mt_tensor *x, const mt_tensor *index, bool put)
+{
+    mt_status status = check(what, out, (const mt_tensor *[]){x, index}, 2, false);
+    if (status == MT_OK) status = check_index(what, index);
+    if (status == MT_OK && put) status = check_real(what, x);
+    if (status == MT_OK && x->kind != out->kind)
+        status = mt_fail(MT_ERR_KIND, "%s: one of the operands is INDEX and the other REAL", what);
+    if (status != MT_OK) return status;
+    const mt_layout *named = put ? &x->layout : &out->layout, *whole = put ? &out->layout : &x->layout;
+    bool fits = index->layout.rank == 1 && named->rank == whole->rank && named->size[0] == index->layout.size[0];
+    for (int d = 1; d < whole->rank && fits; d++) fits = named->size[d] == whole->size[d];
+    if (!fits) {
+        char text[MT_SHAPE_TEXT], text_out[MT_SHAPE_TEXT], text_index[MT_SHAPE_TEXT];
+        return mt_fail(MT_ERR_SHAPE, "%s: output %s, operand %s and index %s do not fit; the index is a vector with one entry "
+                                     "for each row", what, mt_shape_text(mt_layout_shape(&out->layout), text_out),
+                       mt_shape_text(mt_layout_shape(&x->layout), text),
+                       mt_shape_text(mt_layout_shape(&index->layout), text_index));
+    }
+    mt_rows_work work = {put, x->kind, mt_tensor_operand(out), mt_tensor_operand(x), mt_tensor_operand(index)};
+    mt_tensor_touch(out);
+    return out->storage->backend->rows(out->storage->backend, &work);
+}
+
+mt_status mt_op_take_rows(mt_tensor *out, const mt_tensor *x, const mt_tensor *index)
+{
+    return rows("take_rows", out, x, index, false);
+}
+
+mt_status mt_op_put_rows(mt_tensor *out, const mt_tensor *x, const mt_tensor *index)
+{
+    return rows("put_rows", out, x, index, true);
+}
+
+/* ---- matrix products ---- */
+
+/* A vector becomes a matrix with a dimension of size 1 before or after it. */
+static void insert_dim(mt_layout *layout, int at)
+{
+    for (int d = layout->rank; d > at; d--) layout->size[d] = layout->size[d - 1], layout->stride[d] = layout->stride[d - 1];
+    layout->size[at] = 1;
+    layout->stride[at] = 0;
+    layout->rank++;
+}
+
+/* bias and pre are given only when has_bias and keep_pre say so. */
+static mt_status matmul(const char *what, mt_tensor *out, const mt_tensor *a, const mt_tensor *b, const mt_tensor *bias,
+                        bool has_bias, mt_tensor *pre, bool keep_pre, mt_matmul_work work)
+{
+    const mt_tensor *in[3] = {a, b, bias};
+    int inputs = has_bias ? 3 : 2;
+    mt_status status = check(what, out, in, inputs, false);
+    if (status == MT_OK && keep_pre) status = check(what, pre, in, inputs, false);
+    if (status == MT_OK && keep_pre) status = check(what, pre, (const mt_tensor *[]){out}, 1, false);
+    for (int i = 0; i < inputs && status == MT_OK; i++) status = check_real(what, in[i]);
+    if (status == MT_OK) status = check_real(what, out);
+    if (status == MT_OK && keep_pre) status = check_real(what, pre);
+    if (status != MT_OK) return status;
+
+    mt_layout of_a = a->layout, of_b = b->layout, of_c = out->layout;
+    bool fits = true;
+    if (a->layout.rank == 1) insert_dim(&of_a, 0);
+    if (b->layout.rank == 1) insert_dim(&of_b, 1);
+    int batch = of_a.rank > of_b.rank ? of_a.rank : of_b.rank;
+    if (a->layout.rank == 1 && b->layout.rank == 1) {
+        fits = of_c.rank == 1 && of_c.size[0] == 1;
+        if (fits) insert_dim(&of_c, 0);
+    } else if (a->layout.rank == 1 || b->layout.rank == 1) {
+        fits = of_c.rank == batch - 1;
+        if (fits) insert_dim(&of_c, a->layout.rank == 1 ? batch - 2 : batch - 1);
+    }
+    fits = fits && of_c.rank == batch && of_a.size[of_a.rank - 1] == of_b.size[of_b.rank - 2] &&
+           of_c.size[batch - 2] == of_a.size[of_a.rank - 2] && of_c.size[batch - 1] == of_b.size[of_b.rank - 1];
+    for (int d = 0; d < batch - 2 && fits; d++) {
+        int in_a = d - (batch - of_a.rank), in_b = d - (batch - of_b.rank);
+        int64_t size_a = in_a >= 0 ? of_a.size[in_a] : 1, size_b = in_b >= 0 ? of_b.size[in_b] : 1;
+        fits = (size_a == size_b || size_a == 1 || size_b == 1) && of_c.size[d] == (size_a == 1 ? size_b : size_a);
+    }
+    if (fits && keep_pre) fits = mt_shape_equal(mt_tensor_shape(pre), mt_tensor_shape(out));
+    if (fits && has_bias) fits = bias->layout.rank == 1 && bias->layout.size[0] == of_c.size[batch - 1];
+    if (!fits) {
+        char text_a[MT_SHAPE_TEXT], text_b[MT_SHAPE_TEXT], text_out[MT_SHAPE_TEXT], text_bias[MT_SHAPE_TEXT];
+        return mt_fail(MT_ERR_SHAPE, "%s: %s times %s%s%s does not give %s; the last size of the first must be the last but one "
+                                     "of the second", what, mt_shape_text(mt_layout_shape(&a->layout), text_a),
+                       mt_shape_text(mt_layout_shape(&b->layout), text_b), has_bias ? " plus " : "",
+                       has_bias ? mt_shape_text(mt_layout_shape(&bias->layout), text_bias) : "",
+                       mt_shape_text(mt_layout_shape(&out->layout), text_out));
+    }
+    work.a = (mt_operand){a->storage->data, &of_a};
+    work.b = (mt_operand){b->storage->data, &of_b};
+    work.out = (mt_operand){out->storage->data, &of_c};
+    if (has_bias) work.bias = mt_tensor_operand(bias);
+    mt_layout of_pre = of_c;
+    if (keep_pre) {
+        of_pre = pre->layout;
+        if (of_pre.rank < batch) insert_dim(&of_pre, a->layout.rank == 1 ? batch - 2 : batch - 1);
+        work.pre = (mt_operand){pre->storage->data, &of_pre};
+        mt_tensor_touch(pre);
+    }
+    mt_tensor_touch(out);
+    return out->storage->backend->matmul(out->storage->backend, &work);
+}
+
+mt_status mt_op_matmul(mt_tensor *out, const mt_tensor *a, const mt_tensor *b)
+{
+    return matmul("matmul", out, a, b, NULL, false, NULL, false, (mt_matmul_work){0});
+}
+
+mt_status mt_op_add_matmul(mt_tensor *out, const mt_tensor *a, const mt_tensor *b)
+{
+    return matmul("add_matmul", out, a, b, NULL, false, NULL, false, (mt_matmul_work){.accumulate = true});
+}
+
+mt_status mt_op_linear(mt_tensor *out, const mt_tensor *x, const mt_tensor *w, const mt_tensor *bias)
+{
+    return matmul("linear", out, x, w, bias, true, NULL, false, (mt_matmul_work){0});
+}
+
+mt_status mt_op_linear_act(mt_tensor *out, const mt_tensor *x, const mt_tensor *w, const mt_tensor *bias, mt_op act,
+                           bool keep_pre, mt_tensor *pre)
+{
+    const mt_op_info *info = described(act, 1);
+    if (!info) return MT_ERR_NAME;
+    if (info->params > 0)
+        return mt_fail(MT_ERR_VALUE, "linear_act: %s takes constants; apply it after mt_linear instead", info->name);
+    return matmul("linear_act", out, x, w, bias, true, pre, keep_pre, (mt_matmul_work){.has_act = true, .act = act});
+}
+
+/* ---- copies, constants, random numbers ---- */
+
+mt_status mt_op_copy(mt_tensor *out, const mt_tensor *x)
+{
+    mt_status status = check("copy", out, &x, 1, true);
+    if (status == MT_OK) status = check_fits("copy", out, x);
+    if (status != MT_OK) return status;
+    mt_backend *backend = out->storage->backend;
+    mt_tensor_touch(out);
+    return backend->copy(backend, mt_tensor_operand(out), out->kind, mt_tensor_operand(x), x->kind);
+}
+
+mt_status mt_op_fill(mt_tensor *out, double value)
+{
+    mt_status status = check("fill", out, NULL, 0, true);
+    if (status != MT_OK) return status;
+    mt_tensor_touch(out);
+    return out->storage->backend->fill(out->storage->backend, mt_tensor_operand(out), out->kind, value);
+}
+
+static mt_status draw(const char *what, mt_tensor *out, mt_rng *rng, mt_distribution distribution, double a, double b)
+{
+    if (!rng) return MT_ERR_NULL;
+    mt_status status = check(what, out, NULL, 0, true);
+    if (status == MT_OK) status = check_real(what, out);
+    if (status == MT_OK && !(isfinite(a) && isfinite(b)))
+        status = mt_fail(MT_ERR_VALUE, "%s: the parameters %g and %g must be finite", what, a, b);
+    if (status != MT_OK) return status;
+    mt_random_work work = {distribution, *rng, a, b, mt_tensor_operand(out)};
+    mt_tensor_touch(out);
+    rng->counter += (uint64_t)mt_tensor_count(out);
+    return out->storage->backend->random(out->storage->backend, &work);
+}
+
+mt_status mt_op_uniform(mt_tensor *out, mt_rng *rng, double low, double high)
+{
+    return draw("uniform", out, rng, MT_UNIFORM, low, high);
+}
+
+mt_status mt_op_normal(mt_tensor *out, mt_rng *rng, double mean, double deviation)
+{
+    return draw("normal", out, rng, MT_NORMAL, mean, deviation);
+}

@@ -1,0 +1,197 @@
+/* tensor/plan.c - collapses dimensions and names the class of the loop that is left. */
+#include "plan.h"
+
+#include <string.h>
+
+/* Operand k's stride along dimension d of a shape of the given rank: 0 where k is broadcast. */
+static int64_t broadcast_stride(const mt_layout *layout, int rank, int d)
+{
+    int own = d - (rank - layout->rank);
+    return own >= 0 && layout->size[own] != 1 ? layout->stride[own] : 0;
+}
+
+static void *first_element(const mt_operand *operand, size_t element)
+{
+    return (char *)operand->data + (size_t)operand->layout->offset * element;
+}
+
+/* Whether every operand has the output's shape and is row-major: one row, by far the most frequent case. */
+static bool is_one_row(const mt_operand *operand, int operands, int64_t *count)
+{
+    const mt_layout *out = operand[0].layout;
+    int64_t stride = 1;
+    for (int d = out->rank - 1; d >= 0; d--) {
+        int64_t size = out->size[d];
+        for (int k = 0; k < operands; k++) {
+            const mt_layout *x = operand[k].layout;
+            if (x->rank != out->rank || x->size[d] != size || (x->stride[d] != stride && size != 1)) return false;
+        }
+        stride *= size;
+    }
+    *count = stride;
+    return true;
+}
+
+/* The alignment and the reach of a plan whose sizes and strides are known. */
+static void measure(const mt_operand *operand, mt_elementwise_plan *plan)
+{
+    uintptr_t address = 64; /* the largest alignment worth knowing */
+    plan->fits_int32 = true;
+    for (int k = 0; k < plan->operands; k++) {
+        address |= (uintptr_t)first_element(&operand[k], sizeof(mt_real));
+        int64_t reach = 0;
+        for (int d = 0; d < plan->rank; d++) reach += (plan->size[d] - 1) * plan->stride[k][d];
+        if (reach > INT32_MAX) plan->fits_int32 = false;
+    }
+    plan->alignment = (int)(address & (0 - address));
+}
+
+void mt_plan_elementwise(const mt_operand *operand, int operands, mt_elementwise_plan *plan)
+{
+    const mt_layout *out = operand[0].layout;
+    int rank = out->rank, kept = 0;
+    plan->operands = operands;
+    if (is_one_row(operand, operands, &plan->count)) {
+        plan->rank = 1;
+        plan->size[0] = plan->count;
+        for (int k = 0; k < operands; k++) plan->stride[k][0] = 1;
+        plan->row_class = MT_ROW_CONTIGUOUS;
+        measure(operand, plan);
+        return;
+    }
+    plan->count = 1;
+
+    /* Insert each dimension of more than one entry at its place: output strides fall from the outside in. */
+    int order[MT_MAX_DIMS];
+    for (int d = 0; d < rank; d++) {
+        plan->count *= out->size[d];
+        if (out->size[d] == 1) continue;
+        int at = kept++;
+        while (at > 0 && out->stride[order[at - 1]] < out->stride[d]) order[at] = order[at - 1], at--;
+        order[at] = d;
+    }
+    /* Join a dimension with the one outside it when no operand jumps between them. */
+    int n = 0;
+    for (int i = 0; i < kept; i++) {
+        int d = order[i];
+        int64_t stride[MT_MAX_OPERANDS];
+        bool joins = n > 0;
+        for (int k = 0; k < operands; k++) {
+            stride[k] = broadcast_stride(operand[k].layout, rank, d);
+            joins = joins && plan->stride[k][n - 1] == stride[k] * out->size[d];
+        }
+        if (joins)
+            plan->size[n - 1] *= out->size[d];
+        else
+            plan->size[n++] = out->size[d];
+        for (int k = 0; k < operands; k++) plan->stride[k][n - 1] = stride[k];
+    }
+    if (n == 0) {
+        plan->size[n++] = 1;
+        for (int k = 0; k < operands; k++) plan->stride[k][0] = 1;
+    }
+    plan->rank = n;
+
+    bool unit = n == 1;
+    int scalars = 0;
+    for (int k = 0; k < operands && unit; k++) {
+        if (k > 0 && plan->stride[k][0] == 0)
+            scalars |= 1 << k;
+        else
+            unit = plan->stride[k][0] == 1;
+    }
+    plan->row_class = !unit                            ? MT_ROW_GENERAL
+                      : scalars == 0                   ? MT_ROW_CONTIGUOUS
+                      : scalars == 2 && operands == 3  ? MT_ROW_LEFT_SCALAR
+                      : scalars == 4 && operands == 3  ? MT_ROW_RIGHT_SCALAR
+                                                       : MT_ROW_GENERAL;
+    measure(operand, plan);
+}
+
+void mt_plan_reduce(const mt_operand *out, const mt_operand *in, const bool *reduced, mt_reduce_plan *plan)
+{
+    const mt_layout *from = in->layout, *to = out->layout;
+    int kept = 0, folded = 0;
+    plan->kept_count = plan->reduced_count = 1;
+    for (int d = 0; d < from->rank; d++) {
+        int64_t size = from->size[d];
+        *(reduced[d] ? &plan->reduced_count : &plan->kept_count) *= size;
+        if (size == 1) continue;
+        if (reduced[d]) {
+            /* Row-major order is kept, since argmax counts in it; only neighbours that touch are joined. */
+            bool joins = folded > 0 && plan->reduced_in[folded - 1] == from->stride[d] * size;
+            if (!joins) folded++;
+            plan->reduced_size[folded - 1] = joins ? plan->reduced_size[folded - 1] * size : size;
+            plan->reduced_in[folded - 1] = from->stride[d];
+            continue;
+        }
+        int at = kept++;
+        while (at > 0 && plan->kept_in[at - 1] < from->stride[d]) {
+            plan->kept_size[at] = plan->kept_size[at - 1];
+            plan->kept_in[at] = plan->kept_in[at - 1];
+            plan->kept_out[at] = plan->kept_out[at - 1];
+            at--;
+        }
+        plan->kept_size[at] = size;
+        plan->kept_in[at] = from->stride[d];
+        plan->kept_out[at] = to->stride[d];
+    }
+    int n = 0;
+    for (int i = 0; i < kept; i++) {
+        int64_t size = plan->kept_size[i], stride_in = plan->kept_in[i], stride_out = plan->kept_out[i];
+        bool joins = n > 0 && plan->kept_in[n - 1] == stride_in * size && plan->kept_out[n - 1] == stride_out * size;
+        if (!joins) n++;
+        plan->kept_size[n - 1] = joins ? plan->kept_size[n - 1] * size : size;
+        plan->kept_in[n - 1] = stride_in;
+        plan->kept_out[n - 1] = stride_out;
+    }
+    if (n == 0) plan->kept_size[n] = 1, plan->kept_in[n] = plan->kept_out[n] = 1, n++;
+    if (folded == 0) plan->reduced_size[folded] = 1, plan->reduced_in[folded] = 1, folded++;
+    plan->kept_rank = n;
+    plan->reduced_rank = folded;
+
+    bool one_row = folded == 1 && plan->reduced_in[0] == 1;
+    bool columns = plan->kept_in[n - 1] == 1 && plan->kept_out[n - 1] == 1 && plan->kept_size[n - 1] > 1;
+    plan->reduce_class = one_row && plan->kept_count == 1 ? MT_REDUCE_ALL
+                         : one_row                        ? MT_REDUCE_INNER
+                         : columns                        ? MT_REDUCE_OUTER
+                                                          : MT_REDUCE_GENERAL;
+}
+
+void mt_plan_matmul(const mt_matmul_work *work, mt_matmul_plan *plan)
+{
+    const mt_layout *a = work->a.layout, *b = work->b.layout, *c = work->out.layout, *pre = work->pre.layout;
+    bool keeps = work->pre.data != NULL;
+    int rank = c->rank;
+    *plan = (mt_matmul_plan){
+        .m = c->size[rank - 2],
+        .n = c->size[rank - 1],
+        .k = a->size[a->rank - 1],
+        .a_row = a->stride[a->rank - 2],
+        .a_col = a->stride[a->rank - 1],
+        .b_row = b->stride[b->rank - 2],
+        .b_col = b->stride[b->rank - 1],
+        .c_row = c->stride[rank - 2],
+        .c_col = c->stride[rank - 1],
+        .pre_row = keeps ? pre->stride[rank - 2] : 0,
+        .pre_col = keeps ? pre->stride[rank - 1] : 0,
+        .bias_step = work->bias.data ? work->bias.layout->stride[work->bias.layout->rank - 1] : 0,
+        .batch = 1,
+    };
+    int n = 0;
+    for (int d = 0; d < rank - 2; d++) {
+        int64_t size = c->size[d];
+        plan->batch *= size;
+        if (size == 1) continue;
+        int64_t in_a = broadcast_stride(a, rank, d), in_b = broadcast_stride(b, rank, d), in_c = c->stride[d];
+        int64_t in_pre = keeps ? pre->stride[d] : 0;
+        bool joins = n > 0 && plan->batch_a[n - 1] == in_a * size && plan->batch_b[n - 1] == in_b * size &&
+                     plan->batch_c[n - 1] == in_c * size && plan->batch_pre[n - 1] == in_pre * size;
+        if (!joins) n++;
+        plan->batch_size[n - 1] = joins ? plan->batch_size[n - 1] * size : size;
+        plan->batch_a[n - 1] = in_a, plan->batch_b[n - 1] = in_b;
+        plan->batch_c[n - 1] = in_c, plan->batch_pre[n - 1] = in_pre;
+    }
+    if (n == 0) plan->batch_size[n++] = 1;
+    plan->batch_rank = n;
+}

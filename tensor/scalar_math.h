@@ -1,0 +1,162 @@
+/* tensor/scalar_math.h - the functions that scalar_ops.h is made of, for one mt_real: exp, log, tanh, erf, ...
+ *
+ * In float they are polynomials without branches, a table or a call, so that the compiler turns a loop over them into
+ * vector code and the GPU computes the same formula; each is within 4 ULP of the true value for every float, subnormal
+ * results included (tests/test_scalar_math.c). In the double library, which is for checking gradients, they are the C
+ * library's. launch.cuh defines MT_FN and MT_FMA before this is read by a CUDA compiler.
+ *
+ * The polynomials are near-minimax fits by reweighted least squares, made with tools/fit_scalar_math.py.
+ */
+#ifndef MT_SCALAR_MATH_H
+#define MT_SCALAR_MATH_H
+
+#include <float.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base.h"
+
+#ifndef MT_FN
+#define MT_FN static inline
+#endif
+
+/* a b + c, rounded once where the instruction set has it; the compiler is told never to make one by itself. */
+#ifndef MT_FMA
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#define MT_FMA(a, b, c) fmaf(a, b, c)
+#else
+#define MT_FMA(a, b, c) ((a) * (b) + (c))
+#endif
+#endif
+
+#ifdef MT_DOUBLE
+/* clang-format off */
+#define MT_REAL_MAX DBL_MAX
+MT_FN mt_real mt_m_abs(mt_real x)   { return fabs(x); }
+MT_FN mt_real mt_m_sqrt(mt_real x)  { return sqrt(x); }
+MT_FN mt_real mt_m_exp(mt_real x)   { return exp(x); }
+MT_FN mt_real mt_m_log(mt_real x)   { return log(x); }
+MT_FN mt_real mt_m_log1p(mt_real x) { return log1p(x); }
+MT_FN mt_real mt_m_tanh(mt_real x)  { return tanh(x); }
+MT_FN mt_real mt_m_erf(mt_real x)   { return erf(x); }
+MT_FN mt_real mt_m_pow(mt_real a, mt_real b) { return pow(a, b); }
+/* clang-format on */
+#else
+#define MT_REAL_MAX FLT_MAX
+
+MT_FN float mt_m_abs(float x) { return fabsf(x); }
+MT_FN float mt_m_sqrt(float x) { return sqrtf(x); }
+MT_FN float mt_m_pow(float a, float b) { return powf(a, b); }
+
+MT_FN uint32_t mt_m_bits(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+MT_FN float mt_m_from_bits(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* x = n ln 2 + r with |r| <= ln 2 / 2; e^x = 2^n e^r. 2^n is applied in two halves, so that neither overflows and a
+ * subnormal result is rounded once. NaN passes the bounds, and through. */
+MT_FN float mt_m_exp(float x)
+{
+    float bounded = x < -104.0f ? -104.0f : x;
+    bounded = bounded > 89.0f ? 89.0f : bounded;
+    float shifted = MT_FMA(bounded, 0x1.715476p0f, 0x1.8p23f); /* the nearest integer, in the last bits */
+    float n = shifted - 0x1.8p23f;
+    float r = MT_FMA(n, -0x1.62e4p-1f, bounded); /* the product is exact: 14 bits times 8 */
+    r = MT_FMA(n, -0x1.7f7d1cp-20f, r);
+    float p = 0x1.6a234ep-10f;
+    p = MT_FMA(p, r, 0x1.123a6cp-7f);
+    p = MT_FMA(p, r, 0x1.5558f4p-5f);
+    p = MT_FMA(p, r, 0x1.555490p-3f);
+    p = MT_FMA(p, r, 0x1.fffffcp-2f);
+    p = 1.0f + MT_FMA(p, r * r, r);
+    int32_t power = (int32_t)(mt_m_bits(shifted) - 0x4b400000u), half = power >> 1;
+    float scale_a = mt_m_from_bits((uint32_t)(half + 127) << 23);
+    float scale_b = mt_m_from_bits((uint32_t)(power - half + 127) << 23);
+    return p * scale_a * scale_b;
+}
+
+/* x = 2^e m with m in [sqrt 1/2, sqrt 2); ln x = e ln 2 + ln(1 + f), f = m - 1. */
+MT_FN float mt_m_log(float x)
+{
+    float normal = x < FLT_MIN ? x * 0x1p23f : x; /* subnormal numbers are scaled up first */
+    float extra = x < FLT_MIN ? -23.0f : 0.0f;
+    uint32_t shifted = mt_m_bits(normal) - 0x3f3504f3u; /* sqrt 1/2 */
+    float e = (float)((int32_t)shifted >> 23) + extra;
+    float f = mt_m_from_bits((shifted & 0x007fffffu) + 0x3f3504f3u) - 1.0f;
+    float p = 0x1.14573ep-4f;
+    p = MT_FMA(p, f, -0x1.de3bf8p-4f);
+    p = MT_FMA(p, f, 0x1.e6f08cp-4f);
+    p = MT_FMA(p, f, -0x1.fc220ep-4f);
+    p = MT_FMA(p, f, 0x1.233766p-3f);
+    p = MT_FMA(p, f, -0x1.555c4ep-3f);
+    p = MT_FMA(p, f, 0x1.99a4b6p-3f);
+    p = MT_FMA(p, f, -0x1.000006p-2f);
+    p = MT_FMA(p, f, 0x1.555548p-2f);
+    float square = f * f;
+    float y = MT_FMA(-0.5f, square, p * (square * f));
+    y = MT_FMA(e, 0x1.7f7d1cp-20f, y);
+    y = MT_FMA(e, 0x1.62e4p-1f, y + f);
+    y = x > FLT_MAX ? x : y; /* infinity */
+    y = x == 0 ? -INFINITY : y;
+    return x >= 0 ? y : NAN;
+}
+
+/* ln(1 + x) = ln u + c / u, where u = 1 + x rounded and c is what the rounding lost. */
+MT_FN float mt_m_log1p(float x)
+{
+    float u = 1.0f + x, c = x - (u - 1.0f);
+    float y = mt_m_log(u) + c / u;
+    y = u > FLT_MAX || u == 0 ? mt_m_log(u) : y;
+    return x == 0 ? x : y; /* keeps -0 */
+}
+
+/* Near 0 an odd polynomial; elsewhere 1 - 2 / (e^2|x| + 1), which is 1 once e^2|x| is infinite. */
+MT_FN float mt_m_tanh(float x)
+{
+    float size = fabsf(x), square = x * x;
+    float p = -0x1.75e1dcp-8f;
+    p = MT_FMA(p, square, 0x1.52269ep-6f);
+    p = MT_FMA(p, square, -0x1.b83c5ap-5f);
+    p = MT_FMA(p, square, 0x1.110726p-3f);
+    p = MT_FMA(p, square, -0x1.555532p-2f);
+    float small = MT_FMA(p * square, x, x);
+    float large = copysignf(1.0f - 2.0f / (mt_m_exp(2.0f * size) + 1.0f), x);
+    return size < 0.625f ? small : large;
+}
+
+/* Below 1 an odd polynomial; above 1 - e^-q(|x|), with q = -ln erfc. Beyond 4 the result is 1. */
+MT_FN float mt_m_erf(float x)
+{
+    float size = fabsf(x), square = x * x;
+    float p = 0x1.496bc6p-14f;
+    p = MT_FMA(p, square, -0x1.a3f7a6p-11f);
+    p = MT_FMA(p, square, 0x1.5405ccp-8f);
+    p = MT_FMA(p, square, -0x1.b7f910p-6f);
+    p = MT_FMA(p, square, 0x1.ce2cf8p-4f);
+    p = MT_FMA(p, square, -0x1.81273ep-2f);
+    p = MT_FMA(p, square, 0x1.20dd74p0f);
+    float t = size > 4.0f ? 4.0f : size;
+    float q = 0x1.6c06dcp-16f;
+    q = MT_FMA(q, t, -0x1.ceeb28p-12f);
+    q = MT_FMA(q, t, 0x1.13990cp-8f);
+    q = MT_FMA(q, t, -0x1.9d0be2p-6f);
+    q = MT_FMA(q, t, 0x1.bc18d6p-4f);
+    q = MT_FMA(q, t, 0x1.4434f0p-1f);
+    q = MT_FMA(q, t, 0x1.212c2ep0f);
+    q = MT_FMA(q, t, -0x1.8b4032p-13f);
+    float large = copysignf(1.0f - mt_m_exp(-q), x);
+    return size < 1.0f ? x * p : large;
+}
+#endif
+
+#endif

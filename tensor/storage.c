@@ -1,0 +1,92 @@
+/* tensor/storage.c - buffers, handles and lifetimes: who holds what, and when it goes. */
+#include "storage.h"
+
+#include <string.h>
+
+mt_storage *mt_storage_new(mt_backend *backend, size_t bytes)
+{
+    mt_storage *storage = mt_alloc_zeroed(sizeof *storage);
+    if (!storage) return NULL;
+    storage->data = backend->allocate(backend, bytes);
+    if (!storage->data) {
+        mt_free(storage, sizeof *storage);
+        return NULL;
+    }
+    storage->backend = backend;
+    storage->bytes = bytes;
+    atomic_init(&storage->references, 1);
+    return storage;
+}
+
+void mt_storage_retain(mt_storage *storage)
+{
+    if (!storage->borrowed) atomic_fetch_add_explicit(&storage->references, 1, memory_order_relaxed);
+}
+
+void mt_storage_release(mt_storage *storage)
+{
+    if (!storage || storage->borrowed) return;
+    if (atomic_fetch_sub_explicit(&storage->references, 1, memory_order_acq_rel) != 1) return;
+    storage->backend->release(storage->backend, storage->data, storage->bytes);
+    mt_free(storage, sizeof *storage);
+}
+
+void mt_lifetime_retain(mt_lifetime *lifetime)
+{
+    if (lifetime) atomic_fetch_add_explicit(&lifetime->references, 1, memory_order_relaxed);
+}
+
+void mt_lifetime_release(mt_lifetime *lifetime)
+{
+    if (lifetime && atomic_fetch_sub_explicit(&lifetime->references, 1, memory_order_acq_rel) == 1)
+        mt_free(lifetime, sizeof *lifetime);
+}
+
+mt_tensor *mt_tensor_handle(mt_storage *storage, const mt_layout *layout, mt_kind kind, const mt_tensor *like)
+{
+    mt_tensor *tensor = mt_alloc_zeroed(sizeof *tensor);
+    if (!tensor) return NULL;
+    tensor->layout = *layout;
+    tensor->storage = storage;
+    tensor->kind = kind;
+    atomic_init(&tensor->references, 1);
+    mt_storage_retain(storage);
+    if (like) {
+        tensor->is_view = true;
+        tensor->is_gradient = like->is_gradient;
+        tensor->lifetime = like->lifetime;
+        tensor->generation = like->generation;
+        mt_lifetime_retain(tensor->lifetime);
+    }
+    return tensor;
+}
+
+void mt_tensor_retain(mt_tensor *tensor)
+{
+    atomic_fetch_add_explicit(&tensor->references, 1, memory_order_relaxed);
+}
+
+void mt_tensor_free(mt_tensor *tensor)
+{
+    /* A tape's own handle stands in its arena and has no references of its own. */
+    if (!tensor || atomic_load_explicit(&tensor->references, memory_order_relaxed) == 0) return;
+    if (atomic_fetch_sub_explicit(&tensor->references, 1, memory_order_acq_rel) != 1) return;
+    mt_tensor_free(tensor->grad);
+    mt_storage_release(tensor->storage);
+    mt_lifetime_release(tensor->lifetime);
+    mt_free(tensor, sizeof *tensor);
+}
+
+mt_status mt_tensor_check(const mt_tensor *x)
+{
+    if (!x) return MT_ERR_NULL;
+    if (x->lifetime && x->lifetime->generation != x->generation)
+        return mt_fail(MT_ERR_STATE, "a tensor of a tape is used after the tape was reset, rewound or freed; copy what must "
+                                     "last with mt_keep before the reset");
+    return MT_OK;
+}
+
+void mt_tensor_touch(mt_tensor *x)
+{
+    x->storage->version++;
+}

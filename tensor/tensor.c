@@ -1,0 +1,375 @@
+/* tensor/tensor.c - constructors, views and copies outside any tape. Each returns a handle that the caller frees. */
+#include "ops.h"
+#include "storage.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* ---- constructors ---- */
+
+mt_tensor *mt_empty(mt_backend *backend, mt_shape shape, mt_kind kind)
+{
+    if (!backend) return NULL;
+    int64_t count = mt_shape_count(shape);
+    if (count < 0) return NULL;
+    mt_layout layout = mt_layout_contiguous(shape);
+    mt_storage *storage = mt_storage_new(backend, (size_t)count * mt_kind_bytes(kind));
+    if (!storage) return NULL;
+    mt_tensor *tensor = mt_tensor_handle(storage, &layout, kind, NULL);
+    mt_storage_release(storage); /* the handle holds it now, or nobody does */
+    return tensor;
+}
+
+/* Frees tensor and returns NULL when making it failed half-way. */
+static mt_tensor *keep_if(mt_tensor *tensor, mt_status status)
+{
+    if (status == MT_OK) return tensor;
+    mt_tensor_free(tensor);
+    return NULL;
+}
+
+/* Values are converted and sent a block at a time, so that no second copy of a large array is needed. */
+enum { BLOCK = 4096 };
+
+/* Fills a new tensor from values of another type: convert(from, first, n, to) writes n elements of the tensor's kind. */
+static mt_tensor *from_host(mt_backend *backend, mt_shape shape, mt_kind kind, const void *values,
+                            void (*convert)(const void *values, int64_t first, int64_t n, void *to))
+{
+    if (!values) return NULL;
+    mt_tensor *tensor = mt_empty(backend, shape, kind);
+    if (!tensor) return NULL;
+    union {
+        mt_real real[BLOCK];
+        int64_t index[BLOCK];
+    } block;
+    size_t element = mt_kind_bytes(kind);
+    int64_t count = mt_tensor_count(tensor);
+    mt_status status = MT_OK;
+    for (int64_t first = 0; first < count && status == MT_OK; first += BLOCK) {
+        int64_t n = count - first < BLOCK ? count - first : BLOCK;
+        convert(values, first, n, &block);
+        status = backend->upload(backend, (char *)tensor->storage->data + (size_t)first * element, &block,
+                                 (size_t)n * element);
+    }
+    return keep_if(tensor, status);
+}
+
+static void from_float(const void *values, int64_t first, int64_t n, void *to)
+{
+    for (int64_t i = 0; i < n; i++) ((mt_real *)to)[i] = (mt_real)((const float *)values)[first + i];
+}
+
+static void from_double(const void *values, int64_t first, int64_t n, void *to)
+{
+    for (int64_t i = 0; i < n; i++) ((mt_real *)to)[i] = (mt_real)((const double *)values)[first + i];
+}
+
+static void from_index(const void *values, int64_t first, int64_t n, void *to)
+{
+    memcpy(to, (const int64_t *)values + first, (size_t)n * sizeof(int64_t));
+}
+
+mt_tensor *mt_from_floats(mt_backend *backend, const float *values, mt_shape shape)
+{
+    return from_host(backend, shape, MT_REAL, values, from_float);
+}
+
+mt_tensor *mt_from_doubles(mt_backend *backend, const double *values, mt_shape shape)
+{
+    return from_host(backend, shape, MT_REAL, values, from_double);
+}
+
+mt_tensor *mt_from_indices(mt_backend *backend, const int64_t *values, mt_shape shape)
+{
+    return from_host(backend, shape, MT_INDEX, values, from_index);
+}
+
+mt_tensor *mt_full(mt_backend *backend, mt_shape shape, double value)
+{
+    mt_tensor *tensor = mt_empty(backend, shape, MT_REAL);
+    return tensor ? keep_if(tensor, mt_op_fill(tensor, value)) : NULL;
+}
+
+mt_tensor *mt_zeros(mt_backend *backend, mt_shape shape)
+{
+    return mt_full(backend, shape, 0);
+}
+
+mt_tensor *mt_ones(mt_backend *backend, mt_shape shape)
+{
+    return mt_full(backend, shape, 1);
+}
+
+typedef struct {
+    int64_t start, step;
+} arange;
+
+static void from_arange(const void *values, int64_t first, int64_t n, void *to)
+{
+    const arange *range = values;
+    /* Unsigned: the product alone may not fit, the sum does. */
+    for (int64_t i = 0; i < n; i++)
+        ((int64_t *)to)[i] = (int64_t)((uint64_t)range->start + (uint64_t)(first + i) * (uint64_t)range->step);
+}
+
+mt_tensor *mt_arange(mt_backend *backend, int64_t start, int64_t stop, int64_t step)
+{
+    if (!backend) return NULL;
+    if (step == 0) {
+        mt_fail(MT_ERR_VALUE, "arange: a step of 0 never reaches the stop; give a step of at least 1, or at most -1");
+        return NULL;
+    }
+    /* The distance as an unsigned number, since it may not fit a signed one. */
+    bool up = step > 0;
+    uint64_t distance = up ? (stop > start ? (uint64_t)stop - (uint64_t)start : 0)
+                           : (start > stop ? (uint64_t)start - (uint64_t)stop : 0);
+    uint64_t stride = up ? (uint64_t)step : 0 - (uint64_t)step;
+    uint64_t count = distance ? (distance - 1) / stride + 1 : 0;
+    if (count > INT64_MAX / sizeof(int64_t)) {
+        mt_fail(MT_ERR_SHAPE, "arange: %" PRIu64 " elements are too many to address", count);
+        return NULL;
+    }
+    arange range = {start, step};
+    return from_host(backend, mt_shape((int64_t)count), MT_INDEX, &range, from_arange);
+}
+
+typedef struct {
+    double first, last;
+    int64_t count;
+} linspace;
+
+static void from_linspace(const void *values, int64_t first, int64_t n, void *to)
+{
+    const linspace *line = values;
+    double steps = line->count > 1 ? (double)(line->count - 1) : 1;
+    for (int64_t i = 0; i < n; i++) {
+        double share = (double)(first + i) / steps;
+        ((mt_real *)to)[i] = (mt_real)(line->first * (1 - share) + line->last * share);
+    }
+}
+
+mt_tensor *mt_linspace(mt_backend *backend, double first, double last, int64_t count)
+{
+    linspace line = {first, last, count};
+    return from_host(backend, mt_shape(count), MT_REAL, &line, from_linspace);
+}
+
+mt_tensor *mt_eye(mt_backend *backend, int64_t n)
+{
+    mt_tensor *eye = mt_zeros(backend, mt_shape(n, n));
+    if (!eye) return NULL;
+    /* The diagonal is a view: one dimension that steps by n + 1. */
+    mt_layout layout = {.rank = 1, .size = {n}, .stride = {n + 1}};
+    mt_tensor *diagonal = mt_tensor_handle(eye->storage, &layout, MT_REAL, eye);
+    mt_status status = diagonal ? mt_op_fill(diagonal, 1) : MT_ERR_MEMORY;
+    mt_tensor_free(diagonal);
+    return keep_if(eye, status);
+}
+
+mt_tensor *mt_uniform(mt_backend *backend, mt_shape shape, mt_rng *rng, double low, double high)
+{
+    mt_tensor *tensor = mt_empty(backend, shape, MT_REAL);
+    return tensor ? keep_if(tensor, mt_op_uniform(tensor, rng, low, high)) : NULL;
+}
+
+mt_tensor *mt_normal(mt_backend *backend, mt_shape shape, mt_rng *rng, double mean, double deviation)
+{
+    mt_tensor *tensor = mt_empty(backend, shape, MT_REAL);
+    return tensor ? keep_if(tensor, mt_op_normal(tensor, rng, mean, deviation)) : NULL;
+}
+
+mt_tensor *mt_permutation(mt_backend *backend, mt_rng *rng, int64_t count)
+{
+    if (!backend || !rng || mt_shape_count(mt_shape(count)) < 0) return NULL;
+    size_t bytes = (size_t)count * sizeof(int64_t);
+    int64_t *order = mt_alloc(bytes);
+    if (!order) return NULL;
+    mt_rng_permutation(rng, order, count);
+    mt_tensor *tensor = mt_from_indices(backend, order, mt_shape(count));
+    mt_free(order, bytes);
+    return tensor;
+}
+
+/* ---- views ---- */
+
+static mt_tensor *view_of(mt_tensor *x, mt_status status, const mt_layout *layout)
+{
+    return status == MT_OK ? mt_tensor_handle(x->storage, layout, x->kind, x) : NULL;
+}
+
+/* A view's body: check x, compute a layout, make a handle. */
+#define VIEW(call)                                                                                                     \
+    mt_layout layout;                                                                                                  \
+    if (mt_tensor_check(x) != MT_OK) return NULL;                                                                      \
+    return view_of(x, call, &layout)
+
+mt_tensor *mt_tensor_view(mt_tensor *x, mt_shape shape)
+{
+    VIEW(mt_layout_view(&x->layout, shape, &layout));
+}
+
+mt_tensor *mt_tensor_permute(mt_tensor *x, mt_shape order)
+{
+    VIEW(mt_layout_permute(&x->layout, order, &layout));
+}
+
+mt_tensor *mt_tensor_transpose(mt_tensor *x, int64_t dim0, int64_t dim1)
+{
+    VIEW(mt_layout_transpose(&x->layout, dim0, dim1, &layout));
+}
+
+mt_tensor *mt_tensor_slice(mt_tensor *x, int64_t dim, int64_t start, int64_t stop, int64_t step)
+{
+    VIEW(mt_layout_slice(&x->layout, dim, start, stop, step, &layout));
+}
+
+mt_tensor *mt_tensor_select(mt_tensor *x, int64_t dim, int64_t index)
+{
+    VIEW(mt_layout_select(&x->layout, dim, index, &layout));
+}
+
+mt_tensor *mt_tensor_expand(mt_tensor *x, mt_shape shape)
+{
+    VIEW(mt_layout_expand(&x->layout, shape, &layout));
+}
+
+mt_tensor *mt_tensor_squeeze(mt_tensor *x, int64_t dim)
+{
+    VIEW(mt_layout_squeeze(&x->layout, dim, &layout));
+}
+
+mt_tensor *mt_tensor_unsqueeze(mt_tensor *x, int64_t dim)
+{
+    VIEW(mt_layout_unsqueeze(&x->layout, dim, &layout));
+}
+
+mt_tensor *mt_tensor_reshape(mt_tensor *x, mt_shape shape)
+{
+    if (mt_tensor_check(x) != MT_OK) return NULL;
+    if (mt_shape_infer(shape, mt_tensor_count(x), &shape) != MT_OK) return NULL;
+    mt_tensor *rows = mt_tensor_contiguous(x);
+    mt_tensor *result = mt_tensor_view(rows, shape);
+    mt_tensor_free(rows);
+    return result;
+}
+
+mt_tensor *mt_tensor_flatten(mt_tensor *x, int64_t first, int64_t last)
+{
+    mt_shape shape;
+    if (mt_tensor_check(x) != MT_OK) return NULL;
+    if (mt_shape_flatten(mt_layout_shape(&x->layout), first, last, &shape) != MT_OK) return NULL;
+    return mt_tensor_reshape(x, shape);
+}
+
+/* ---- copies ---- */
+
+mt_tensor *mt_tensor_contiguous(mt_tensor *x)
+{
+    if (mt_tensor_check(x) != MT_OK) return NULL;
+    if (!mt_layout_is_contiguous(&x->layout)) return mt_tensor_copy(x);
+    return mt_tensor_handle(x->storage, &x->layout, x->kind, x);
+}
+
+mt_tensor *mt_tensor_as(const mt_tensor *x, mt_kind kind)
+{
+    if (mt_tensor_check(x) != MT_OK) return NULL;
+    mt_tensor *copy = mt_empty(x->storage->backend, mt_tensor_shape(x), kind);
+    return copy ? keep_if(copy, mt_op_copy(copy, x)) : NULL;
+}
+
+mt_tensor *mt_tensor_copy(const mt_tensor *x)
+{
+    return mt_tensor_as(x, mt_tensor_kind(x));
+}
+
+mt_tensor *mt_tensor_to(const mt_tensor *x, mt_backend *backend)
+{
+    if (mt_tensor_check(x) != MT_OK || !backend) return NULL;
+    mt_backend *source = x->storage->backend;
+    if (source == backend) return mt_tensor_copy(x);
+    mt_tensor *rows = mt_tensor_contiguous((mt_tensor *)x);
+    mt_tensor *copy = rows ? mt_empty(backend, mt_tensor_shape(x), x->kind) : NULL;
+    mt_status status = copy ? MT_OK : MT_ERR_MEMORY;
+    size_t element = mt_kind_bytes(x->kind), bytes = (size_t)mt_tensor_count(x) * element;
+    if (copy && bytes) {
+        const char *from = (const char *)rows->storage->data + (size_t)rows->layout.offset * element;
+        void *to = copy->storage->data;
+        if (source->host)
+            status = backend->upload(backend, to, from, bytes);
+        else if (backend->host)
+            status = source->download(source, to, from, bytes);
+        else {
+            void *host = mt_alloc(bytes);
+            status = host ? source->download(source, host, from, bytes) : MT_ERR_MEMORY;
+            if (status == MT_OK) status = backend->upload(backend, to, host, bytes);
+            mt_free(host, bytes);
+        }
+    }
+    mt_tensor_free(rows);
+    return keep_if(copy, status);
+}
+
+/* ---- what a tensor is ---- */
+
+int mt_tensor_rank(const mt_tensor *x)
+{
+    return x ? x->layout.rank : 0;
+}
+
+mt_shape mt_tensor_shape(const mt_tensor *x)
+{
+    return x ? mt_layout_shape(&x->layout) : (mt_shape){0};
+}
+
+int64_t mt_tensor_size(const mt_tensor *x, int64_t dim)
+{
+    int d;
+    return x && mt_layout_dim(&x->layout, dim, "size", &d) == MT_OK ? x->layout.size[d] : -1;
+}
+
+int64_t mt_tensor_stride(const mt_tensor *x, int64_t dim)
+{
+    int d;
+    return x && mt_layout_dim(&x->layout, dim, "stride", &d) == MT_OK ? x->layout.stride[d] : 0;
+}
+
+int64_t mt_tensor_offset(const mt_tensor *x)
+{
+    return x ? x->layout.offset : 0;
+}
+
+int64_t mt_tensor_count(const mt_tensor *x)
+{
+    return x ? mt_layout_count(&x->layout) : -1;
+}
+
+mt_kind mt_tensor_kind(const mt_tensor *x)
+{
+    return x ? x->kind : MT_REAL;
+}
+
+mt_backend *mt_tensor_backend(const mt_tensor *x)
+{
+    return x ? x->storage->backend : NULL;
+}
+
+bool mt_tensor_is_contiguous(const mt_tensor *x)
+{
+    return x && mt_layout_is_contiguous(&x->layout);
+}
+
+uint64_t mt_tensor_version(const mt_tensor *x)
+{
+    return x ? x->storage->version : 0;
+}
+
+const void *mt_tensor_data(const mt_tensor *x)
+{
+    if (mt_tensor_check(x) != MT_OK) return NULL;
+    if (!x->storage->backend->host) {
+        mt_fail(MT_ERR_BACKEND, "the values are on backend %s; copy them to the host with mt_to_floats or mt_tensor_to",
+                x->storage->backend->name);
+        return NULL;
+    }
+    return (const char *)x->storage->data + (size_t)x->layout.offset * mt_kind_bytes(x->kind);
+}

@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""Checks what the built libraries show to a linker, and what they ask of the C library.
+
+    check_symbols.py --nm NM --readelf READELF --names NAMES.txt --shared F --shared-double F --static F
+                     --static-double F [--instrumented] [--debug]
+
+1. The shared libraries export the functions that are marked MT_API, with mtd_ for mt_ in the double one: no more, no
+   less. 2. Every global symbol of a static library is marked, MT_API or MT_INTERNAL, and has the prefix; so the two
+   libraries share none, and one program can link both. 3. Nothing runs before main or at exit. 4. The library never
+   exits, prints to a stream it was not given or handles a signal, and only tensor/alloc.c asks the system for memory.
+--instrumented leaves out 3 and 4, for sanitizers and coverage, which add such things; --debug allows assert to abort.
+"""
+import argparse
+import collections
+import re
+import subprocess
+import sys
+
+NEVER = {
+    "exit", "_exit", "_Exit", "quick_exit", "abort", "atexit", "on_exit", "__cxa_atexit", "at_quick_exit",
+    "signal", "sigaction", "printf", "puts", "putchar", "perror", "stdout", "stderr", "vprintf", "__printf_chk",
+    "__vprintf_chk", "setenv", "putenv", "srand", "rand", "omp_set_num_threads", "omp_set_dynamic", "omp_set_schedule",
+}  # fmt: skip
+MEMORY = {"malloc", "calloc", "realloc", "free", "aligned_alloc", "posix_memalign", "memalign", "strdup", "strndup",
+          "mmap", "reallocarray"}
+MEMORY_OWNER = "tensor_alloc.c"
+ASSERT = {"__assert_fail", "__assert_rtn", "__assert"}
+
+
+def run(command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit("check_symbols.py: %s failed: %s" % (" ".join(command), done.stderr.strip()))
+    return done.stdout
+
+
+def read_names(path):
+    names = {"api": set(), "internal": set()}
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            kind, name = line.split()
+            names[kind].add(name)
+    return names
+
+
+def exported(nm, path):
+    """Defined dynamic symbols of a shared library."""
+    lines = run([nm, "-D", "--defined-only", "-P", path]).splitlines()
+    return {line.split()[0].split("@")[0] for line in lines if line.strip()}
+
+
+def archive_symbols(nm, path):
+    """[(object, name, type)] of the global symbols of a static library; type U or w: asked for, not defined."""
+    symbols, member = [], "?"
+    for line in run([nm, "-g", "-P", path]).splitlines():
+        header = re.match(r".*\[(.+)\]:$", line)
+        if header:
+            member = header.group(1)
+        elif line.strip():
+            fields = line.split()
+            symbols.append((member, fields[0], fields[1]))
+    return symbols
+
+
+def show(problems, text, names):
+    if names:
+        problems.append("%s: %s" % (text, ", ".join(sorted(names))))
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Check the symbols of the built libraries.")
+    for option in ("nm", "readelf", "names", "shared", "shared-double", "static", "static-double"):
+        parser.add_argument("--" + option, required=True)
+    parser.add_argument("--instrumented", action="store_true")
+    parser.add_argument("--debug", action="store_true")
+    arguments = parser.parse_args()
+    names = read_names(arguments.names)
+    problems = []
+    defined = {}
+
+    for prefix, shared, static in (("mt_", arguments.shared, arguments.static),
+                                   ("mtd_", arguments.shared_double, arguments.static_double)):
+        api = {prefix + name[3:] for name in names["api"]}
+        marked = api | {prefix + name[3:] for name in names["internal"]}
+        found = exported(arguments.nm, shared)
+        show(problems, "%s exports, but no header marks it MT_API" % shared, found - api)
+        show(problems, "%s does not export what a header marks MT_API" % shared, api - found)
+
+        symbols = archive_symbols(arguments.nm, static)
+        defined[static] = {name for _, name, kind in symbols if kind not in "Uwv"}
+        show(problems, "%s: a function or object with external linkage has neither MT_API nor MT_INTERNAL" % static,
+             {name for name in defined[static] - marked if not name.startswith(("__odr_asan", "__asan", "__start_",
+                                                                                "__stop_", "DW.ref"))})
+        double = [n for n, c in collections.Counter(n for _, n, k in symbols if k in "TDBRC").items() if c > 1]
+        show(problems, "%s defines twice" % static, double)
+        if arguments.instrumented:
+            continue
+        wanted = [(member, name) for member, name, kind in symbols if kind in "Uw"]
+        never = NEVER | (set() if arguments.debug else ASSERT)
+        show(problems, "%s asks for what a library must not use" % static,
+             {"%s (%s)" % (name, member) for member, name in wanted if name in never})
+        show(problems, "%s: memory is asked of the system outside %s" % (static, MEMORY_OWNER),
+             {"%s (%s)" % (name, member) for member, name in wanted
+              if name in MEMORY and MEMORY_OWNER not in member})
+        sections = set(re.findall(r"\s(\.(?:init_array|fini_array|ctors|dtors|preinit_array)\S*)\s",
+                                  run([arguments.readelf, "-SW", static])))
+        show(problems, "%s has constructors or destructors, in the sections" % static, sections)
+
+    show(problems, "both static libraries define", set.intersection(*defined.values()))
+    for problem in problems:
+        print(problem)
+    print("%d exported names, %d internal, %d problems" % (len(names["api"]), len(names["internal"]), len(problems)))
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+"""What the pages say is what happens: applies docs/extending.md to a copy of the tree, builds it and runs every program.
+
+    test_extending.py SOURCE-ROOT BUILD-ROOT CC...
+
+1. Code that stands behind "In `FILE`, below the line that begins with `TEXT`:" goes into a copy of the tree, which lies in
+a new directory under BUILD-ROOT and is removed at the end. 2. The copy's double library and its gradient test are built;
+the test must pass, and a new row's loop must be vector code. 3. Every C block with a main, in README.md and docs/*.md, is
+compiled with every warning an error and run; it must succeed, and print what a text block behind "It prints:" shows. 4. A
+wrong sign in the new derivative must be found, by the program on the page and by the gradient test, which shows that both
+check the new row. 5. Files and names between backticks must be there. Exit 77 (skipped) without Meson.
+"""
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+INSERTION = re.compile(r"^In `([^`]+)`, below the line that begins with `([^`]+)`:\n\n```c\n(.*?)^```$", re.M | re.S)
+BLOCK = re.compile(r"^```c\n(.*?)^```$(?:\n\nIt prints:\n\n```text\n(.*?)^```$)?", re.M | re.S)
+SKIP = {".git", ".venv", ".cache", "__pycache__", "golden"}
+NAMED = ("README.md", "docs/design.md", "docs/semantics.md", "docs/extending.md")
+MADE = {"project/run_fast"}  # by a build
+RIGHT, WRONG = "return r * r;", "return -r * r;"
+
+problems = []
+
+
+def check(condition, text):
+    if not condition:
+        problems.append(text)
+        print("FAIL  " + text)
+    return condition
+
+
+def run(command, **options):
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=400,
+                          **options)
+
+
+def must(command, **options):
+    done = run(command, **options)
+    if done.returncode != 0:
+        sys.exit("FAIL  %s\n%s" % (" ".join(command), done.stdout[-6000:]))
+    return done.stdout
+
+
+def read(path):
+    with open(path, encoding="utf-8") as stream:
+        return stream.read()
+
+
+def write(path, text):
+    with open(path, "w", encoding="utf-8", newline="\n") as stream:
+        stream.write(text)
+
+
+def copy_tree(source, target):
+    """Everything but what a build or a version control system made."""
+    def ignore(folder, names):
+        return [n for n in names if n in SKIP and not (n == "golden" and folder != os.path.join(source, "tests"))
+                or os.path.islink(os.path.join(folder, n)) or os.path.isdir(os.path.join(folder, n, "meson-private"))]
+    shutil.copytree(source, target, ignore=ignore)
+    os.mkdir(os.path.join(target, "tests", "golden"))  # large, and its files are not compiled here
+    for name in os.listdir(os.path.join(source, "tests", "golden")):
+        os.symlink(os.path.join(source, "tests", "golden", name), os.path.join(target, "tests", "golden", name))
+
+
+def apply(tree, page):
+    """Makes the insertions of a page; returns the names of the rows that were added."""
+    found = INSERTION.findall(page)
+    for path, start, code in found:
+        lines = read(os.path.join(tree, path)).split("\n")
+        places = [i for i, line in enumerate(lines) if line.startswith(start)]
+        if not check(len(places) == 1, "%s: %d lines begin with %s" % (path, len(places), start)):
+            sys.exit(1)
+        lines[places[0] + 1:places[0] + 1] = code.rstrip("\n").split("\n")
+        write(os.path.join(tree, path), "\n".join(lines))
+    print("%d insertions" % len(found))
+    return re.findall(r"^MT_(?:MAP|ZIP)\((\w+),", "".join(code for _, _, code in found), re.M)
+
+
+def build(meson, tree, compiler):
+    """Configures at the first call; builds the double library and the gradient test."""
+    out = os.path.join(tree, "build")
+    if not os.path.isdir(out):
+        environment = dict(os.environ, CC=" ".join(compiler))
+        must([meson, "setup", out, tree, "-Dbuildtype=release", "-Dopenmp=disabled"], env=environment)
+    targets = ["minitorch_d:static_library"]
+    if has_gradient_test(tree):
+        targets.append("test_gradients_double")
+    must([meson, "compile", "-C", out] + targets)
+    return out
+
+
+def has_gradient_test(tree):
+    return "'gradients'" in read(os.path.join(tree, "tests", "meson.build"))
+
+
+def programs(tree):
+    """(page, line, code, expected output or None) of every C block with a main."""
+    for path in ["README.md"] + sorted("docs/" + n for n in os.listdir(os.path.join(tree, "docs")) if n.endswith(".md")):
+        text = read(os.path.join(tree, path))
+        for block in BLOCK.finditer(text):
+            if re.search(r"^int main\(", block.group(1), re.M):
+                yield path, text.count("\n", 0, block.start()) + 1, block.group(1), block.group(2)
+
+
+def run_program(tree, out, compiler, place, code, expected):
+    source, program = os.path.join(tree, "program.c"), os.path.join(tree, "program")
+    write(source, code)
+    made = run(compiler + ["-std=c17", "-pedantic", "-Wall", "-Wextra", "-Werror", "-DMT_DOUBLE", "-I" + tree, "-I" + out, source,
+                           os.path.join(out, "libminitorch_d.a"), "-lm", "-pthread", "-o", program])
+    if made.returncode != 0:
+        return "%s: the compiler refuses it\n%s" % (place, made.stdout)
+    done = subprocess.run([program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+    if done.returncode != 0:
+        return "%s: ends with %d and prints\n%s" % (place, done.returncode, done.stdout)
+    if expected is not None and done.stdout != expected:
+        return "%s: prints\n%swhere the page has\n%s" % (place, done.stdout, expected)
+    return None
+
+
+def check_vector_code(out, rows):
+    """On x86-64 a row's loop must use whole vectors of its instruction set."""
+    kernels = glob.glob(os.path.join(out, "libminitorch_d_avx2.a.p", "*rows.c.o"))
+    objdump = shutil.which("objdump")
+    if len(kernels) != 1 or not objdump:
+        print("not checked: vector code, for want of %s" % ("AVX2 kernels" if objdump else "objdump"))
+        return
+    for name in rows:
+        text = must([objdump, "-d", "--no-show-raw-insn", "--disassemble=value_" + name, kernels[0]])
+        check(re.search(r"vdivpd .*%ymm", text), "value_%s holds no division of whole vectors" % name)
+
+
+def run_gradient_test(out):
+    return run([os.path.join(out, "tests", "test_gradients_double")], env=dict(os.environ, MT_TEST_SEED="1"))
+
+
+def check_names(tree, out):
+    """Paths that begin in a folder of the tree, and names with the library's prefix, that stand between backticks."""
+    text = {}
+    for folder, folders, names in os.walk(tree):
+        folders[:] = [f for f in folders if f not in ("build", "golden")]
+        for name in names:
+            if name.endswith((".c", ".h", ".inc", ".py", ".build")):
+                text[name] = read(os.path.join(folder, name))
+    words = set(re.findall(r"\b(?:mt|MT)_\w+", "\n".join(text.values())))
+    words |= {line.split()[1] for line in read(os.path.join(out, "names.txt")).splitlines()}
+    rows = re.findall(r"^MT_(?:MAP|ZIP)\((\w+),", text["op_table.inc"], re.M)
+    words |= {prefix + row for row in rows for prefix in ("MT_OP_", "mt_f_", "mt_d_", "mt_da_", "mt_db_")}
+    tops = {name for name in os.listdir(tree) if os.path.isdir(os.path.join(tree, name))} - {"build"}
+    count = 0
+    for page in NAMED:
+        for quoted in re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", read(os.path.join(tree, page)), flags=re.M | re.S)):
+            path = re.match(r"([\w.]+)/[\w./]*", quoted)
+            if path and path.group(1) in tops:
+                count += 1
+                there = os.path.exists(os.path.join(tree, path.group())) or path.group() in MADE
+                check(there, "%s names %s, which is not there" % (page, path.group()))
+            for name in re.findall(r"\b(?:mt|MT)_\w*[A-Za-z0-9]\b", quoted):
+                count += 1
+                check(name in words, "%s names %s, which is not there" % (page, name))
+    print("%d files and names of the pages" % count)
+
+
+def main():
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
+    source, build_root, compiler = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]), sys.argv[3:]
+    meson = shutil.which("meson") or shutil.which(os.path.join(source, ".venv", "bin", "meson"))
+    if not meson:
+        print("skipped: Meson is not on the PATH")
+        return 77
+    start = time.monotonic()
+
+    def stage(name):
+        print("%5.1f s  %s" % (time.monotonic() - start, name), flush=True)
+
+    with tempfile.TemporaryDirectory(dir=build_root, prefix="extending-") as work:
+        tree = os.path.join(work, "tree")
+        copy_tree(source, tree)
+        rows = apply(tree, read(os.path.join(tree, "docs", "extending.md")))
+        check(rows, "docs/extending.md adds no row to the table")
+        out = build(meson, tree, compiler)
+        stage("built")
+        found = list(programs(tree))
+        for path, line, code, expected in found:
+            wrong = run_program(tree, out, compiler, "%s:%d" % (path, line), code, expected)
+            check(not wrong, wrong)
+        check(len(found) >= 6, "only %d programs were found" % len(found))
+        stage("%d programs" % len(found))
+        check_vector_code(out, rows)
+        if has_gradient_test(tree):
+            done = run_gradient_test(out)
+            check(done.returncode == 0, "the gradient test fails\n" + done.stdout[-3000:])
+        check_names(tree, out)
+        stage("checked")
+
+        functions = os.path.join(tree, "tensor", "scalar_ops.h")
+        text = read(functions)
+        check(text.count(RIGHT) == 1, "%d places of %s" % (text.count(RIGHT), RIGHT))
+        write(functions, text.replace(RIGHT, WRONG))
+        build(meson, tree, compiler)
+        using = [p for p in found if any("mt_%s(" % name in p[2] for name in rows)]
+        wrong = run_program(tree, out, compiler, "wrong sign", using[0][2], None) if using else None
+        check(wrong and "gradcheck: input 0" in wrong, "gradcheck does not see a wrong sign")
+        if has_gradient_test(tree):
+            done = run_gradient_test(out)
+            check(done.returncode != 0 and rows[0] in done.stdout,
+                  "the gradient test does not see a wrong sign in %s\n%s" % (rows[0], done.stdout[-3000:]))
+        else:
+            print("not checked: the gradient test, which tests/meson.build does not name")
+        stage("a wrong sign is seen")
+    print("%d problems" % len(problems))
+    return 1 if problems else 0
+
+
+sys.exit(main())
