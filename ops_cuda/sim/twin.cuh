@@ -8,20 +8,23 @@
 #ifndef MT_SIM_TWIN_CUH
 #define MT_SIM_TWIN_CUH
 
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include "device.h"
 #include "sim.h"
 #include "vectors.cuh"
 
-#define MT_FN       static inline
-#define MT_DEVICE   static inline
+/* Always inlined, as on the card: what lives in registers there must not become memory here. */
+#define MT_FN       static inline __attribute__((always_inline))
+#define MT_DEVICE   static inline __attribute__((always_inline))
 #define MT_KERNEL   static
 #define MT_RESTRICT __restrict__
 
 #define __global__
 #define __device__
 #define __host__
-#define __forceinline__ inline
+#define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 
 /* The compiler copies large objects by calling memcpy, which no sanitizer hook sees: in this file it calls
@@ -294,6 +297,27 @@ static inline int dev_fill(void *to, int byte, size_t bytes, mt_stream)
     return mt_sim_fill(to, byte, bytes) ? 0 : 1;
 }
 static inline int dev_sync(mt_stream) { return 0; }
+/* The device that a backend runs on, in words. */
+static inline int dev_open(mt_stream *stream, char *text, size_t size)
+{
+    *stream = nullptr;
+    snprintf(text, size, "simulated, schedule %llu", (unsigned long long)mt_sim_seed());
+    return 0;
+}
+/* Memory of the host that copies to the device start from. */
+static inline int dev_pinned(void **pointer, size_t bytes)
+{
+    *pointer = malloc(bytes);
+    return *pointer ? 0 : 1;
+}
+static inline void dev_room(size_t *free_bytes, size_t *all_bytes)
+{
+    mt_sim_memory m = mt_sim_memory_stats();
+    *all_bytes = m.capacity;
+    *free_bytes = m.capacity - m.held;
+}
+/* What dev_message said has been told. */
+static inline void dev_forget() { mt_sim_clear(); }
 static inline void dev_mark(void *pointer, size_t bytes, bool live) { mt_sim_mark(pointer, bytes, live); }
 static inline void dev_name(void *pointer, const char *name) { mt_sim_name(pointer, name); }
 
