@@ -126,7 +126,7 @@ static bool is_forked_child(void)
 #endif
 
 /* Starting a team costs some microseconds; below this much work one thread is done sooner. */
-static const double GRAIN = 65536;
+enum { GRAIN = 65536 };
 
 int mt_cpu_threads(double work)
 {

@@ -1,13 +1,14 @@
 /* ops_cpu/kernels.h - the inner loops of the cpu backend, compiled once for each instruction set, behind one table.
  *
  * Drivers (elementwise.c, reduce.c, matmul.c) own the plan and the parallel loop and are compiled once; they call row
- * functions through the table that fits the processor. rows.c, folds.c and gemm_kernel.c are compiled for each
+ * functions through the table that fits the processor. rows.c, folds.c, steps.c and gemm_kernel.c are compiled for each
  * instruction set with -DMT_ISA_NAME=base, avx2 or avx512, and define one constant each with external linkage.
  */
 #ifndef MT_KERNELS_H
 #define MT_KERNELS_H
 
 #include "tensor/backend.h"
+#include "tensor/update_ops.h"
 
 #define MT_ISA_JOIN_(name, isa) name##_##isa
 #define MT_ISA_JOIN(name, isa)  MT_ISA_JOIN_(name, isa)
@@ -35,23 +36,34 @@ typedef struct mt_fold_kernels {
     mt_arg_fn argmax, argmin;
 } mt_fold_kernels;
 
+/* Elements first..last-1 of one parameter through one step of an optimiser. */
+typedef void (*mt_step_fn)(const mt_update_row *row, const mt_update_constants *constants, int64_t first, int64_t last);
+
+typedef struct mt_step_kernels {
+    mt_step_fn sgd, momentum, adam;
+} mt_step_kernels;
+
 struct mt_gemm_kernels; /* gemm.h */
 
 typedef struct mt_cpu_kernels {
     const char *isa;
     mt_row_fn value[MT_OP_COUNT], grad_a[MT_OP_COUNT], grad_b[MT_OP_COUNT];
     const mt_fold_kernels *folds;
+    const mt_step_kernels *steps;
     const struct mt_gemm_kernels *gemm;
 } mt_cpu_kernels;
 
 MT_BEGIN
 MT_INTERNAL extern const mt_cpu_kernels mt_cpu_kernels_base;
 MT_INTERNAL extern const mt_fold_kernels mt_fold_kernels_base;
+MT_INTERNAL extern const mt_step_kernels mt_step_kernels_base;
 #ifdef MT_HAVE_X86
 MT_INTERNAL extern const mt_cpu_kernels mt_cpu_kernels_avx2;
 MT_INTERNAL extern const mt_fold_kernels mt_fold_kernels_avx2;
+MT_INTERNAL extern const mt_step_kernels mt_step_kernels_avx2;
 MT_INTERNAL extern const mt_cpu_kernels mt_cpu_kernels_avx512;
 MT_INTERNAL extern const mt_fold_kernels mt_fold_kernels_avx512;
+MT_INTERNAL extern const mt_step_kernels mt_step_kernels_avx512;
 #endif
 
 /* The table that fits this processor, chosen once; MT_ISA=base|avx2|avx512 in the environment asks for another. */

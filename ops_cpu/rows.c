@@ -108,5 +108,6 @@ const mt_cpu_kernels MT_FOR_ISA(mt_cpu_kernels) = {
     .value[MT_OP_##name] = value_##name, .grad_a[MT_OP_##name] = grad_a_##name, .grad_b[MT_OP_##name] = grad_b_##name,
 #include "tensor/op_table.inc"
     .folds = &MT_FOR_ISA(mt_fold_kernels),
+    .steps = &MT_FOR_ISA(mt_step_kernels),
     .gemm = &MT_FOR_ISA(mt_gemm_kernels),
 };

@@ -2,7 +2,6 @@
 #include <math.h>
 
 #include "cpu.h"
-#include "tensor/update_ops.h"
 
 enum { PIECE = 1 << 14 };
 
@@ -26,32 +25,23 @@ static mt_update_constants constants(const mt_update_work *work)
     };
 }
 
-/* Elements first..last-1 of one parameter. */
-static void update_piece(const mt_update_row *row, mt_update_rule rule, mt_update_constants c, int64_t first, int64_t last)
-{
-    mt_real *restrict w = row->value, *restrict m = row->state[0], *restrict v = row->state[1];
-    const mt_real *restrict g = row->grad;
-    mt_real unused;
-    if (rule != MT_UPDATE_SGD)
-        for (int64_t i = first; i < last; i++) w[i] = mt_update_adam(w[i], g[i], &m[i], &v[i], &c);
-    else if (c.momentum != 0)
-        for (int64_t i = first; i < last; i++) w[i] = mt_update_sgd(w[i], g[i], &m[i], &c);
-    else
-        for (int64_t i = first; i < last; i++) w[i] = mt_update_sgd(w[i], g[i], &unused, &c);
-}
-
 mt_status mt_cpu_update(mt_backend *backend, const mt_update_work *work)
 {
     (void)backend;
-    mt_update_constants c = constants(work);
+    const mt_update_constants c = constants(work);
+    const mt_step_kernels *steps = mt_cpu_kernels_get()->steps;
+    const mt_step_fn step = work->rule != MT_UPDATE_SGD ? steps->adam : c.momentum != 0 ? steps->momentum : steps->sgd;
     for (int r = 0; r < work->rows; r++) {
         const mt_update_row *row = &work->row[r];
         int64_t pieces = (row->n + PIECE - 1) / PIECE;
         int threads = mt_cpu_threads((double)row->n * (work->rule == MT_UPDATE_SGD ? 2 : 8));
         if (threads > pieces) threads = (int)pieces;
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-        for (int64_t i = 0; i < pieces; i++)
-            update_piece(row, work->rule, c, i * PIECE, i + 1 < pieces ? (i + 1) * PIECE : row->n);
+        if (threads <= 1) {
+            step(row, &c, 0, row->n);
+            continue;
+        }
+#pragma omp parallel for num_threads(threads) schedule(static)
+        for (int64_t i = 0; i < pieces; i++) step(row, &c, i * PIECE, i + 1 < pieces ? (i + 1) * PIECE : row->n);
     }
     return MT_OK;
 }

@@ -10,6 +10,7 @@
 
 #include "launch.cuh"
 #include "tensor/plan.h"
+#include "tensor/scalar_math.h"
 
 /* Loops over registers must disappear, and a loop whose body is long must not be copied. */
 #ifdef __CUDACC__
@@ -50,12 +51,14 @@ mt_status MT_LAUNCHER(update)(mt_backend *backend, const mt_update_work *work);
 void MT_LAUNCHER(forget_tables)(mt_backend *backend); /* update.cu's, when no tensor is left */
 }
 
+/* Types and templates stay in the file that uses them: the libraries of both precisions, and both twins, have them
+ * under the same names. */
+namespace {
+
 /* A failure of the runtime as the library tells it. */
 static inline mt_status failed(mt_backend *backend)
 {
-    mt_status status = mt_fail(MT_ERR_BACKEND, "backend %s: %s", backend->name, dev_message());
-    dev_forget();
-    return status;
+    return mt_fail(MT_ERR_BACKEND, "backend %s: %s", backend->name, dev_message());
 }
 
 /* Starts a kernel under a name of its own, which --stats and the simulator's reports show. */
@@ -145,14 +148,10 @@ MT_DEVICE void position_of(const walk<I, OPERANDS, MOST> &w, I i, I (&at)[OPERAN
     for (int k = 0; k < OPERANDS; k++) at[k] += i * w.stride[k][0];
 }
 
-/* x y + s: fused on the card, where --fmad=false leaves every other sum as it is written. */
+/* x y + s, fused on the card, where --fmad=false leaves every other sum as it is written. */
 MT_DEVICE mt_real multiply_add(mt_real x, mt_real y, mt_real s)
 {
-#ifdef __CUDACC__
-    return fma(x, y, s);
-#else
-    return x * y + s;
-#endif
+    return MT_FMA(x, y, s);
 }
 
 /* 16 bytes as an array, from and to an address that 16 divides, in one access. */
@@ -197,6 +196,7 @@ template <class T, size_t N> MT_DEVICE void store16(T *to, const T (&v)[N])
 }
 #endif
 
+} // namespace
 } // namespace MT_TWIN
 
 #endif

@@ -10,6 +10,8 @@
 
 namespace MT_TWIN {
 
+namespace {
+
 struct nothing {};
 
 /* Towards zero; the ends of the range where it does not fit, 0 for NaN. */
@@ -141,6 +143,8 @@ static void align_for(mt_elementwise_plan *plan, const mt_operand *operand, int 
     plan->alignment = (int)(address & (0 - address));
 }
 
+} // namespace
+
 extern "C" mt_status MT_LAUNCHER(copy)(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_operand in,
                                        mt_kind in_kind)
 {
@@ -155,6 +159,8 @@ extern "C" mt_status MT_LAUNCHER(copy)(mt_backend *backend, mt_operand out, mt_k
     return copy_same<int64_t>(backend, operand, &plan);
 }
 
+namespace {
+
 template <class T>
 static mt_status fill_with(mt_backend *backend, const mt_operand *out, const mt_elementwise_plan *plan, T value)
 {
@@ -163,6 +169,8 @@ static mt_status fill_with(mt_backend *backend, const mt_operand *out, const mt_
     return is_flat<row>(plan) ? start_flat<row, 0>(backend, "fill", work)
                               : start_general<row>(backend, "fill strided", work, plan);
 }
+
+} // namespace
 
 extern "C" mt_status MT_LAUNCHER(fill)(mt_backend *backend, mt_operand out, mt_kind kind, double value)
 {

@@ -10,14 +10,17 @@
 #include "backend.cuh"
 
 namespace MT_TWIN {
+namespace {
 
 /* Room for the inputs: an array has at least one element. */
-template <class ROW> constexpr int slots() { return ROW::inputs > 0 ? ROW::inputs : 1; }
+template <class ROW> struct slots {
+    static constexpr int count = ROW::inputs > 0 ? ROW::inputs : 1;
+};
 
 /* Contiguous operands of one type, all aligned to 16 bytes. */
 template <class ROW> struct flat_work {
     typename ROW::out *out;
-    const typename ROW::in *in[slots<ROW>()] = {};
+    const typename ROW::in *in[slots<ROW>::count] = {};
     typename ROW::constants p;
     int64_t count;
 };
@@ -29,7 +32,7 @@ template <class ROW, int SCALARS> MT_KERNEL void flat(flat_work<ROW> w)
 {
     typedef typename ROW::in in_type;
     typedef typename ROW::out out_type;
-    const int WIDTH = 16 / (int)sizeof(out_type), INPUTS = slots<ROW>();
+    const int WIDTH = 16 / (int)sizeof(out_type), INPUTS = slots<ROW>::count;
     int64_t first = thread_number() * WIDTH;
     if (first >= w.count) return;
     if (first + WIDTH <= w.count) {
@@ -63,7 +66,7 @@ template <class ROW, int SCALARS> MT_KERNEL void flat(flat_work<ROW> w)
 
 template <class ROW, int RANK, class I> struct strided_work {
     typename ROW::out *out;
-    const typename ROW::in *in[slots<ROW>()] = {};
+    const typename ROW::in *in[slots<ROW>::count] = {};
     typename ROW::constants p;
     I count;
     walk<I, 1 + ROW::inputs, RANK ? RANK : MT_MAX_DIMS> dims;
@@ -76,7 +79,7 @@ template <class ROW, int RANK, class I> MT_KERNEL void strided(strided_work<ROW,
     if (i >= w.count) return;
     I at[1 + ROW::inputs] = {0};
     position_of<RANK>(w.dims, i, at);
-    typename ROW::in x[slots<ROW>()];
+    typename ROW::in x[slots<ROW>::count];
     for (int k = 0; k < ROW::inputs; k++)
         if (ROW::reads >> k & 1) x[k] = w.in[k][at[k + 1]];
     w.out[at[0]] = ROW::apply(x, w.p);
@@ -177,6 +180,7 @@ static inline mt_status run_row(mt_backend *backend, const mt_elementwise_work *
 /* An argument that the table does not declare as needed is NaN. */
 MT_DEVICE mt_real given(bool needed, const mt_real &value) { return needed ? value : (mt_real)NAN; }
 
+} // namespace
 } // namespace MT_TWIN
 
 #endif

@@ -4,6 +4,8 @@
 
 namespace MT_TWIN {
 
+namespace {
+
 /* y = f(x), and g d(x, y) from g, x and y. */
 #define MT_MAP(name, params, needs, low, high, formula)                                                      \
     struct map_##name {                                                                                      \
@@ -44,6 +46,8 @@ static const struct {
     {"map " #name, "map " #name " gradient", start_map<map_##name>, start_map<map_grad_##name>},
 #include "tensor/op_table.inc"
 };
+
+} // namespace
 
 extern "C" mt_status MT_LAUNCHER(map)(mt_backend *backend, const mt_elementwise_work *work)
 {

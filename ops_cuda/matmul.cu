@@ -4,6 +4,8 @@
 
 namespace MT_TWIN {
 
+namespace {
+
 /* A warp's tile, for products of a few thousand elements; one of 256 threads; and the one that a large product of
  * floats needs to read shared memory less often than it multiplies. Doubles fill the registers with the second. */
 typedef tile<16, 32, 16, 4, 4> small_tile;
@@ -133,6 +135,8 @@ static product gather(const mt_matmul_work *work, const mt_matmul_plan *plan)
     }
     return w;
 }
+
+} // namespace
 
 extern "C" mt_status MT_LAUNCHER(matmul)(mt_backend *backend, const mt_matmul_work *work)
 {

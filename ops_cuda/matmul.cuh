@@ -11,6 +11,7 @@
 #include "tensor/scalar_ops.h"
 
 namespace MT_TWIN {
+namespace {
 
 struct product {
     const mt_real *a, *b, *bias; /* bias null: none */
@@ -268,6 +269,7 @@ MT_KERNEL void product_join(product w)
     finish(w, at, number % each / w.n, number % w.n, sum);
 }
 
+} // namespace
 } // namespace MT_TWIN
 
 #endif

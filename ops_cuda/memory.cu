@@ -13,6 +13,8 @@
 
 namespace MT_TWIN {
 
+namespace {
+
 enum : size_t {
     GUARD = 64,             /* bytes between pieces that belong to nobody */
     SMALL = (size_t)1 << 16, /* pieces up to this are cut from slabs */
@@ -168,7 +170,6 @@ static void *allocate_locked(mt_backend *backend, size_t asked)
     if (!start) {
         size_t free_bytes = 0, all_bytes = 0;
         dev_room(&free_bytes, &all_bytes);
-        dev_forget();
         if (!no_list)
             mt_fail(MT_ERR_MEMORY,
                     "backend %s: out of memory: %zu bytes asked for, %zu held by this program (%zu of them in use), "
@@ -192,6 +193,8 @@ static void release_locked(void *pointer, size_t asked)
     /* Without host memory for the list the piece is lost until all are given back. */
     push(&pool.waiting[number], {static_cast<char *>(pointer), bytes});
 }
+
+} // namespace
 
 extern "C" void *MT_LAUNCHER(allocate)(mt_backend *backend, size_t bytes)
 {

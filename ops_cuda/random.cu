@@ -6,6 +6,8 @@
 
 namespace MT_TWIN {
 
+namespace {
+
 struct random_work {
     mt_real *out;
     uint64_t seed, counter;
@@ -24,6 +26,8 @@ template <mt_distribution DISTRIBUTION> MT_KERNEL void draw(random_work w)
     w.out[at[0]] = (mt_real)(DISTRIBUTION == MT_UNIFORM ? mt_uniform_from_bits(bits, w.a, w.b)
                                                         : mt_normal_from_bits(bits, w.a, w.b));
 }
+
+} // namespace
 
 extern "C" mt_status MT_LAUNCHER(random)(mt_backend *backend, const mt_random_work *work)
 {

@@ -11,6 +11,8 @@
 
 namespace MT_TWIN {
 
+namespace {
+
 /* ---- what a reduction keeps: start, one element more, two states joined, the other lane's state ---- */
 
 template <class OP> struct of_value {
@@ -251,6 +253,8 @@ static mt_status reduce_by(mt_backend *backend, const char *name, const mt_reduc
     }
     return run_fold(backend, name, plan, w);
 }
+
+} // namespace
 
 extern "C" mt_status MT_LAUNCHER(reduce)(mt_backend *backend, const mt_reduce_work *work)
 {

@@ -8,6 +8,8 @@
 
 namespace MT_TWIN {
 
+namespace {
+
 /* ---- checking ---- */
 
 struct check_work {
@@ -152,6 +154,8 @@ template <class T> static mt_status run_rows(mt_backend *backend, const mt_rows_
     return status == MT_OK ? MT_START(backend, "rows put", (put_add<T>), grid, dim3(block), w) : status;
 }
 
+} // namespace
+
 extern "C" mt_status MT_LAUNCHER(rows)(mt_backend *backend, const mt_rows_work *work)
 {
     const mt_operand *whole = work->put ? &work->out : &work->in;
@@ -163,6 +167,8 @@ extern "C" mt_status MT_LAUNCHER(rows)(mt_backend *backend, const mt_rows_work *
                        work->put ? "put_rows" : "take_rows", (long long)entry, (long long)value, (long long)limit);
     return work->kind == MT_INDEX ? run_rows<int64_t>(backend, work) : run_rows<mt_real>(backend, work);
 }
+
+namespace {
 
 /* ---- scatter ---- */
 
@@ -184,6 +190,8 @@ MT_KERNEL void scatter(scatter_work w)
     position_of<0>(w.reduced, (uint64_t)w.index[at[2]], place);
     w.out[at[0] + place[0]] = w.value[at[1]];
 }
+
+} // namespace
 
 extern "C" mt_status MT_LAUNCHER(scatter)(mt_backend *backend, const mt_scatter_work *work)
 {

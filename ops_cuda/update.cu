@@ -15,6 +15,8 @@
 
 namespace MT_TWIN {
 
+namespace {
+
 enum { THREADS = 128, PIECE = 1024 /* elements of a block */ };
 
 struct step_words {
@@ -52,6 +54,7 @@ template <bool ADAM> MT_KERNEL void step_all(step_words *words, const table_row 
     c.first = words->step <= 1;
     c.decay = o.decay, c.momentum = o.momentum, c.epsilon = o.epsilon;
     c.beta1 = (mt_real)o.beta1, c.beta2 = (mt_real)o.beta2;
+    c.rest1 = (mt_real)(1 - o.beta1), c.rest2 = (mt_real)(1 - o.beta2);
     c.nesterov = o.nesterov, c.decoupled = o.decoupled;
     int64_t block = blockIdx.x;
     int r = 0;
@@ -142,6 +145,8 @@ static mt_status send_table(mt_backend *backend, const mt_update_work *work, tab
     *result = t;
     return status;
 }
+
+} // namespace
 
 extern "C" void MT_LAUNCHER(forget_tables)(mt_backend *backend)
 {

@@ -8,6 +8,8 @@
 
 namespace MT_TWIN {
 
+namespace {
+
 /* g times a constant. The tape never asks for these: it passes the cotangent on, or nothing. */
 template <int VALUE> struct zip_grad_constant {
     typedef mt_real in, out;
@@ -98,6 +100,8 @@ static const struct {
      {start_value<zip_##name>, start_gradient<zip_grad_a_##name>, start_gradient<zip_grad_b_##name>}},
 #include "tensor/op_table.inc"
 };
+
+} // namespace
 
 extern "C" mt_status MT_LAUNCHER(zip)(mt_backend *backend, const mt_elementwise_work *work)
 {

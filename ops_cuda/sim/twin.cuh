@@ -316,8 +316,6 @@ static inline void dev_room(size_t *free_bytes, size_t *all_bytes)
     *all_bytes = m.capacity;
     *free_bytes = m.capacity - m.held;
 }
-/* What dev_message said has been told. */
-static inline void dev_forget() { mt_sim_clear(); }
 static inline void dev_mark(void *pointer, size_t bytes, bool live) { mt_sim_mark(pointer, bytes, live); }
 static inline void dev_name(void *pointer, const char *name) { mt_sim_name(pointer, name); }
 
