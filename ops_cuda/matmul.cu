@@ -83,17 +83,20 @@ static bool is_wide(const mt_real *data, int64_t span, int64_t k, int64_t span_s
     return wide;
 }
 
-template <class T> static mt_status run_tiles(mt_backend *backend, const char *name, product w)
+static bool is_wide(const product &w)
+{
+    return is_wide(w.a, w.m, w.k, w.a_row, w.a_col, w.batches, 0) &&
+           is_wide(w.b, w.n, w.k, w.b_col, w.b_row, w.batches, 1);
+}
+
+/* WIDTH: how many elements a load takes. */
+template <class T, int WIDTH> static mt_status run_tiles(mt_backend *backend, const char *name, product w)
 {
     w.tiles_m = ceil_div(w.m, T::ROWS);
     w.tiles_n = ceil_div(w.n, T::COLUMNS);
     cut(&w, w.tiles_m * w.tiles_n * w.batch, T::DEPTH);
-    bool wide = is_wide(w.a, w.m, w.k, w.a_row, w.a_col, w.batches, 0) &&
-                is_wide(w.b, w.n, w.k, w.b_col, w.b_row, w.batches, 1);
-    return with_chunks(backend, w, [=](const product &p) {
-        return wide ? choose_direction<T, 16 / (int)sizeof(mt_real)>(backend, name, p)
-                    : choose_direction<T, 1>(backend, name, p);
-    });
+    return with_chunks(backend, w,
+                       [=](const product &p) { return choose_direction<T, WIDTH>(backend, name, p); });
 }
 
 template <int LANES> static mt_status run_direct(mt_backend *backend, const char *name, product w)
@@ -147,10 +150,15 @@ extern "C" mt_status MT_LAUNCHER(matmul)(mt_backend *backend, const mt_matmul_wo
     bool vector = w.m == 1 || w.n == 1, along_k = (w.n == 1 || w.b_row == 1) && (w.m == 1 || w.a_col == 1);
     if (w.k <= SHORT_K || (vector && !along_k)) return run_direct<1>(backend, "matmul direct", w);
     if (vector) return run_direct<32>(backend, "matmul vector", w);
-    int64_t outputs = w.m * w.n * w.batch;
-    if (w.m <= 32 || w.n <= 32 || outputs <= 128 * 128) return run_tiles<small_tile>(backend, "matmul small", w);
-    if (w.m <= 96 || w.n <= 96 || outputs < 1024 * 1024) return run_tiles<middle_tile>(backend, "matmul middle", w);
-    return run_tiles<large_tile>(backend, "matmul large", w);
+    const int wide = 16 / (int)sizeof(mt_real);
+    const int64_t outputs = w.m * w.n * w.batch;
+    if (w.m <= 32 || w.n <= 32 || outputs <= 128 * 128)
+        return is_wide(w) ? run_tiles<small_tile, wide>(backend, "matmul small", w)
+                          : run_tiles<small_tile, 1>(backend, "matmul small", w);
+    if (!is_wide(w)) return run_tiles<middle_tile, 1>(backend, "matmul middle", w);
+    if (w.m <= 96 || w.n <= 96 || outputs < 1024 * 1024)
+        return run_tiles<middle_tile, wide>(backend, "matmul middle", w);
+    return run_tiles<large_tile, wide>(backend, "matmul large", w);
 }
 
 } // namespace MT_TWIN

@@ -68,7 +68,7 @@ template <int ROWS_, int COLUMNS_, int DEPTH_, int ITEM_ROWS_, int ITEM_COLUMNS_
         B_PITCH = COLUMNS + 4,
         A_ROOM = DEPTH * A_PITCH,
         B_ROOM = DEPTH * B_PITCH,
-        STAGED = ITEM_ROWS > 4 ? 2 : 4, /* rows of a thread that go through shared memory at a time */
+        STAGED = 4, /* rows of a thread that go through shared memory at a time */
         STAGE_ROWS = DOWN * STAGED,
         STAGE_ROOM = STAGE_ROWS * COLUMNS,
         LOAD_ROOM = 2 * (A_ROOM + B_ROOM),
@@ -88,32 +88,33 @@ template <int SPAN, int DEPTH, int PITCH, int THREADS, bool ALONG_K, int WIDTH> 
     };
     static_assert(THREADS % LINE == 0, "a thread stays at its place in the line");
     mt_real held[COUNT][WIDTH];
-    int span, depth; /* of the first load */
+    const mt_real *at; /* the first load's place */
+    int span, depth;   /* the same, in the piece */
 
-    __device__ __forceinline__ void begin(int thread)
+    __device__ __forceinline__ void begin(int thread, const mt_real *from, int64_t span_step, int64_t k_step)
     {
         int along = thread % LINE * WIDTH, line = thread / LINE;
         depth = ALONG_K ? along : line;
         span = ALONG_K ? line : along;
+        at = from + span * span_step + depth * k_step;
     }
-    /* What lies outside counts as 0. */
-    __device__ __forceinline__ void load(const mt_real *from, int64_t span_step, int64_t k_step, int64_t spans,
-                                         int64_t ks)
+    /* Loads a piece and goes on to the next. What lies outside counts as 0. */
+    __device__ __forceinline__ void load(int64_t span_step, int64_t k_step, int spans, int ks)
     {
+        const int64_t jump = NEXT * (ALONG_K ? span_step : k_step);
         MT_UNROLL
         for (int e = 0; e < COUNT; e++) {
-            int s = span + (ALONG_K ? e * NEXT : 0), d = depth + (ALONG_K ? 0 : e * NEXT);
-            bool inside = s < spans && d < ks;
-            const mt_real *at = from + s * span_step + d * k_step;
+            bool inside = span + (ALONG_K ? e * NEXT : 0) < spans && depth + (ALONG_K ? 0 : e * NEXT) < ks;
             if constexpr (WIDTH > 1) {
                 if (inside)
-                    load16(at, held[e]);
+                    load16(at + e * jump, held[e]);
                 else
                     for (int j = 0; j < WIDTH; j++) held[e][j] = 0;
             } else {
-                held[e][0] = inside ? *at : 0;
+                held[e][0] = inside ? at[e * jump] : 0;
             }
         }
+        at += DEPTH * k_step;
     }
     __device__ __forceinline__ void store(mt_real *to) const
     {
@@ -147,22 +148,26 @@ template <class T, bool A_ALONG_K, bool B_ALONG_K, int WIDTH>
 MT_KERNEL void __launch_bounds__(T::THREADS, T::BLOCKS) product_tiles(product w)
 {
     MT_SHARED(mt_real, room, [T::ROOM]);
-    uint64_t number = blockIdx.x;
-    const int64_t row = (int64_t)(number % w.tiles_m) * T::ROWS;
-    number /= w.tiles_m;
-    const int64_t column = (int64_t)(number % w.tiles_n) * T::COLUMNS;
-    number /= w.tiles_n;
-    const uint64_t batch = number % w.batch, chunk = number / w.batch;
-    uint64_t at[4] = {0, 0, 0, 0};
-    position_of<0>(w.batches, batch, at);
-    const int64_t first = (int64_t)chunk * w.chunk, left = min(w.chunk, w.k - first);
-    const mt_real *a = w.a + at[0] + row * w.a_row + first * w.a_col;
-    const mt_real *b = w.b + at[1] + column * w.b_col + first * w.b_row;
+    MT_SHARED(int64_t, place, [5]); /* what only the end needs, out of the registers until then */
+    const uint64_t number = blockIdx.x / w.tiles_m, slice = number / w.tiles_n;
+    const int64_t row = (int64_t)(blockIdx.x % w.tiles_m) * T::ROWS, column = (int64_t)(number % w.tiles_n) * T::COLUMNS;
+    const int64_t first = (int64_t)(slice / w.batch) * w.chunk;
+    const int rows = (int)min(w.m - row, (int64_t)T::ROWS), columns = (int)min(w.n - column, (int64_t)T::COLUMNS);
     const int thread = threadIdx.x, across = thread % T::ACROSS, down = thread / T::ACROSS;
+    const int64_t length = min(w.chunk, w.k - first);
+    const int last = (int)((length - 1) / T::DEPTH); /* piece, which has the rest of k */
+    const int rest = (int)(length - (int64_t)last * T::DEPTH);
 
+    uint64_t at[4] = {0, 0, 0, 0};
+    position_of<0>(w.batches, slice % w.batch, at);
     mover<T::ROWS, T::DEPTH, T::A_PITCH, T::THREADS, A_ALONG_K, WIDTH> move_a;
     mover<T::COLUMNS, T::DEPTH, T::B_PITCH, T::THREADS, B_ALONG_K, WIDTH> move_b;
-    move_a.begin(thread), move_b.begin(thread);
+    move_a.begin(thread, w.a + at[0] + row * w.a_row + first * w.a_col, w.a_row, w.a_col);
+    move_b.begin(thread, w.b + at[1] + column * w.b_col + first * w.b_row, w.b_col, w.b_row);
+    if (thread == 0) {
+        place[0] = row, place[1] = column, place[2] = (int64_t)slice;
+        place[3] = (int64_t)at[2], place[4] = (int64_t)at[3];
+    }
     mt_real sum[T::ITEM_ROWS][T::ITEM_COLUMNS];
     MT_UNROLL
     for (int i = 0; i < T::ITEM_ROWS; i++)
@@ -170,20 +175,18 @@ MT_KERNEL void __launch_bounds__(T::THREADS, T::BLOCKS) product_tiles(product w)
         for (int j = 0; j < T::ITEM_COLUMNS; j++) sum[i][j] = 0;
 
     int half = 0; /* of the room that is being read */
-    move_a.load(a, w.a_row, w.a_col, w.m - row, left);
-    move_b.load(b, w.b_col, w.b_row, w.n - column, left);
+    move_a.load(w.a_row, w.a_col, rows, last == 0 ? rest : T::DEPTH);
+    move_b.load(w.b_col, w.b_row, columns, last == 0 ? rest : T::DEPTH);
     move_a.store(room);
     move_b.store(room + T::A_ROOM);
     __syncthreads();
-    for (int64_t done = 0; done < left; done += T::DEPTH) {
-        const bool more = done + T::DEPTH < left;
-        if (more) {
-            a += T::DEPTH * w.a_col, b += T::DEPTH * w.b_row;
-            move_a.load(a, w.a_row, w.a_col, w.m - row, left - done - T::DEPTH);
-            move_b.load(b, w.b_col, w.b_row, w.n - column, left - done - T::DEPTH);
+    for (int piece = 0; piece <= last; piece++) {
+        if (piece < last) {
+            move_a.load(w.a_row, w.a_col, rows, piece + 1 == last ? rest : T::DEPTH);
+            move_b.load(w.b_col, w.b_row, columns, piece + 1 == last ? rest : T::DEPTH);
         }
         const mt_real *here = room + half * (T::A_ROOM + T::B_ROOM);
-        MT_UNROLL
+        MT_UNROLL_TWICE /* more would ask for more registers than there are */
         for (int k = 0; k < T::DEPTH; k++) {
             mt_real x[T::ITEM_ROWS], y[T::ITEM_COLUMNS];
             fragment<T::ITEM_ROWS, 4 * T::DOWN>(here + k * T::A_PITCH + down * 4, x);
@@ -193,7 +196,7 @@ MT_KERNEL void __launch_bounds__(T::THREADS, T::BLOCKS) product_tiles(product w)
                 MT_UNROLL
                 for (int j = 0; j < T::ITEM_COLUMNS; j++) sum[i][j] = multiply_add(x[i], y[j], sum[i][j]);
         }
-        if (more) {
+        if (piece < last) {
             half ^= 1;
             move_a.store(room + half * (T::A_ROOM + T::B_ROOM));
             move_b.store(room + half * (T::A_ROOM + T::B_ROOM) + T::A_ROOM);
@@ -202,27 +205,26 @@ MT_KERNEL void __launch_bounds__(T::THREADS, T::BLOCKS) product_tiles(product w)
     }
 
     const bool along_row = w.c_col <= w.c_row;
-    mt_real *partial = w.partial ? w.partial + (chunk * w.batch + batch) * w.m * w.n : nullptr;
-    MT_NO_UNROLL
+    const int64_t c_row = place[0], c_column = place[1], c_slice = place[2];
+    const uint64_t end[4] = {0, 0, (uint64_t)place[3], (uint64_t)place[4]};
+    MT_UNROLL
     for (int stage = 0; stage < T::ITEM_ROWS; stage += T::STAGED) {
         MT_UNROLL
-        for (int i = 0; i < T::ITEM_ROWS; i++)
-            if (i / T::STAGED * T::STAGED == stage)
-                MT_UNROLL
-                for (int j = 0; j < T::ITEM_COLUMNS; j++)
-                    room[(down * T::STAGED + i % T::STAGED) * T::COLUMNS + j / 4 * 4 * T::ACROSS + across * 4 + j % 4] =
-                        sum[i][j];
+        for (int i = 0; i < T::STAGED; i++)
+            MT_UNROLL
+            for (int j = 0; j < T::ITEM_COLUMNS; j++)
+                room[(down * T::STAGED + i) * T::COLUMNS + j / 4 * 4 * T::ACROSS + across * 4 + j % 4] =
+                    sum[stage + i][j];
         __syncthreads();
         MT_NO_UNROLL
         for (int e = thread; e < T::STAGE_ROOM; e += T::THREADS) {
             int r = along_row ? e / T::COLUMNS : e % T::STAGE_ROWS, j = along_row ? e % T::COLUMNS : e / T::STAGE_ROWS;
-            int i = stage + r % T::STAGED; /* of the thread that summed it */
-            int64_t line = row + i / 4 * 4 * T::DOWN + r / T::STAGED * 4 + i % 4;
-            if (line >= w.m || column + j >= w.n) continue;
-            if (partial)
-                partial[line * w.n + column + j] = room[r * T::COLUMNS + j];
+            int line = stage * T::DOWN + r; /* the rows of a stage stand together */
+            if (line >= rows || j >= columns) continue;
+            if (w.partial)
+                w.partial[(c_slice * w.m + c_row + line) * w.n + c_column + j] = room[r * T::COLUMNS + j];
             else
-                finish(w, at, line, column + j, room[r * T::COLUMNS + j]);
+                finish(w, end, c_row + line, c_column + j, room[r * T::COLUMNS + j]);
         }
         __syncthreads();
     }
