@@ -149,8 +149,8 @@ static void print_stats_title(void)
            "partial a request\n"
            "that only some threads of the warp made (an edge, or a branch), flop/byte the work done for each "
            "byte moved.\n"
-           "%-16s %8s %9s %12s %8s %12s %10s %8s %9s\n",
-           "", "", "", "device", "sectors/", "shared", "bank", "", "");
+           "%16s %8s %9s %12s %8s %12s %10s\n",
+           "", "", "", "device", "sectors/", "shared", "bank");
     printf("%-16s %8s %9s %12s %8s %12s %10s %8s %9s\n", "kernel", "blocks", "barriers", "requests",
            "request", "requests", "conflicts", "partial", "flop/byte");
 }
