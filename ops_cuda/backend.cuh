@@ -49,6 +49,7 @@ mt_status MT_LAUNCHER(scatter)(mt_backend *backend, const mt_scatter_work *work)
 mt_status MT_LAUNCHER(rows)(mt_backend *backend, const mt_rows_work *work);
 mt_status MT_LAUNCHER(matmul)(mt_backend *backend, const mt_matmul_work *work);
 mt_status MT_LAUNCHER(random)(mt_backend *backend, const mt_random_work *work);
+mt_status MT_LAUNCHER(permutation)(mt_backend *backend, mt_operand out, mt_rng rng);
 mt_status MT_LAUNCHER(update)(mt_backend *backend, const mt_update_work *work);
 void MT_LAUNCHER(forget_tables)(mt_backend *backend); /* update.cu's, when no tensor is left */
 }
