@@ -18,6 +18,20 @@ const double test_epsilon = FLT_EPSILON;
 static const char precision[] = "float";
 #endif
 
+/* Sanitizers stop a program that asks for more memory than there is; here that is an error to be tested. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(SANITIZED)
+const char *__asan_default_options(void);
+const char *__tsan_default_options(void);
+const char *__asan_default_options(void) { return "allocator_may_return_null=1"; }
+
+const char *__tsan_default_options(void) { return "allocator_may_return_null=1"; }
+#endif
+
 /* ---- chance: splitmix64 ---- */
 
 static uint64_t base_seed, state;

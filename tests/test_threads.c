@@ -219,13 +219,39 @@ static void test_fork(void **data)
 }
 #endif
 
+/* The first use of everything, in all threads at once: what is made on first use is made once. */
+static void *start_cold(void *argument)
+{
+    bool *fine = argument;
+    mt_backend *b = mt_backend_get("cpu");
+    mt_tensor *x = mt_ones(b, mt_shape(3, 3)), *out = mt_empty(b, mt_shape(3, 3), MT_REAL),
+              *sum = mt_zeros(b, mt_shape(3));
+    *fine = mt_op_matmul(out, x, x) == MT_OK && mt_op_exp(out, out) == MT_OK &&
+            mt_op_sum(sum, out, mt_axes(0)) == MT_OK;
+    mt_tensor_free(x);
+    mt_tensor_free(out);
+    mt_tensor_free(sum);
+    return NULL;
+}
+
+static void test_cold_start(void **data)
+{
+    (void)data;
+    pthread_t thread[THREADS];
+    bool fine[THREADS];
+    for (int k = 0; k < THREADS; k++) TEST_TRUE(pthread_create(&thread[k], NULL, start_cold, &fine[k]) == 0);
+    for (int k = 0; k < THREADS; k++) TEST_TRUE(pthread_join(thread[k], NULL) == 0 && fine[k]);
+    backend_count = test_backends(backends);
+    test_cases++;
+}
+
 int main(void)
 {
 #ifdef THREAD_SANITIZED
     mt_set_threads(1);
 #endif
-    backend_count = test_backends(backends);
     static const struct CMUnitTest tests[] = {
+        TEST(test_cold_start), /* first: nothing of the library has run */
         TEST(test_many_tapes),
         TEST(test_shared_storage),
 #ifndef THREAD_SANITIZED
