@@ -59,8 +59,8 @@ extern "C" mt_status MT_LAUNCHER(random)(mt_backend *backend, const mt_random_wo
 
 namespace {
 
-/* A warp draws 32 steps at once; its first thread makes the exchanges, each of which needs the one before. That
- * is slow for millions of rows, and still faster than sending them. */
+/* A warp draws 32 steps at once; its first thread makes the exchanges, each of which needs the one before.
+ * That is slow for millions of rows, and still faster than sending them. */
 MT_KERNEL void shuffle_order(int64_t *out, int64_t stride, int64_t count, uint64_t seed, uint64_t counter)
 {
     MT_SHARED(int64_t, drawn, [32]);
@@ -84,8 +84,8 @@ extern "C" mt_status MT_LAUNCHER(permutation)(mt_backend *backend, mt_operand ou
 {
     if (out.layout->size[0] == 0) return MT_OK;
     return MT_START(backend, "permutation", shuffle_order, dim3(1), dim3(32),
-                    static_cast<int64_t *>(first_of(out, sizeof(int64_t))), out.layout->stride[0], out.layout->size[0],
-                    rng.seed, rng.counter);
+                    static_cast<int64_t *>(first_of(out, sizeof(int64_t))), out.layout->stride[0],
+                    out.layout->size[0], rng.seed, rng.counter);
 }
 
 } // namespace MT_TWIN

@@ -27,7 +27,7 @@ MEMORY = {"malloc", "calloc", "realloc", "free", "aligned_alloc", "posix_memalig
           "mmap", "reallocarray"}
 MEMORY_OWNER = "tensor_alloc.c"
 # Objects of ops_cuda that a C++ compiler or nvcc made: sim_map_minitorch.o, gpu_map_minitorch.o, ..._sim_hooks.cpp.o.
-TWIN = re.compile(r"(^|[\\/])(sim|gpu)_\w+\.o$|\.cpp\.o$")
+TWIN = re.compile(r"(^|[\\/(])(sim|gpu)_\w+\.o$|\.cpp\.o$")
 TWIN_NAMES = re.compile(r"_Z|__tsan_|__cuda|__fatbin|mt_sim_|DW\.ref")
 ASSERT = {"__assert_fail", "__assert_rtn", "__assert"}
 
