@@ -31,9 +31,10 @@ struct product {
 static __device__ __forceinline__ mt_real activate(int act, mt_real x)
 {
     switch (act) {
-#define MT_MAP(name, params, needs, low, high, formula) \
-    case MT_OP_##name: return mt_f_##name(x, 0, 0);     \
-        #include "tensor/op_table.inc"
+        /* clang-format off */
+#define MT_MAP(name, params, needs, low, high, formula) case MT_OP_##name: return mt_f_##name(x, 0, 0);
+#include "tensor/op_table.inc"
+    /* clang-format on */
     default: return x;
     }
 }

@@ -172,8 +172,8 @@ static inline int dev_open(mt_stream *stream, char *text, size_t size)
                                __LINE__);
     }
     if (status != 0) return status;
-    snprintf(text, size, "%s, compute capability %d.%d, driver %d.%d, runtime %d.%d", card.name, card.major,
-             card.minor, driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+    snprintf(text, size, "%.60s, compute capability %d.%d, driver %d.%d, runtime %d.%d", card.name,
+             card.major, card.minor, driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
     return 0;
 }
 
