@@ -1,7 +1,7 @@
 /* autodiff/backward.c - walks the tape from the newest node to the oldest and collects gradients.
  *
- * Nodes were recorded in an order in which every operand comes before its result, so one pass in reverse suffices: no
- * sorting, no recursion, and time linear in the tape's length.
+ * Nodes were recorded in an order in which every operand comes before its result, so one pass in reverse
+ * suffices: no sorting, no recursion, and time linear in the tape's length.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,7 +33,9 @@ mt_tensor *mt_grad(mt_tensor *x)
 {
     if (mt_tensor_check(x) != MT_OK) return NULL;
     if (!x->requires_grad) {
-        mt_fail(MT_ERR_STATE, "grad: this tensor requires no gradient; call mt_require_grad on the tensors it is made from");
+        mt_fail(
+            MT_ERR_STATE,
+            "grad: this tensor requires no gradient; call mt_require_grad on the tensors it is made from");
         return NULL;
     }
     if (x->has_grad) return x->grad;
@@ -67,9 +69,11 @@ mt_status mt_tape_accumulate(mt_tape *tape, mt_tensor *x, mt_tensor *g, bool own
     const mt_layout *wide = &g->layout, *narrow = &x->layout;
     /* The dimensions along which x was stretched to g's shape. */
     int lead = wide->rank - narrow->rank;
+    MT_ASSERT(lead >= 0);
     mt_shape stretched = {0};
     for (int d = 0; d < wide->rank; d++)
-        if (d < lead || (narrow->size[d - lead] == 1 && wide->size[d] != 1)) stretched.size[stretched.rank++] = d;
+        if (d < lead || (narrow->size[d - lead] == 1 && wide->size[d] != 1))
+            stretched.size[stretched.rank++] = d;
 
     if (stretched.rank == 0 && !x->has_grad && !is_leaf(x)) {
         x->grad = g;
@@ -98,11 +102,17 @@ static mt_status check_versions(const mt_node *node)
 {
     for (int i = 0; i < node->inputs; i++)
         if (node->saves >> i & 1 && node->in[i].tensor->storage->version != node->in[i].version)
-            return mt_fail(MT_ERR_STATE, "backward: input %d of %s was written in place after %s used it; write to a copy, or "
-                                         "after backward", i, node->name, node->name);
+            return mt_fail(
+                MT_ERR_STATE,
+                "backward: input %d of %s was written in place after %s used it; write to a copy, or "
+                "after backward",
+                i, node->name, node->name);
     if (node->saves & MT_SAVES_OUT && node->out->storage->version != node->out_version)
-        return mt_fail(MT_ERR_STATE, "backward: the result of %s was written in place, and its gradient needs the old value; "
-                                     "write to a copy", node->name);
+        return mt_fail(
+            MT_ERR_STATE,
+            "backward: the result of %s was written in place, and its gradient needs the old value; "
+            "write to a copy",
+            node->name);
     return MT_OK;
 }
 
@@ -134,8 +144,10 @@ static mt_status walk(mt_tape *tape, mt_tensor *y, const mt_tensor *cotangent)
 static mt_status backward(mt_tape *tape, mt_tensor *y, const mt_tensor *cotangent)
 {
     if (!y->requires_grad)
-        return mt_fail(MT_ERR_STATE, "backward: the tensor requires no gradient; mark a parameter with mt_require_grad, and let "
-                                     "the tape record");
+        return mt_fail(
+            MT_ERR_STATE,
+            "backward: the tensor requires no gradient; mark a parameter with mt_require_grad, and let "
+            "the tape record");
     bool recording = tape->recording;
     tape->recording = false;
     mt_status status = walk(tape, y, cotangent);
@@ -156,8 +168,9 @@ mt_status mt_backward(mt_tape *tape, mt_tensor *loss)
     char text[MT_SHAPE_TEXT];
     if (!mt_tape_enter(tape, &loss, 1)) return tape ? tape->status : MT_ERR_STATE;
     if (!mt_shape_equal(mt_tensor_shape(loss), mt_shape(1)))
-        return conclude(tape, mt_fail(MT_ERR_SHAPE, "backward: the loss has shape %s; reduce it to shape (1), or give a "
-                                                    "cotangent with mt_backward_from",
+        return conclude(tape, mt_fail(MT_ERR_SHAPE,
+                                      "backward: the loss has shape %s; reduce it to shape (1), or give a "
+                                      "cotangent with mt_backward_from",
                                       mt_shape_text(mt_tensor_shape(loss), text)));
     return conclude(tape, backward(tape, loss, NULL));
 }
@@ -169,10 +182,12 @@ mt_status mt_backward_from(mt_tape *tape, mt_tensor *y, const mt_tensor *cotange
     if (!mt_tape_enter(tape, in, 2)) return tape ? tape->status : MT_ERR_STATE;
     mt_status status = MT_OK;
     if (cotangent->requires_grad)
-        status = mt_fail(MT_ERR_STATE, "backward: the cotangent requires a gradient, and there is no double backward; pass "
-                                       "mt_detach(tape, cotangent)");
+        status = mt_fail(MT_ERR_STATE,
+                         "backward: the cotangent requires a gradient, and there is no double backward; pass "
+                         "mt_detach(tape, cotangent)");
     else if (!mt_shape_equal(mt_tensor_shape(y), mt_tensor_shape(cotangent)))
-        status = mt_fail(MT_ERR_SHAPE, "backward: the cotangent has shape %s and the tensor %s; they must be the same",
-                         mt_shape_text(mt_tensor_shape(cotangent), text), mt_shape_text(mt_tensor_shape(y), text_y));
+        status = mt_fail(
+            MT_ERR_SHAPE, "backward: the cotangent has shape %s and the tensor %s; they must be the same",
+            mt_shape_text(mt_tensor_shape(cotangent), text), mt_shape_text(mt_tensor_shape(y), text_y));
     return conclude(tape, status == MT_OK ? backward(tape, y, cotangent) : status);
 }

@@ -1,8 +1,9 @@
-/* autodiff/elementwise.c - map and zip on the tape: one forward and one VJP each for all rows of op_table.inc. */
+/* autodiff/elementwise.c - map and zip on the tape: one forward and one VJP each for all rows of
+ * op_table.inc. */
 #include "node.h"
 
-/* Sends x its share through compute, which writes a tensor of the node's output shape: straight into x's gradient when
- * nothing is there and the shapes agree. */
+/* Sends x its share through compute, which writes a tensor of the node's output shape: straight into x's
+ * gradient when nothing is there and the shapes agree. */
 typedef mt_status (*share_fn)(const mt_node *node, mt_tensor *to, const mt_tensor *g, int which);
 
 static mt_status send(mt_tape *tape, mt_node *node, mt_tensor *g, int which, share_fn share)
@@ -27,11 +28,14 @@ static mt_status map_share(const mt_node *node, mt_tensor *to, const mt_tensor *
 
 static mt_status zip_share(const mt_node *node, mt_tensor *to, const mt_tensor *g, int which)
 {
-    return mt_op_zip_grad(to, node->op, which, g, node->in[0].tensor, node->in[1].tensor, node->out, node->p[0],
-                          node->p[1]);
+    return mt_op_zip_grad(to, node->op, which, g, node->in[0].tensor, node->in[1].tensor, node->out,
+                          node->p[0], node->p[1]);
 }
 
-static mt_status vjp_map(mt_tape *tape, mt_node *node, mt_tensor *g) { return send(tape, node, g, 0, map_share); }
+static mt_status vjp_map(mt_tape *tape, mt_node *node, mt_tensor *g)
+{
+    return send(tape, node, g, 0, map_share);
+}
 
 static mt_status vjp_zip(mt_tape *tape, mt_node *node, mt_tensor *g)
 {
@@ -40,14 +44,15 @@ static mt_status vjp_zip(mt_tape *tape, mt_node *node, mt_tensor *g)
     for (int i = 0; i < 2 && status == MT_OK; i++) {
         mt_tensor *x = node->in[i].tensor;
         if (!x->requires_grad || info->needs[i] & MT_IS_ZERO) continue;
-        status = info->needs[i] & MT_IS_ONE ? mt_tape_accumulate(tape, x, g, false) : send(tape, node, g, i, zip_share);
+        status = info->needs[i] & MT_IS_ONE ? mt_tape_accumulate(tape, x, g, false)
+                                            : send(tape, node, g, i, zip_share);
     }
     return status;
 }
 
 /* Records what was computed into out; NULL with the failure in the tape. */
-static mt_tensor *finish(mt_tape *tape, const mt_op_info *info, mt_op op, mt_vjp_fn vjp, mt_tensor *out, mt_tensor *const *in,
-                         double p0, double p1)
+static mt_tensor *finish(mt_tape *tape, const mt_op_info *info, mt_op op, mt_vjp_fn vjp, mt_tensor *out,
+                         mt_tensor *const *in, double p0, double p1)
 {
     unsigned saves = 0;
     for (int i = 0; i < info->arity; i++) {
@@ -88,7 +93,8 @@ mt_tensor *mt_map(mt_tape *tape, mt_op op, mt_tensor *x, double p0, double p1)
     if (!mt_tape_enter(tape, &x, 1)) return NULL;
     const mt_op_info *info = described(op, 1);
     mt_tensor *out = info ? mt_tape_empty_sized(tape, x->layout.rank, x->layout.size, MT_REAL) : NULL;
-    if (!out || mt_op_fresh(out, op, (const mt_tensor *const *)&x, 1, p0, p1) != MT_OK) return mt_tape_give_up(tape);
+    if (!out || mt_op_fresh(out, op, (const mt_tensor *const *)&x, 1, p0, p1) != MT_OK)
+        return mt_tape_give_up(tape);
     return finish(tape, info, op, vjp_map, out, &x, p0, p1);
 }
 
@@ -98,7 +104,8 @@ mt_tensor *mt_zip(mt_tape *tape, mt_op op, mt_tensor *a, mt_tensor *b, double p0
     if (!mt_tape_enter(tape, in, 2)) return NULL;
     const mt_op_info *info = described(op, 2);
     mt_tensor *out = info ? joint(tape, a, b) : NULL;
-    if (!out || mt_op_fresh(out, op, (const mt_tensor *const *)in, 2, p0, p1) != MT_OK) return mt_tape_give_up(tape);
+    if (!out || mt_op_fresh(out, op, (const mt_tensor *const *)in, 2, p0, p1) != MT_OK)
+        return mt_tape_give_up(tape);
     return finish(tape, info, op, vjp_zip, out, in, p0, p1);
 }
 
@@ -111,8 +118,8 @@ mt_tensor *mt_zip(mt_tape *tape, mt_op op, mt_tensor *a, mt_tensor *b, double p0
 #define PASS_0     0, 0
 #define PASS_1     p0, 0
 #define PASS_2     p0, p1
-#define MT_MAP(name, params, needs, low, high, formula)                                                                \
+#define MT_MAP(name, params, needs, low, high, formula) \
     mt_tensor *mt_##name(MAP_ARGS_##params) { return mt_map(tape, MT_OP_##name, x, PASS_##params); }
-#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)                                  \
+#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
     mt_tensor *mt_##name(ZIP_ARGS_##params) { return mt_zip(tape, MT_OP_##name, a, b, PASS_##params); }
 #include "../tensor/op_table.inc"

@@ -26,7 +26,8 @@ mt_tensor *mt_apply(mt_tape *tape, const mt_function *function, mt_tensor *const
 {
     if (!function || !in) return NULL;
     if (!mt_tape_enter(tape, NULL, 0)) return NULL;
-    if (function->inputs < 1 || function->inputs > MT_FUNCTION_INPUTS || !function->forward || !function->backward) {
+    if (function->inputs < 1 || function->inputs > MT_FUNCTION_INPUTS || !function->forward ||
+        !function->backward) {
         mt_fail(MT_ERR_VALUE, "apply: function %s must have a forward, a backward and 1 to %d inputs, not %d",
                 function->name ? function->name : "(no name)", MT_FUNCTION_INPUTS, function->inputs);
         return mt_tape_give_up(tape);
@@ -44,8 +45,8 @@ mt_tensor *mt_apply(mt_tape *tape, const mt_function *function, mt_tensor *const
     unsigned saves = MT_SAVES_OUT | ((1u << function->inputs) - 1);
     mt_node *node = NULL;
     if (!failed)
-        node = mt_tape_node(tape, function->name ? function->name : "function", vjp_function, out, in, function->inputs, saves,
-                            &failed);
+        node = mt_tape_node(tape, function->name ? function->name : "function", vjp_function, out, in,
+                            function->inputs, saves, &failed);
     if (node) node->extra = (void *)function;
     return failed ? mt_tape_give_up(tape) : out;
 }

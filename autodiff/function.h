@@ -14,9 +14,9 @@ typedef struct mt_function {
     /* The result, made with tape operations; the tape does not record while this runs. NULL is a failure. */
     mt_tensor *(*forward)(mt_tape *tape, void *context, mt_tensor *const *in);
 
-    /* Writes, for each i with needs[i], the gradient of in[i] into grad[i], which has in[i]'s shape and holds zeros:
-     * the cotangent of out times the derivative. Use tensor/ops (mt_op_mul(grad[0], cotangent, in[1])) or tape
-     * operations on tape, which does not record. Anything but MT_OK fails the whole backward. */
+    /* Writes, for each i with needs[i], the gradient of in[i] into grad[i], which has in[i]'s shape and holds
+     * zeros: the cotangent of out times the derivative. Use tensor/ops (mt_op_mul(grad[0], cotangent, in[1]))
+     * or tape operations on tape, which does not record. Anything but MT_OK fails the whole backward. */
     mt_status (*backward)(mt_tape *tape, void *context, mt_tensor *const *in, const mt_tensor *out,
                           const mt_tensor *cotangent, const bool *needs, mt_tensor *const *grad);
 } mt_function;

@@ -33,7 +33,10 @@ mt_gradcheck_options mt_gradcheck_defaults(void)
     };
 }
 
-static double normal(mt_rng *rng) { return mt_normal_from_bits(mt_philox_bits(rng->seed, rng->counter++), 0, 1); }
+static double normal(mt_rng *rng)
+{
+    return mt_normal_from_bits(mt_philox_bits(rng->seed, rng->counter++), 0, 1);
+}
 
 static double *doubles(int64_t count) { return mt_alloc((size_t)count * sizeof(double)); }
 
@@ -43,7 +46,8 @@ static void free_doubles(double *values, int64_t count) { mt_free(values, (size_
 static mt_status gave_up(const checker *check)
 {
     if (mt_tape_status(check->tape) != MT_OK) return mt_tape_status(check->tape);
-    return mt_fail(MT_ERR_STATE, "gradcheck: the function under test returned NULL, and no operation on its tape failed");
+    return mt_fail(MT_ERR_STATE,
+                   "gradcheck: the function under test returned NULL, and no operation on its tape failed");
 }
 
 /* f at the inputs as they are now. */
@@ -64,8 +68,8 @@ static mt_status evaluate(const checker *check, double *result)
 }
 
 /* The difference quotient along direction from x's values start, which are restored. */
-static mt_status difference(const checker *check, mt_tensor *x, const double *start, const double *direction, double *moved,
-                            double epsilon, double *quotient)
+static mt_status difference(const checker *check, mt_tensor *x, const double *start, const double *direction,
+                            double *moved, double epsilon, double *quotient)
 {
     int64_t n = mt_tensor_count(x);
     double value[2] = {0, 0};
@@ -80,17 +84,21 @@ static mt_status difference(const checker *check, mt_tensor *x, const double *st
     return status == MT_OK ? restored : status;
 }
 
-static mt_status compare(int input, int64_t at, bool along, double expected, double found, const mt_gradcheck_options *options)
+static mt_status compare(int input, int64_t at, bool along, double expected, double found,
+                         const mt_gradcheck_options *options)
 {
     double size = fmax(fabs(expected), fabs(found));
     if (fabs(expected - found) <= options->atol + options->rtol * size) return MT_OK;
-    return mt_fail(MT_ERR_VALUE, "gradcheck: input %d, %s %" PRId64 ": the difference quotient is %.9g and the gradient %.9g",
+    return mt_fail(MT_ERR_VALUE,
+                   "gradcheck: input %d, %s %" PRId64
+                   ": the difference quotient is %.9g and the gradient %.9g",
                    input, along ? "direction" : "element", at, expected, found);
 }
 
 /* One input: grad holds its gradient, start its values; direction and moved are scratch. */
-static mt_status check_input(const checker *check, int input, const double *grad, const double *start, double *direction,
-                             double *moved, const mt_gradcheck_options *options, mt_rng *rng)
+static mt_status check_input(const checker *check, int input, const double *grad, const double *start,
+                             double *direction, double *moved, const mt_gradcheck_options *options,
+                             mt_rng *rng)
 {
     mt_tensor *x = check->in[input];
     int64_t n = mt_tensor_count(x);
@@ -151,15 +159,17 @@ static mt_status check_all(checker *check, int inputs, const mt_gradcheck_option
     return status;
 }
 
-mt_status mt_gradcheck(mt_backend *backend, mt_gradcheck_fn fn, void *context, mt_tensor *const *in, int inputs,
-                       mt_gradcheck_options options)
+mt_status mt_gradcheck(mt_backend *backend, mt_gradcheck_fn fn, void *context, mt_tensor *const *in,
+                       int inputs, mt_gradcheck_options options)
 {
     if (!backend || !fn || !in) return MT_ERR_NULL;
     for (int i = 0; i < inputs; i++)
         if (!in[i]) return MT_ERR_NULL;
     if (!(options.epsilon > 0) || !(options.atol >= 0) || !(options.rtol >= 0) || options.directions < 1)
-        return mt_fail(MT_ERR_VALUE, "gradcheck: epsilon must be above 0, the tolerances not below 0, and at least one direction "
-                                     "asked for");
+        return mt_fail(
+            MT_ERR_VALUE,
+            "gradcheck: epsilon must be above 0, the tolerances not below 0, and at least one direction "
+            "asked for");
     checker check = {.tape = mt_tape_new(backend), .fn = fn, .context = context, .in = in};
     if (!check.tape) return MT_ERR_MEMORY;
     mt_status status = check_all(&check, inputs, &options);

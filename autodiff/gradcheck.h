@@ -8,11 +8,12 @@
 typedef mt_tensor *(*mt_gradcheck_fn)(mt_tape *tape, void *context, mt_tensor *const *in);
 
 typedef struct mt_gradcheck_options {
-    double epsilon;        /* the step of the differences */
-    double atol, rtol;     /* allowed: |difference - gradient| <= atol + rtol * max(|difference|, |gradient|) */
-    int64_t every_index;   /* inputs of up to this many elements are checked at each one, larger ones along directions */
-    int directions;        /* how many random directions for larger inputs */
-    uint64_t seed;         /* of the random cotangent and the directions */
+    double epsilon;      /* the step of the differences */
+    double atol, rtol;   /* allowed: |difference - gradient| <= atol + rtol * max(|difference|, |gradient|) */
+    int64_t every_index; /* inputs of up to this many elements are checked at each one, larger ones along
+                            directions */
+    int directions;      /* how many random directions for larger inputs */
+    uint64_t seed;       /* of the random cotangent and the directions */
 } mt_gradcheck_options;
 
 MT_BEGIN
@@ -20,12 +21,13 @@ MT_BEGIN
 /* The defaults for this library's precision. Use libminitorch_d (double) for checks that mean something. */
 MT_API mt_gradcheck_options mt_gradcheck_defaults(void);
 
-/* Draws a random cotangent c, takes the gradient of sum(c * fn(in)) in every input that requires one, and compares it
- * with (sum(c fn(in + eps e)) - sum(c fn(in - eps e))) / (2 eps). Inputs are tensors of constructors; they are perturbed
- * in place and restored, and their gradients are made empty. MT_ERR_VALUE with a sentence that names the input, the
- * index and both numbers when they disagree; another error when fn fails. */
-MT_API mt_status mt_gradcheck(mt_backend *backend, mt_gradcheck_fn fn, void *context, mt_tensor *const *in, int inputs,
-                              mt_gradcheck_options options);
+/* Draws a random cotangent c, takes the gradient of sum(c * fn(in)) in every input that requires one, and
+ * compares it with (sum(c fn(in + eps e)) - sum(c fn(in - eps e))) / (2 eps). Inputs are tensors of
+ * constructors; they are perturbed in place and restored, and their gradients are made empty. MT_ERR_VALUE
+ * with a sentence that names the input, the index and both numbers when they disagree; another error when fn
+ * fails. */
+MT_API mt_status mt_gradcheck(mt_backend *backend, mt_gradcheck_fn fn, void *context, mt_tensor *const *in,
+                              int inputs, mt_gradcheck_options options);
 
 MT_END
 

@@ -1,4 +1,5 @@
-/* autodiff/losses.c - losses, each one node: a mean over all elements, computed in a form that does not overflow. */
+/* autodiff/losses.c - losses, each one node: a mean over all elements, computed in a form that does not
+ * overflow. */
 #include "node.h"
 
 /* The start of a loss: operands checked, of one shape, and a target that wants no gradient. */
@@ -8,10 +9,12 @@ static bool enter(mt_tape *tape, const char *name, mt_tensor *const *in)
     mt_shape p = mt_tensor_shape(in[0]), y = mt_tensor_shape(in[1]);
     char text[MT_SHAPE_TEXT], text_y[MT_SHAPE_TEXT];
     if (!mt_shape_equal(p, y))
-        mt_fail(MT_ERR_SHAPE, "%s: predictions of shape %s and targets of shape %s; they must be the same", name,
-                mt_shape_text(p, text), mt_shape_text(y, text_y));
+        mt_fail(MT_ERR_SHAPE, "%s: predictions of shape %s and targets of shape %s; they must be the same",
+                name, mt_shape_text(p, text), mt_shape_text(y, text_y));
     else if (in[1]->requires_grad)
-        mt_fail(MT_ERR_STATE, "%s: the target requires a gradient, and a loss gives it none; pass mt_detach(tape, target)", name);
+        mt_fail(MT_ERR_STATE,
+                "%s: the target requires a gradient, and a loss gives it none; pass mt_detach(tape, target)",
+                name);
     else
         return true;
     mt_tape_give_up(tape);
@@ -19,8 +22,8 @@ static bool enter(mt_tape *tape, const char *name, mt_tensor *const *in)
 }
 
 /* The end of a loss: the mean of values, and a node. */
-static mt_tensor *finish(mt_tape *tape, const char *name, mt_vjp_fn vjp, mt_tensor *const *in, mt_status status,
-                         mt_tensor *values)
+static mt_tensor *finish(mt_tape *tape, const char *name, mt_vjp_fn vjp, mt_tensor *const *in,
+                         mt_status status, mt_tensor *values)
 {
     mt_tensor *out = status == MT_OK ? mt_tape_empty(tape, mt_shape(1), MT_REAL) : NULL;
     if (!out || mt_op_mean(out, values, mt_every_dim(values)) != MT_OK) return mt_tape_give_up(tape);
@@ -38,7 +41,10 @@ static mt_status send(mt_tape *tape, mt_node *node, mt_tensor *g, mt_tensor *der
     return status == MT_OK ? mt_tape_accumulate(tape, node->in[0].tensor, derivative, true) : status;
 }
 
-static mt_tensor *like(mt_tape *tape, const mt_tensor *x) { return mt_tape_empty(tape, mt_tensor_shape(x), MT_REAL); }
+static mt_tensor *like(mt_tape *tape, const mt_tensor *x)
+{
+    return mt_tape_empty(tape, mt_tensor_shape(x), MT_REAL);
+}
 
 /* ---- mean square error: (p - y)^2, derivative 2 (p - y) ---- */
 
@@ -59,7 +65,8 @@ mt_tensor *mt_mse(mt_tape *tape, mt_tensor *p, mt_tensor *target)
     return finish(tape, "mse", vjp_mse, in, status, values);
 }
 
-/* ---- cross entropy of a probability: derivative (p - y) / (p (1 - p)), the divisor at least 1e-12, as PyTorch's ---- */
+/* ---- cross entropy of a probability: derivative (p - y) / (p (1 - p)), the divisor at least 1e-12, as
+ * PyTorch's ---- */
 
 static mt_status vjp_bce(mt_tape *tape, mt_node *node, mt_tensor *g)
 {

@@ -1,7 +1,8 @@
 /* autodiff/matmul.c - matrix products and linear layers on the tape.
  *
- * With C = A B and the cotangent G of C: A receives G B^T, B receives A^T G. Transposes are layouts, never copies. Where B
- * is a single matrix, the rows of a batched A are taken together, so that B's gradient is one product.
+ * With C = A B and the cotangent G of C: A receives G B^T, B receives A^T G. Transposes are layouts, never
+ * copies. Where B is a single matrix, the rows of a batched A are taken together, so that B's gradient is one
+ * product.
  */
 #include "node.h"
 
@@ -25,7 +26,8 @@ static mt_tensor unsqueezed(const mt_tensor *x, int64_t dim)
 static mt_status as_matrix(mt_tape *tape, const mt_tensor *x, mt_tensor *matrix)
 {
     mt_shape shape = mt_shape(1, x->layout.size[x->layout.rank - 1]);
-    for (int d = 0; d < x->layout.rank - 1; d++) shape.size[0] *= x->layout.size[d]; /* also where the rows are empty */
+    for (int d = 0; d < x->layout.rank - 1; d++)
+        shape.size[0] *= x->layout.size[d]; /* also where the rows are empty */
     if (x->layout.rank == 2) {
         *matrix = mt_alias(x, &x->layout);
         return MT_OK;
@@ -43,7 +45,8 @@ static mt_status as_matrix(mt_tape *tape, const mt_tensor *x, mt_tensor *matrix)
 }
 
 /* Adds a b to x's gradient, where the product has x's shape (as seen by mt_alias: vectors as matrices). */
-static mt_status send_product(mt_tape *tape, mt_tensor *x, const mt_tensor *a, const mt_tensor *b, int64_t unsqueeze_at)
+static mt_status send_product(mt_tape *tape, mt_tensor *x, const mt_tensor *a, const mt_tensor *b,
+                              int64_t unsqueeze_at)
 {
     bool add;
     mt_tensor *to = mt_tape_target(tape, x, &add);
@@ -53,11 +56,13 @@ static mt_status send_product(mt_tape *tape, mt_tensor *x, const mt_tensor *a, c
 }
 
 /* The same where x was broadcast over a batch: the product has more to it, and is summed on its way. */
-static mt_status send_batched(mt_tape *tape, mt_tensor *x, const mt_tensor *a, const mt_tensor *b, int64_t unsqueeze_at)
+static mt_status send_batched(mt_tape *tape, mt_tensor *x, const mt_tensor *a, const mt_tensor *b,
+                              int64_t unsqueeze_at)
 {
     mt_shape left = mt_layout_shape(&a->layout), right = mt_layout_shape(&b->layout), shape;
     int64_t rows = left.size[left.rank - 2], columns = right.size[right.rank - 1];
-    left.size[left.rank - 2] = left.size[left.rank - 1] = right.size[right.rank - 2] = right.size[right.rank - 1] = 1;
+    left.size[left.rank - 2] = left.size[left.rank - 1] = right.size[right.rank - 2] =
+        right.size[right.rank - 1] = 1;
     mt_status status = mt_shape_broadcast(left, right, &shape);
     if (status != MT_OK) return status;
     shape.size[shape.rank - 2] = rows;
@@ -68,7 +73,8 @@ static mt_status send_batched(mt_tape *tape, mt_tensor *x, const mt_tensor *a, c
     if (x->layout.rank > 1) return mt_tape_accumulate(tape, x, product, true);
     mt_layout squeezed;
     status = mt_layout_squeeze(&product->layout, unsqueeze_at == 0 ? -2 : -1, &squeezed);
-    return status == MT_OK ? mt_tape_accumulate(tape, x, mt_tape_alias(tape, product, &squeezed), true) : status;
+    return status == MT_OK ? mt_tape_accumulate(tape, x, mt_tape_alias(tape, product, &squeezed), true)
+                           : status;
 }
 
 static bool same_batch(const mt_tensor *a, const mt_tensor *b)
@@ -119,7 +125,15 @@ mt_tensor *mt_matmul(mt_tape *tape, mt_tensor *a, mt_tensor *b)
         if (rank_b >= 2) right.size[rank_b - 2] = right.size[rank_b - 1] = 1;
         if (rank_a < 2) left.size[0] = 1;
         if (rank_b < 2) right.size[0] = 1;
-        if (mt_shape_broadcast(left, right, &shape) != MT_OK) return mt_tape_give_up(tape);
+        if (mt_shape_broadcast(left, right, &shape) != MT_OK) {
+            char text_a[MT_SHAPE_TEXT], text_b[MT_SHAPE_TEXT];
+            mt_fail(MT_ERR_SHAPE,
+                    "matmul: the leading dimensions of %s and %s do not broadcast; each pair must be equal, "
+                    "or one "
+                    "of them 1",
+                    mt_shape_text(mt_tensor_shape(a), text_a), mt_shape_text(mt_tensor_shape(b), text_b));
+            return mt_tape_give_up(tape);
+        }
         shape.rank -= 2;
     } else {
         shape.rank = 0;
@@ -147,7 +161,9 @@ static mt_status vjp_linear(mt_tape *tape, mt_node *node, mt_tensor *g)
     if (status == MT_OK && bias->requires_grad) {
         bool add;
         mt_tensor *to = mt_tape_target(tape, bias, &add);
-        status = !to ? MT_ERR_MEMORY : add ? mt_op_add_sum(to, &rows_g, mt_axes(0)) : mt_op_sum(to, &rows_g, mt_axes(0));
+        status = !to   ? MT_ERR_MEMORY
+                 : add ? mt_op_add_sum(to, &rows_g, mt_axes(0))
+                       : mt_op_sum(to, &rows_g, mt_axes(0));
     }
     if (status == MT_OK && w->requires_grad) {
         status = as_matrix(tape, &vector, &rows_x);
@@ -185,7 +201,10 @@ static mt_tensor *linear_out(mt_tape *tape, mt_tensor *const *in)
     return out ? out : mt_tape_give_up(tape);
 }
 
-static unsigned linear_saves(mt_tensor *const *in) { return (in[0]->requires_grad ? 2u : 0) | (in[1]->requires_grad ? 1u : 0); }
+static unsigned linear_saves(mt_tensor *const *in)
+{
+    return (in[0]->requires_grad ? 2u : 0) | (in[1]->requires_grad ? 1u : 0);
+}
 
 mt_tensor *mt_linear(mt_tape *tape, mt_tensor *x, mt_tensor *w, mt_tensor *bias)
 {

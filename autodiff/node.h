@@ -1,8 +1,8 @@
 /* autodiff/node.h - the inside of a tape: nodes, and what operations and their VJPs call. Internal.
  *
- * A VJP (vector-Jacobian product) receives a node and the cotangent of its output and sends each input its share, with
- * mt_tape_accumulate or by writing to what mt_tape_target returns. Broadcasting is undone in mt_tape_accumulate and
- * nowhere else. VJPs call tensor/ops; nothing they do is recorded.
+ * A VJP (vector-Jacobian product) receives a node and the cotangent of its output and sends each input its
+ * share, with mt_tape_accumulate or by writing to what mt_tape_target returns. Broadcasting is undone in
+ * mt_tape_accumulate and nowhere else. VJPs call tensor/ops; nothing they do is recorded.
  */
 #ifndef MT_NODE_H
 #define MT_NODE_H
@@ -38,13 +38,14 @@ struct mt_node {
 
 MT_BEGIN
 
-/* The start of every operation: whether the tape is fine and the inputs can be used. If not, the failure is in the tape
- * and the operation returns NULL. Tensors of constructors are held on to until the reset. */
+/* The start of every operation: whether the tape is fine and the inputs can be used. If not, the failure is
+ * in the tape and the operation returns NULL. Tensors of constructors are held on to until the reset. */
 MT_INTERNAL bool mt_tape_enter(mt_tape *tape, mt_tensor *const *in, int inputs);
 /* Records the thread's latest failure in the tape, if it has none, and returns NULL. */
 MT_INTERNAL mt_tensor *mt_tape_give_up(mt_tape *tape);
 
-/* A row-major tensor of the tape, not cleared; a handle of the tape on x's storage; memory. NULL with a sentence. */
+/* A row-major tensor of the tape, not cleared; a handle of the tape on x's storage; memory. NULL with a
+ * sentence. */
 MT_INTERNAL mt_tensor *mt_tape_empty(mt_tape *tape, mt_shape shape, mt_kind kind);
 MT_INTERNAL mt_tensor *mt_tape_empty_sized(mt_tape *tape, int rank, const int64_t *size, mt_kind kind);
 MT_INTERNAL mt_tensor *mt_tape_alias(mt_tape *tape, const mt_tensor *x, const mt_layout *layout);
@@ -52,15 +53,16 @@ MT_INTERNAL void *mt_tape_memory(mt_tape *tape, size_t bytes);
 /* A one-element constant, without going through mt_tape_enter: for VJPs. */
 MT_INTERNAL mt_tensor *mt_tape_number(mt_tape *tape, double value);
 
-/* The end of every operation: records a node when the tape records and an input requires a gradient. Returns the node
- * to fill in, or NULL when none is needed; *failed is set when memory ran out. */
-MT_INTERNAL mt_node *mt_tape_node(mt_tape *tape, const char *name, mt_vjp_fn vjp, mt_tensor *out, mt_tensor *const *in,
-                                  int inputs, unsigned saves, bool *failed);
+/* The end of every operation: records a node when the tape records and an input requires a gradient. Returns
+ * the node to fill in, or NULL when none is needed; *failed is set when memory ran out. */
+MT_INTERNAL mt_node *mt_tape_node(mt_tape *tape, const char *name, mt_vjp_fn vjp, mt_tensor *out,
+                                  mt_tensor *const *in, int inputs, unsigned saves, bool *failed);
 
-/* Adds g to x's gradient, after summing it to x's shape. Does nothing when x requires none. own: g was made for this
- * call and nothing else reads it. */
+/* Adds g to x's gradient, after summing it to x's shape. Does nothing when x requires none. own: g was made
+ * for this call and nothing else reads it. */
 MT_INTERNAL mt_status mt_tape_accumulate(mt_tape *tape, mt_tensor *x, mt_tensor *g, bool own);
-/* Where to write a gradient of exactly x's shape: *add says whether to add to what is there. NULL with a sentence. */
+/* Where to write a gradient of exactly x's shape: *add says whether to add to what is there. NULL with a
+ * sentence. */
 MT_INTERNAL mt_tensor *mt_tape_target(mt_tape *tape, mt_tensor *x, bool *add);
 
 MT_END

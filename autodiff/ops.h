@@ -1,7 +1,9 @@
-/* autodiff/ops.h - differentiable operations: each computes its result at once and records itself on the tape.
+/* autodiff/ops.h - differentiable operations: each computes its result at once and records itself on the
+ * tape.
  *
- * The result belongs to the tape. Operands are tensors of this tape or of a constructor, all on the tape's backend. A
- * failure is recorded in the tape and the result is NULL; a NULL operand passes through. Shapes broadcast as in NumPy.
+ * The result belongs to the tape. Operands are tensors of this tape or of a constructor, all on the tape's
+ * backend. A failure is recorded in the tape and the result is NULL; a NULL operand passes through. Shapes
+ * broadcast as in NumPy.
  */
 #ifndef MT_AUTODIFF_OPS_H
 #define MT_AUTODIFF_OPS_H
@@ -16,11 +18,13 @@ MT_BEGIN
 #define MT_DECLARE_MAP_1(name) MT_API mt_tensor *mt_##name(mt_tape *tape, mt_tensor *x, double p0);
 #define MT_DECLARE_MAP_2(name) MT_API mt_tensor *mt_##name(mt_tape *tape, mt_tensor *x, double p0, double p1);
 #define MT_DECLARE_ZIP_0(name) MT_API mt_tensor *mt_##name(mt_tape *tape, mt_tensor *a, mt_tensor *b);
-#define MT_DECLARE_ZIP_1(name) MT_API mt_tensor *mt_##name(mt_tape *tape, mt_tensor *a, mt_tensor *b, double p0);
-#define MT_DECLARE_ZIP_2(name)                                                                                         \
+#define MT_DECLARE_ZIP_1(name) \
+    MT_API mt_tensor *mt_##name(mt_tape *tape, mt_tensor *a, mt_tensor *b, double p0);
+#define MT_DECLARE_ZIP_2(name) \
     MT_API mt_tensor *mt_##name(mt_tape *tape, mt_tensor *a, mt_tensor *b, double p0, double p1);
 #define MT_MAP(name, params, needs, low, high, formula) MT_DECLARE_MAP_##params(name)
-#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) MT_DECLARE_ZIP_##params(name)
+#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
+    MT_DECLARE_ZIP_##params(name)
 #include "../tensor/op_table.inc"
 #undef MT_DECLARE_MAP_0
 #undef MT_DECLARE_MAP_1
@@ -33,12 +37,12 @@ MT_BEGIN
 MT_API mt_tensor *mt_map(mt_tape *tape, mt_op op, mt_tensor *x, double p0, double p1);
 MT_API mt_tensor *mt_zip(mt_tape *tape, mt_op op, mt_tensor *a, mt_tensor *b, double p0, double p1);
 
-/* Reductions: over everything, to shape (1); over one dimension; over several. keepdim leaves them as size 1; dropping
- * every dimension gives (1). mean's gradient is shared evenly, max and min give theirs to the first, prod is right with
- * zeros among the factors. all, argmax and argmin (INDEX) pass no gradient on. */
-#define MT_DECLARE_REDUCTION(name)                                                                                     \
-    MT_API mt_tensor *mt_##name(mt_tape *tape, mt_tensor *x);                                                          \
-    MT_API mt_tensor *mt_##name##_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim);                         \
+/* Reductions: over everything, to shape (1); over one dimension; over several. keepdim leaves them as size 1;
+ * dropping every dimension gives (1). mean's gradient is shared evenly, max and min give theirs to the first,
+ * prod is right with zeros among the factors. all, argmax and argmin (INDEX) pass no gradient on. */
+#define MT_DECLARE_REDUCTION(name)                                                             \
+    MT_API mt_tensor *mt_##name(mt_tape *tape, mt_tensor *x);                                  \
+    MT_API mt_tensor *mt_##name##_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim); \
     MT_API mt_tensor *mt_##name##_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim);
 MT_DECLARE_REDUCTION(sum)
 MT_DECLARE_REDUCTION(mean)
@@ -50,25 +54,27 @@ MT_DECLARE_REDUCTION(argmax)
 MT_DECLARE_REDUCTION(argmin)
 #undef MT_DECLARE_REDUCTION
 
-/* The variance: the mean square distance from the mean, divided by n - correction; 1 gives the unbiased estimate. */
+/* The variance: the mean square distance from the mean, divided by n - correction; 1 gives the unbiased
+ * estimate. */
 MT_API mt_tensor *mt_var(mt_tape *tape, mt_tensor *x, double correction);
 MT_API mt_tensor *mt_var_dim(mt_tape *tape, mt_tensor *x, int64_t dim, double correction, bool keepdim);
 MT_API mt_tensor *mt_var_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, double correction, bool keepdim);
 
 /* a (..., m, k) times b (..., k, n), batches broadcast; vectors as in NumPy. */
 MT_API mt_tensor *mt_matmul(mt_tape *tape, mt_tensor *a, mt_tensor *b);
-/* x w + bias: x (..., in), w (in, out), bias (out). mt_linear_act applies a map without parameters (MT_OP_relu, ...) in
- * the same pass, as one node of the tape. */
+/* x w + bias: x (..., in), w (in, out), bias (out). mt_linear_act applies a map without parameters
+ * (MT_OP_relu, ...) in the same pass, as one node of the tape. */
 MT_API mt_tensor *mt_linear(mt_tape *tape, mt_tensor *x, mt_tensor *w, mt_tensor *bias);
 MT_API mt_tensor *mt_linear_act(mt_tape *tape, mt_tensor *x, mt_tensor *w, mt_tensor *bias, mt_op act);
 
-/* Views: nothing is copied, the gradient finds its way back through any layout. See tensor/tensor.h for the meaning of
- * the arguments. mt_reshape and mt_flatten copy when they must. */
+/* Views: nothing is copied, the gradient finds its way back through any layout. See tensor/tensor.h for the
+ * meaning of the arguments. mt_reshape and mt_flatten copy when they must. */
 MT_API mt_tensor *mt_view(mt_tape *tape, mt_tensor *x, mt_shape shape);
 MT_API mt_tensor *mt_reshape(mt_tape *tape, mt_tensor *x, mt_shape shape);
 MT_API mt_tensor *mt_permute(mt_tape *tape, mt_tensor *x, mt_shape order);
 MT_API mt_tensor *mt_transpose(mt_tape *tape, mt_tensor *x, int64_t dim0, int64_t dim1);
-MT_API mt_tensor *mt_slice(mt_tape *tape, mt_tensor *x, int64_t dim, int64_t start, int64_t stop, int64_t step);
+MT_API mt_tensor *mt_slice(mt_tape *tape, mt_tensor *x, int64_t dim, int64_t start, int64_t stop,
+                           int64_t step);
 MT_API mt_tensor *mt_select(mt_tape *tape, mt_tensor *x, int64_t dim, int64_t index);
 MT_API mt_tensor *mt_expand(mt_tape *tape, mt_tensor *x, mt_shape shape);
 MT_API mt_tensor *mt_squeeze(mt_tape *tape, mt_tensor *x, int64_t dim);
@@ -81,10 +87,10 @@ MT_API mt_tensor *mt_copy(mt_tape *tape, mt_tensor *x);
 /* Rows of x in the order that index (a vector of INDEX) names; a row may be named more than once. */
 MT_API mt_tensor *mt_take_rows(mt_tape *tape, mt_tensor *x, mt_tensor *index);
 
-/* Losses, each a mean over all elements, of shape (1). target has the shape of the first operand and gets no gradient.
- *   mt_mse(p, y)                mean of (p - y)^2
- *   mt_bce(p, y)                mean of -(y ln p + (1 - y) ln(1 - p)), with each logarithm at least -100, as PyTorch's
- *   mt_bce_with_logits(z, y)    the same for p = sigmoid(z), computed without forming p: softplus(z) - y z */
+/* Losses, each a mean over all elements, of shape (1). target has the shape of the first operand and gets no
+ * gradient. mt_mse(p, y)                mean of (p - y)^2 mt_bce(p, y)                mean of -(y ln p + (1 -
+ * y) ln(1 - p)), with each logarithm at least -100, as PyTorch's mt_bce_with_logits(z, y)    the same for p =
+ * sigmoid(z), computed without forming p: softplus(z) - y z */
 MT_API mt_tensor *mt_mse(mt_tape *tape, mt_tensor *p, mt_tensor *target);
 MT_API mt_tensor *mt_bce(mt_tape *tape, mt_tensor *p, mt_tensor *target);
 MT_API mt_tensor *mt_bce_with_logits(mt_tape *tape, mt_tensor *logits, mt_tensor *target);

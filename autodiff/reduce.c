@@ -1,4 +1,5 @@
-/* autodiff/reduce.c - reductions on the tape. Each VJP sees its cotangent with the reduced dimensions as size 1. */
+/* autodiff/reduce.c - reductions on the tape. Each VJP sees its cotangent with the reduced dimensions as
+ * size 1. */
 #include "node.h"
 
 #include <string.h>
@@ -7,10 +8,10 @@ typedef mt_status (*reduce_fn)(mt_tensor *out, const mt_tensor *x, mt_shape dims
 
 /* What a node needs to know of its reduction. */
 typedef struct {
-    mt_shape dims;      /* as 0 .. rank-1 */
-    mt_shape kept;      /* the output's shape with keepdim */
-    reduce_fn arg;      /* max and min: what finds the chosen element */
-    int64_t length;     /* how many elements make one */
+    mt_shape dims;  /* as 0 .. rank-1 */
+    mt_shape kept;  /* the output's shape with keepdim */
+    reduce_fn arg;  /* max and min: what finds the chosen element */
+    int64_t length; /* how many elements make one */
 } reduction;
 
 /* y, with or without its reduced dimensions, as a layout of the kept shape. y is row-major or expanded. */
@@ -48,7 +49,8 @@ static mt_status vjp_sum(mt_tape *tape, mt_node *node, mt_tensor *g)
 static mt_status vjp_mean(mt_tape *tape, mt_node *node, mt_tensor *g)
 {
     const reduction *r = node->extra;
-    mt_tensor *share = mt_tape_empty(tape, mt_tensor_shape(g), MT_REAL), *n = mt_tape_number(tape, (double)r->length);
+    mt_tensor *share = mt_tape_empty(tape, mt_tensor_shape(g), MT_REAL),
+              *n = mt_tape_number(tape, (double)r->length);
     if (!share || !n) return MT_ERR_MEMORY;
     mt_status status = mt_op_div(share, g, n);
     return status == MT_OK ? vjp_sum(tape, node, share) : status;
@@ -58,7 +60,8 @@ static mt_status vjp_choice(mt_tape *tape, mt_node *node, mt_tensor *g)
 {
     const reduction *r = node->extra;
     mt_tensor *x = node->in[0].tensor;
-    mt_tensor *index = mt_tape_empty(tape, r->kept, MT_INDEX), *share = mt_tape_empty(tape, mt_tensor_shape(x), MT_REAL);
+    mt_tensor *index = mt_tape_empty(tape, r->kept, MT_INDEX),
+              *share = mt_tape_empty(tape, mt_tensor_shape(x), MT_REAL);
     if (!index || !share) return MT_ERR_MEMORY;
     mt_layout layout;
     with_kept_dims(g, r, &layout);
@@ -70,18 +73,20 @@ static mt_status vjp_choice(mt_tape *tape, mt_node *node, mt_tensor *g)
     return status == MT_OK ? mt_tape_accumulate(tape, x, share, true) : status;
 }
 
-/* The product of the others: with z zeros among the factors, and P the product of those that are not 0, the derivative
- * is P / x where z = 0, P at the zero where z = 1, and 0 elsewhere. */
+/* The product of the others: with z zeros among the factors, and P the product of those that are not 0, the
+ * derivative is P / x where z = 0, P at the zero where z = 1, and 0 elsewhere. */
 static mt_status vjp_prod(mt_tape *tape, mt_node *node, mt_tensor *g)
 {
     const reduction *r = node->extra;
     mt_tensor *x = node->in[0].tensor, *zero = mt_tape_number(tape, 0), *one = mt_tape_number(tape, 1);
     mt_shape shape = mt_tensor_shape(x);
     mt_tensor *is_zero = mt_tape_empty(tape, shape, MT_REAL), *factor = mt_tape_empty(tape, shape, MT_REAL);
-    mt_tensor *zeros = mt_tape_empty(tape, r->kept, MT_REAL), *product = mt_tape_empty(tape, r->kept, MT_REAL);
+    mt_tensor *zeros = mt_tape_empty(tape, r->kept, MT_REAL),
+              *product = mt_tape_empty(tape, r->kept, MT_REAL);
     mt_tensor *none = mt_tape_empty(tape, r->kept, MT_REAL), *allowed = mt_tape_empty(tape, shape, MT_REAL);
     mt_tensor *wide = stretch(tape, node, g);
-    if (!zero || !one || !is_zero || !factor || !zeros || !product || !none || !allowed || !wide) return MT_ERR_MEMORY;
+    if (!zero || !one || !is_zero || !factor || !zeros || !product || !none || !allowed || !wide)
+        return MT_ERR_MEMORY;
     mt_status status = mt_op_eq(is_zero, x, zero);
     if (status == MT_OK) status = mt_op_add(factor, x, is_zero); /* zeros stand as ones */
     if (status == MT_OK) status = mt_op_sum(zeros, is_zero, r->dims);
@@ -153,18 +158,18 @@ static mt_tensor *reduce(mt_tape *tape, const reduction_kind *kind, mt_tensor *x
     return failed ? mt_tape_give_up(tape) : out;
 }
 
-#define REDUCTION(name)                                                                                                \
-    mt_tensor *mt_##name(mt_tape *tape, mt_tensor *x)                                                                  \
-    {                                                                                                                  \
-        return mt_tape_enter(tape, &x, 1) ? reduce(tape, &name, x, mt_every_dim(x), false) : NULL;                     \
-    }                                                                                                                  \
-    mt_tensor *mt_##name##_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim)                                 \
-    {                                                                                                                  \
-        return mt_tape_enter(tape, &x, 1) ? reduce(tape, &name, x, mt_axes(dim), keepdim) : NULL;                      \
-    }                                                                                                                  \
-    mt_tensor *mt_##name##_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim)                              \
-    {                                                                                                                  \
-        return mt_tape_enter(tape, &x, 1) ? reduce(tape, &name, x, dims, keepdim) : NULL;                              \
+#define REDUCTION(name)                                                                            \
+    mt_tensor *mt_##name(mt_tape *tape, mt_tensor *x)                                              \
+    {                                                                                              \
+        return mt_tape_enter(tape, &x, 1) ? reduce(tape, &name, x, mt_every_dim(x), false) : NULL; \
+    }                                                                                              \
+    mt_tensor *mt_##name##_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim)             \
+    {                                                                                              \
+        return mt_tape_enter(tape, &x, 1) ? reduce(tape, &name, x, mt_axes(dim), keepdim) : NULL;  \
+    }                                                                                              \
+    mt_tensor *mt_##name##_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim)          \
+    {                                                                                              \
+        return mt_tape_enter(tape, &x, 1) ? reduce(tape, &name, x, dims, keepdim) : NULL;          \
     }
 REDUCTION(sum)
 REDUCTION(mean)

@@ -1,8 +1,8 @@
 /* autodiff/tape.c - the life of a tape: its memory, its handles, its failure.
  *
- * A tape has three arenas: values on the backend; nodes and their extras on the host; handles on the host, in two arenas
- * used by turns, so that a handle from before the last reset still shows its old generation and is recognised. What a
- * step allocates the next step finds again at the same addresses.
+ * A tape has three arenas: values on the backend; nodes and their extras on the host; handles on the host, in
+ * two arenas used by turns, so that a handle from before the last reset still shows its old generation and is
+ * recognised. What a step allocates the next step finds again at the same addresses.
  */
 #include "tape_struct.h"
 
@@ -13,7 +13,10 @@ enum { HANDLE_BLOCK = 1 << 15, NODE_BLOCK = 1 << 15, VALUE_BLOCK = 1 << 16 };
 
 /* ---- memory ---- */
 
-static void *value_allocate(void *context, size_t bytes) { return ((mt_backend *)context)->allocate(context, bytes); }
+static void *value_allocate(void *context, size_t bytes)
+{
+    return ((mt_backend *)context)->allocate(context, bytes);
+}
 
 static void value_release(void *context, void *pointer, size_t bytes)
 {
@@ -92,6 +95,7 @@ static mt_handle *new_handle(mt_tape *tape)
     mt_handle *handle = mt_arena_alloc(&tape->handles[tape->turn], sizeof *handle);
     if (!handle) return NULL;
     memset(handle, 0, sizeof *handle);
+    handle->serial = ++tape->serial;
     handle->older = tape->newest_handle;
     tape->newest_handle = handle;
     handle->tensor.lifetime = tape->lifetime;
@@ -162,7 +166,8 @@ mt_tensor *mt_tape_give_up(mt_tape *tape)
     if (tape->status == MT_OK) {
         tape->status = mt_last_status() != MT_OK ? mt_last_status() : MT_ERR_NULL;
         snprintf(tape->message, sizeof tape->message, "%s",
-                 *mt_last_message() ? mt_last_message() : "an operand is NULL: the call that should have made it failed");
+                 *mt_last_message() ? mt_last_message()
+                                    : "an operand is NULL: the call that should have made it failed");
     }
     return NULL;
 }
@@ -170,7 +175,8 @@ mt_tensor *mt_tape_give_up(mt_tape *tape)
 /* ---- mark and rewind ---- */
 
 typedef struct {
-    uint64_t generation;
+    const mt_tape *tape;
+    uint64_t generation, serial;
     mt_arena_mark handles, nodes, values;
     mt_node *newest;
     mt_handle *newest_handle;
@@ -178,13 +184,16 @@ typedef struct {
     int64_t length;
 } position;
 
-_Static_assert(sizeof(position) <= sizeof(mt_tape_position), "a position must fit what the header reserves for it");
+_Static_assert(sizeof(position) <= sizeof(mt_tape_position),
+               "a position must fit what the header reserves for it");
 
 mt_tape_position mt_tape_mark(mt_tape *tape)
 {
     mt_tape_position mark = {{0}};
     if (!tape) return mark;
-    position here = {tape->lifetime->generation,
+    position here = {tape,
+                     tape->lifetime->generation,
+                     tape->serial,
                      mt_arena_position(&tape->handles[tape->turn]),
                      mt_arena_position(&tape->nodes),
                      mt_arena_position(&tape->values),
@@ -196,18 +205,35 @@ mt_tape_position mt_tape_mark(mt_tape *tape)
     return mark;
 }
 
+/* Whether what the tape had at the mark is all still there: no rewind has gone further back since. */
+static bool lies_behind(const mt_tape *tape, const position *there)
+{
+    if (there->tape != tape || there->generation != tape->lifetime->generation) return false;
+    const mt_handle *handle = tape->newest_handle;
+    const mt_held *held = tape->held;
+    while (handle && handle->serial > there->serial) handle = handle->older;
+    while (held && held->serial > there->serial) held = held->older;
+    return handle == there->newest_handle && held == there->held;
+}
+
 mt_status mt_tape_rewind(mt_tape *tape, mt_tape_position mark)
 {
     position there;
     if (!tape) return MT_ERR_NULL;
     memcpy(&there, &mark, sizeof there);
-    if (there.generation != tape->lifetime->generation || there.length > tape->length)
-        return mt_fail(MT_ERR_STATE, "rewind: the position was marked before a reset, or lies ahead; mark it again");
+    if (!lies_behind(tape, &there))
+        return mt_fail(
+            MT_ERR_STATE,
+            "rewind: the position was marked on another tape, before a reset, or lies ahead; mark it again");
     release_held(tape, there.held);
     for (; tape->newest_handle != there.newest_handle; tape->newest_handle = tape->newest_handle->older)
         tape->newest_handle->tensor.generation = 0;
     tape->newest = there.newest;
     tape->length = there.length;
+    /* A gradient that arrived after the mark goes too, also that of a tensor from before it. */
+    if (tape->walked)
+        for (mt_node *node = tape->newest; node; node = node->older)
+            if (node->out->has_grad && node->out->grad->generation == 0) node->out->has_grad = false;
     mt_arena_rewind(&tape->handles[tape->turn], there.handles);
     mt_arena_rewind(&tape->nodes, there.nodes);
     mt_arena_rewind(&tape->values, there.values);
@@ -224,14 +250,15 @@ static mt_status check_operand(mt_tape *tape, mt_tensor *x)
     if (x->lifetime && x->lifetime != tape->lifetime)
         return mt_fail(MT_ERR_STATE, "an operand belongs to another tape; copy it with mt_keep first");
     if (x->storage->backend != tape->backend)
-        return mt_fail(MT_ERR_BACKEND, "an operand is on backend %s and the tape on %s; move it with mt_tensor_to",
+        return mt_fail(MT_ERR_BACKEND,
+                       "an operand is on backend %s and the tape on %s; move it with mt_tensor_to",
                        x->storage->backend->name, tape->backend->name);
     if (atomic_load_explicit(&x->references, memory_order_relaxed) == 0) return MT_OK;
     /* A handle that the program may free before the tape is done with it. */
     mt_held *held = mt_tape_memory(tape, sizeof *held);
     if (!held) return MT_ERR_MEMORY;
     mt_tensor_retain(x);
-    *held = (mt_held){x, tape->held};
+    *held = (mt_held){x, ++tape->serial, tape->held};
     tape->held = held;
     return MT_OK;
 }
@@ -251,8 +278,8 @@ bool mt_tape_enter(mt_tape *tape, mt_tensor *const *in, int inputs)
     return true;
 }
 
-mt_node *mt_tape_node(mt_tape *tape, const char *name, mt_vjp_fn vjp, mt_tensor *out, mt_tensor *const *in, int inputs,
-                      unsigned saves, bool *failed)
+mt_node *mt_tape_node(mt_tape *tape, const char *name, mt_vjp_fn vjp, mt_tensor *out, mt_tensor *const *in,
+                      int inputs, unsigned saves, bool *failed)
 {
     bool needed = false;
     for (int i = 0; i < inputs; i++) needed = needed || in[i]->requires_grad;
@@ -262,7 +289,8 @@ mt_node *mt_tape_node(mt_tape *tape, const char *name, mt_vjp_fn vjp, mt_tensor 
         *failed = true;
         return NULL;
     }
-    *node = (mt_node){.name = name, .vjp = vjp, .older = tape->newest, .out = out, .saves = saves, .inputs = inputs};
+    *node = (mt_node){
+        .name = name, .vjp = vjp, .older = tape->newest, .out = out, .saves = saves, .inputs = inputs};
     node->out_version = out->storage->version;
     for (int i = 0; i < inputs; i++) node->in[i] = (mt_edge){in[i], in[i]->storage->version};
     out->requires_grad = true;
@@ -279,12 +307,18 @@ mt_status mt_require_grad(mt_tensor *x, bool on)
     mt_status status = mt_tensor_check(x);
     if (status != MT_OK) return status;
     if (x->lifetime && !x->is_view)
-        return mt_fail(MT_ERR_STATE, "require_grad: this is the result of a tape operation; mark the tensors it is made from");
+        return mt_fail(
+            MT_ERR_STATE,
+            "require_grad: this is the result of a tape operation; mark the tensors it is made from");
     if (x->is_gradient)
-        return mt_fail(MT_ERR_STATE, "require_grad: this is a gradient, and there is no double backward; copy it with mt_keep");
+        return mt_fail(
+            MT_ERR_STATE,
+            "require_grad: this is a gradient, and there is no double backward; copy it with mt_keep");
     if (x->is_view)
-        return mt_fail(MT_ERR_STATE, "require_grad: this is a view; mark the tensor it shows, and use mt_permute, mt_slice, ... "
-                                     "on the tape");
+        return mt_fail(
+            MT_ERR_STATE,
+            "require_grad: this is a view; mark the tensor it shows, and use mt_permute, mt_slice, ... "
+            "on the tape");
     if (x->kind != MT_REAL) return mt_fail(MT_ERR_KIND, "require_grad: an INDEX tensor has no gradient");
     x->requires_grad = on;
     return MT_OK;

@@ -1,11 +1,12 @@
 /* autodiff/tape.h - the tape: records operations as they run, and walks them backwards.
  *
- * What a tape operation returns belongs to the tape and dies at mt_tape_reset, views of it too; mt_keep copies a value
- * out. A parameter is any tensor made by a constructor and marked with mt_require_grad; its gradient belongs to it and
- * outlives the tape. A tape is used by one thread at a time; different tapes may run in different threads at once.
+ * What a tape operation returns belongs to the tape and dies at mt_tape_reset, views of it too; mt_keep
+ * copies a value out. A parameter is any tensor made by a constructor and marked with mt_require_grad; its
+ * gradient belongs to it and outlives the tape. A tape is used by one thread at a time; different tapes may
+ * run in different threads at once.
  *
- * The first failure since the last reset is kept in the tape; from then on its operations return NULL, so a program may
- * write a whole expression and ask once, at mt_backward.
+ * The first failure since the last reset is kept in the tape; from then on its operations return NULL, so a
+ * program may write a whole expression and ask once, at mt_backward.
  */
 #ifndef MT_TAPE_H
 #define MT_TAPE_H
@@ -15,7 +16,7 @@
 typedef struct mt_tape mt_tape;
 
 typedef struct mt_tape_position {
-    uint64_t opaque[12];
+    uint64_t opaque[14];
 } mt_tape_position;
 
 MT_BEGIN
@@ -38,25 +39,29 @@ MT_API mt_backend *mt_tape_backend(const mt_tape *tape);
 /* How many operations are recorded now. */
 MT_API int64_t mt_tape_length(const mt_tape *tape);
 
-/* For evaluation loops: everything made after the position is forgotten by the rewind, what was made before stays. */
+/* For evaluation loops: everything made after the position is forgotten by the rewind, what was made before
+ * stays. */
 MT_API mt_tape_position mt_tape_mark(mt_tape *tape);
 MT_API mt_status mt_tape_rewind(mt_tape *tape, mt_tape_position position);
 
-/* Computes the gradient of loss, a tensor of shape (1), in every tensor that requires it; those of parameters are added
- * to. mt_backward_from starts from a cotangent of y's shape instead of 1. It fails with the tape's first failure, when
- * loss needs no gradient, when a value that is needed has been written in place since, or when the cotangent itself
- * requires a gradient (there is no double backward). It may be called again, for another output, until the reset. */
+/* Computes the gradient of loss, a tensor of shape (1), in every tensor that requires it; those of parameters
+ * are added to. mt_backward_from starts from a cotangent of y's shape instead of 1. It fails with the tape's
+ * first failure, when loss needs no gradient, when a value that is needed has been written in place since, or
+ * when the cotangent itself requires a gradient (there is no double backward). It may be called again, for
+ * another output, until the reset. */
 MT_API mt_status mt_backward(mt_tape *tape, mt_tensor *loss);
 MT_API mt_status mt_backward_from(mt_tape *tape, mt_tensor *y, const mt_tensor *cotangent);
 
-/* Marks a tensor of a constructor as wanting a gradient (a parameter), or takes the mark away. An error for a tensor of
- * a tape, for an INDEX tensor, for a view and for a gradient. */
+/* Marks a tensor of a constructor as wanting a gradient (a parameter), or takes the mark away. An error for a
+ * tensor of a tape, for an INDEX tensor, for a view and for a gradient. */
 MT_API mt_status mt_require_grad(mt_tensor *x, bool on);
 MT_API bool mt_requires_grad(const mt_tensor *x);
-/* The gradient of x after mt_backward, of x's shape: borrowed, it lives as long as x, or until the reset for a tensor of
- * a tape. Where no gradient has arrived it reads as zeros. NULL with a sentence when x requires none. */
+/* The gradient of x after mt_backward, of x's shape: borrowed, it lives as long as x, or until the reset for
+ * a tensor of a tape. Where no gradient has arrived it reads as zeros. NULL with a sentence when x requires
+ * none. */
 MT_API mt_tensor *mt_grad(mt_tensor *x);
-/* Whether a gradient has arrived; and makes it empty again, so that the next backward writes instead of adding. */
+/* Whether a gradient has arrived; and makes it empty again, so that the next backward writes instead of
+ * adding. */
 MT_API bool mt_has_grad(const mt_tensor *x);
 MT_API void mt_zero_grad(mt_tensor *x);
 

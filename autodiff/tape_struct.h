@@ -8,12 +8,14 @@
 typedef struct mt_handle {
     mt_tensor tensor;
     mt_storage storage;
+    uint64_t serial;
     struct mt_handle *older;
 } mt_handle;
 
 /* A constructor's tensor that an operation used: freed, in the sense of one reference less, at the reset. */
 typedef struct mt_held {
     mt_tensor *tensor;
+    uint64_t serial;
     struct mt_held *older;
 } mt_held;
 
@@ -27,6 +29,7 @@ struct mt_tape {
     mt_node *newest;
     mt_handle *newest_handle;
     mt_held *held;
+    uint64_t serial; /* of the latest handle or held tensor; no number is given twice */
     int64_t length;
     mt_status status;
     char message[640];

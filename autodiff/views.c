@@ -1,15 +1,16 @@
-/* autodiff/views.c - views on the tape: a new handle on the same storage, and a gradient that finds its way back.
+/* autodiff/views.c - views on the tape: a new handle on the same storage, and a gradient that finds its way
+ * back.
  *
- * Going back, a reshape gives the cotangent x's shape, a permutation undoes the order, an expansion is summed where
- * cotangents accumulate, and a slice writes into the same slice of x's gradient.
+ * Going back, a reshape gives the cotangent x's shape, a permutation undoes the order, an expansion is summed
+ * where cotangents accumulate, and a slice writes into the same slice of x's gradient.
  */
 #include "node.h"
 
 #include <string.h>
 
 /* Records y, a view of x (or a copy), and its extra. */
-static mt_tensor *finish(mt_tape *tape, const char *name, mt_vjp_fn vjp, mt_tensor *x, mt_tensor *y, const void *extra,
-                         size_t bytes)
+static mt_tensor *finish(mt_tape *tape, const char *name, mt_vjp_fn vjp, mt_tensor *x, mt_tensor *y,
+                         const void *extra, size_t bytes)
 {
     bool failed = !y;
     mt_node *node = failed ? NULL : mt_tape_node(tape, name, vjp, y, &x, 1, 0, &failed);
@@ -55,7 +56,9 @@ static mt_status vjp_permute(mt_tape *tape, mt_node *node, mt_tensor *g)
     const mt_shape *inverse = node->extra;
     mt_layout layout;
     mt_status status = mt_layout_permute(&g->layout, *inverse, &layout);
-    return status == MT_OK ? mt_tape_accumulate(tape, node->in[0].tensor, mt_tape_alias(tape, g, &layout), false) : status;
+    return status == MT_OK
+               ? mt_tape_accumulate(tape, node->in[0].tensor, mt_tape_alias(tape, g, &layout), false)
+               : status;
 }
 
 /* expand, copy, contiguous, take the cotangent as it is. */
@@ -119,7 +122,8 @@ mt_tensor *mt_unsqueeze(mt_tape *tape, mt_tensor *x, int64_t dim)
 {
     mt_layout layout;
     if (!mt_tape_enter(tape, &x, 1)) return NULL;
-    return view(tape, "unsqueeze", vjp_shape, x, mt_layout_unsqueeze(&x->layout, dim, &layout), &layout, NULL, 0);
+    return view(tape, "unsqueeze", vjp_shape, x, mt_layout_unsqueeze(&x->layout, dim, &layout), &layout, NULL,
+                0);
 }
 
 mt_tensor *mt_permute(mt_tape *tape, mt_tensor *x, mt_shape order)
@@ -181,7 +185,8 @@ mt_tensor *mt_copy(mt_tape *tape, mt_tensor *x)
 mt_tensor *mt_contiguous(mt_tape *tape, mt_tensor *x)
 {
     if (!mt_tape_enter(tape, &x, 1)) return NULL;
-    if (mt_layout_is_contiguous(&x->layout)) return view(tape, "contiguous", vjp_same, x, MT_OK, &x->layout, NULL, 0);
+    if (mt_layout_is_contiguous(&x->layout))
+        return view(tape, "contiguous", vjp_same, x, MT_OK, &x->layout, NULL, 0);
     return mt_copy(tape, x);
 }
 

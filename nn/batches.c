@@ -1,6 +1,6 @@
 /* nn/batches.c - shuffled mini-batches: copies of the data in a random order, and a view for each batch.
  *
- * An epoch draws one permutation on the host, sends it to an INDEX tensor that is there already, and gathers
+ * An epoch draws one permutation into an INDEX tensor on the backend, where the data lives, and gathers
  * the rows of x and of y into the copies. The views were made once, so that an epoch allocates nothing.
  */
 #include <inttypes.h>
@@ -13,7 +13,6 @@ struct mt_batches {
     mt_tensor *shuffled[2];     /* their rows in the order of this epoch */
     mt_tensor **batch[2];       /* views of shuffled, count of each */
     mt_tensor *index;           /* the order, on the backend */
-    int64_t *order;             /* the same on the host, for drawing */
     int64_t rows, size, count;
     mt_rng rng;
 };
@@ -28,7 +27,6 @@ void mt_batches_free(mt_batches *batches)
         mt_tensor_free(batches->shuffled[k]);
     }
     mt_tensor_free(batches->index);
-    mt_free(batches->order, (size_t)batches->rows * sizeof *batches->order);
     mt_free(batches, sizeof *batches);
 }
 
@@ -76,8 +74,7 @@ mt_batches *mt_batches_new(const mt_tensor *x, const mt_tensor *y, int64_t size,
     batches->size = size < rows ? size : rows;
     batches->count = (rows - 1) / batches->size + 1;
     batches->rng = rng;
-    batches->order = mt_alloc((size_t)rows * sizeof *batches->order);
-    batches->index = batches->order ? mt_empty(mt_tensor_backend(x), mt_shape(rows), MT_INDEX) : NULL;
+    batches->index = mt_empty(mt_tensor_backend(x), mt_shape(rows), MT_INDEX);
     status = batches->index ? MT_OK : MT_ERR_MEMORY;
     for (int k = 0; k < 2 && status == MT_OK; k++) status = make_side(batches, k);
     if (status == MT_OK) return batches;
@@ -88,12 +85,7 @@ mt_batches *mt_batches_new(const mt_tensor *x, const mt_tensor *y, int64_t size,
 mt_status mt_batches_shuffle(mt_batches *batches)
 {
     if (!batches) return MT_ERR_NULL;
-    mt_backend *backend = mt_tensor_backend(batches->index);
-    mt_rng_permutation(&batches->rng, batches->order, batches->rows);
-    mt_status status = backend->upload(backend, batches->index->storage->data, batches->order,
-                                       (size_t)batches->rows * sizeof *batches->order);
-    if (status != MT_OK) return status;
-    mt_tensor_touch(batches->index);
+    mt_status status = mt_op_permutation(batches->index, &batches->rng);
     for (int k = 0; k < 2 && status == MT_OK; k++)
         status = mt_op_take_rows(batches->shuffled[k], batches->source[k], batches->index);
     return status;

@@ -55,8 +55,8 @@ MT_API const char *mt_module_message(const mt_module *module);
  * Allocates nothing itself and compares no strings. */
 MT_API mt_tensor *mt_module_forward(mt_module *module, mt_tape *tape, mt_tensor *x);
 
-/* Training mode (dropout works) or evaluation mode, for the module and everything below. is_training is false
- * for NULL. */
+/* Training mode or evaluation mode (what a module's forward may ask, for dropout say), for the module and
+ * everything below. is_training is false for NULL. */
 MT_API mt_status mt_module_train(mt_module *module, bool on);
 MT_API bool mt_module_is_training(const mt_module *module);
 

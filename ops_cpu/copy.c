@@ -1,7 +1,7 @@
 /* ops_cpu/copy.c - copies between layouts and kinds, and fills.
  *
- * A contiguous row is one memcpy. Where the input runs along another dimension than the output (a transpose), the two
- * are walked in square tiles, so that each cache line of both is used up while it is there.
+ * A contiguous row is one memcpy. Where the input runs along another dimension than the output (a transpose),
+ * the two are walked in square tiles, so that each cache line of both is used up while it is there.
  */
 #include <string.h>
 
@@ -12,8 +12,9 @@ enum { PIECE = 1 << 15, TILE = 32 };
 
 typedef struct {
     mt_elementwise_plan plan;
-    int across;  /* the dimension along which the input is contiguous; rank - 1 when there is none better */
-    void (*tile)(char *out, const char *in, const int64_t size[2], const int64_t out_step[2], const int64_t in_step[2]);
+    int across; /* the dimension along which the input is contiguous; rank - 1 when there is none better */
+    void (*tile)(char *out, const char *in, const int64_t size[2], const int64_t out_step[2],
+                 const int64_t in_step[2]);
     char *out;
     const char *in;
     size_t out_bytes, in_bytes; /* of an element */
@@ -21,19 +22,19 @@ typedef struct {
 } copy_job;
 
 /* size[0] rows of size[1] elements; steps in elements, [0] from row to row. */
-#define TILE_COPY(name, to, from, convert)                                                                             \
-    static void name(char *out, const char *in, const int64_t size[2], const int64_t out_step[2],                      \
-                     const int64_t in_step[2])                                                                         \
-    {                                                                                                                  \
-        to *y = (to *)(void *)out;                                                                                     \
-        const from *x = (const from *)(const void *)in;                                                                \
-        if (out_step[1] == 1 && in_step[1] == 1 && sizeof(to) == sizeof(from) && size[0] == 1) {                       \
-            for (int64_t j = 0; j < size[1]; j++) y[j] = convert(x[j]);                                                \
-            return;                                                                                                    \
-        }                                                                                                              \
-        for (int64_t i = 0; i < size[0]; i++)                                                                          \
-            for (int64_t j = 0; j < size[1]; j++)                                                                      \
-                y[i * out_step[0] + j * out_step[1]] = convert(x[i * in_step[0] + j * in_step[1]]);                    \
+#define TILE_COPY(name, to, from, convert)                                                          \
+    static void name(char *out, const char *in, const int64_t size[2], const int64_t out_step[2],   \
+                     const int64_t in_step[2])                                                      \
+    {                                                                                               \
+        to *y = (to *)(void *)out;                                                                  \
+        const from *x = (const from *)(const void *)in;                                             \
+        if (out_step[1] == 1 && in_step[1] == 1 && sizeof(to) == sizeof(from) && size[0] == 1) {    \
+            for (int64_t j = 0; j < size[1]; j++) y[j] = convert(x[j]);                             \
+            return;                                                                                 \
+        }                                                                                           \
+        for (int64_t i = 0; i < size[0]; i++)                                                       \
+            for (int64_t j = 0; j < size[1]; j++)                                                   \
+                y[i * out_step[0] + j * out_step[1]] = convert(x[i * in_step[0] + j * in_step[1]]); \
     }
 
 /* Towards zero; the ends of the range where it does not fit, 0 for NaN. */
@@ -79,7 +80,8 @@ static void run_piece(const copy_job *job, int64_t i)
     in += begin[0] * in_step[0] + begin[1] * in_step[1];
     char *to = job->out + (size_t)out * job->out_bytes;
     const char *from = job->in + (size_t)in * job->in_bytes;
-    if (size[0] == 1 && out_step[1] == 1 && in_step[1] == 1 && (job->tile == copy_real || job->tile == copy_index))
+    if (size[0] == 1 && out_step[1] == 1 && in_step[1] == 1 &&
+        (job->tile == copy_real || job->tile == copy_index))
         memmove(to, from, (size_t)size[1] * job->out_bytes);
     else
         job->tile(to, from, size, out_step, in_step);

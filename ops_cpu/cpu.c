@@ -1,6 +1,8 @@
-/* ops_cpu/cpu.c - the cpu backend: host memory, the choice of an instruction set, the number of threads, the slots. */
+/* ops_cpu/cpu.c - the cpu backend: host memory, the choice of an instruction set, the number of threads, the
+ * slots. */
 #define _POSIX_C_SOURCE 200809L
 #include "cpu.h"
+#include "gemm_plan.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -115,7 +117,8 @@ int mt_get_threads(void)
 }
 
 #ifdef MT_OPENMP
-/* The process that has OpenMP's threads: they do not survive a fork, and the runtime would wait for them forever. */
+/* The process that has OpenMP's threads: they do not survive a fork, and the runtime would wait for them
+ * forever. */
 static atomic_int team_process;
 
 static bool is_forked_child(void)
@@ -151,7 +154,12 @@ static int describe(mt_backend *backend, char *text, size_t size)
 #else
     const char *build = " (serial build)";
 #endif
-    return snprintf(text, size, "threads %d%s, isa %s", mt_get_threads(), build, mt_cpu_kernels_get()->isa);
+    const mt_cpu_kernels *kernels = mt_cpu_kernels_get();
+    char products[160] = "";
+    mt_gemm_counts(products, sizeof products);
+    return snprintf(text, size, "threads %d%s, isa %s, matmul tiles of %d x %d, products by path: %s",
+                    mt_get_threads(), build, kernels->isa, kernels->gemm->mr, kernels->gemm->nr,
+                    *products ? products : "none");
 }
 
 static mt_backend cpu = {
@@ -172,6 +180,7 @@ static mt_backend cpu = {
     .rows = mt_cpu_rows,
     .matmul = mt_cpu_matmul,
     .random = mt_cpu_random,
+    .permutation = mt_cpu_permutation,
     .update = mt_cpu_update,
     .describe = describe,
 };
@@ -180,7 +189,10 @@ mt_backend *mt_backend_cpu(void)
 {
     pthread_once(&once, read_settings);
     if (settings.kernels) return &cpu;
-    mt_fail(MT_ERR_BACKEND, "MT_ISA is \"%s\", which this processor or this build does not have; use base, avx2 or avx512, or "
-                            "leave it unset", settings.wish);
+    mt_fail(
+        MT_ERR_BACKEND,
+        "MT_ISA is \"%s\", which this processor or this build does not have; use base, avx2 or avx512, or "
+        "leave it unset",
+        settings.wish);
     return NULL;
 }

@@ -8,11 +8,13 @@ MT_BEGIN
 MT_INTERNAL mt_status mt_cpu_elementwise(mt_backend *backend, const mt_elementwise_work *work);
 MT_INTERNAL mt_status mt_cpu_reduce(mt_backend *backend, const mt_reduce_work *work);
 MT_INTERNAL mt_status mt_cpu_matmul(mt_backend *backend, const mt_matmul_work *work);
-MT_INTERNAL mt_status mt_cpu_copy(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_operand in, mt_kind in_kind);
+MT_INTERNAL mt_status mt_cpu_copy(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_operand in,
+                                  mt_kind in_kind);
 MT_INTERNAL mt_status mt_cpu_fill(mt_backend *backend, mt_operand out, mt_kind kind, double value);
 MT_INTERNAL mt_status mt_cpu_rows(mt_backend *backend, const mt_rows_work *work);
 MT_INTERNAL mt_status mt_cpu_scatter(mt_backend *backend, const mt_scatter_work *work);
 MT_INTERNAL mt_status mt_cpu_random(mt_backend *backend, const mt_random_work *work);
+MT_INTERNAL mt_status mt_cpu_permutation(mt_backend *backend, mt_operand out, mt_rng rng);
 MT_INTERNAL mt_status mt_cpu_update(mt_backend *backend, const mt_update_work *work);
 
 /* Memory on the host, for both: allocate, release, mark, upload, download. */

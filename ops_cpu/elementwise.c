@@ -1,7 +1,8 @@
-/* ops_cpu/elementwise.c - map and zip on whole arrays: the plan, the parallel loop, and a row function for each piece.
+/* ops_cpu/elementwise.c - map and zip on whole arrays: the plan, the parallel loop, and a row function for
+ * each piece.
  *
- * The planned dimensions are cut into pieces of one row each, at most PIECE elements long; threads take runs of
- * neighbouring pieces. Elements do not depend on each other, so the cut decides speed and never bits.
+ * The planned dimensions are cut into pieces of one row each, at most PIECE elements long; threads take runs
+ * of neighbouring pieces. Elements do not depend on each other, so the cut decides speed and never bits.
  */
 #include "cpu.h"
 #include "tensor/plan.h"
@@ -60,7 +61,8 @@ mt_status mt_cpu_elementwise(mt_backend *backend, const mt_elementwise_work *wor
     job.row = (work->part == MT_PART_VALUE    ? kernels->value
                : work->part == MT_PART_GRAD_A ? kernels->grad_a
                                               : kernels->grad_b)[work->op];
-    for (int k = 0; k < plan.operands; k++) job.data[k] = (mt_real *)operand[k].data + operand[k].layout->offset;
+    for (int k = 0; k < plan.operands; k++)
+        job.data[k] = (mt_real *)operand[k].data + operand[k].layout->offset;
     if (plan.rank == 1 && plan.count <= PIECE) { /* small work: straight to the row function */
         const mt_real *in[MT_MAX_OPERANDS - 1];
         int64_t step[MT_MAX_OPERANDS];

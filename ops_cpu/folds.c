@@ -1,8 +1,9 @@
 /* ops_cpu/folds.c - reductions of one row to one value, and of rows into a row.
  *
- * A row is folded into LANES partial results, element i into lane i mod LANES, block by block; the lanes, and the blocks
- * of a long row, are joined pairwise. The tree depends on the row's length alone, and its depth keeps the rounding error
- * of a sum growing with the logarithm of the length. Compiled once for each instruction set.
+ * A row is folded into LANES partial results, element i into lane i mod LANES, block by block; the lanes, and
+ * the blocks of a long row, are joined pairwise. The tree depends on the row's length alone, and its depth
+ * keeps the rounding error of a sum growing with the logarithm of the length. Compiled once for each
+ * instruction set.
  */
 #include "kernels.h"
 
@@ -69,12 +70,15 @@ INLINE void combine_rows(combine_fn combine, int64_t n, mt_real *acc, const mt_r
     _Pragma("omp simd") for (int64_t i = 0; i < n; i++) acc[i] = combine(acc[i], in[i]);
 }
 
-#define FOLD(name, combine, identity)                                                                                  \
-    static mt_real fold_##name(int64_t n, const mt_real *in, int64_t step)                                             \
-    {                                                                                                                  \
-        return fold_row(combine, identity, n, in, step);                                                               \
-    }                                                                                                                  \
-    static void combine_##name(int64_t n, mt_real *acc, const mt_real *in) { combine_rows(combine, n, acc, in); }
+#define FOLD(name, combine, identity)                                      \
+    static mt_real fold_##name(int64_t n, const mt_real *in, int64_t step) \
+    {                                                                      \
+        return fold_row(combine, identity, n, in, step);                   \
+    }                                                                      \
+    static void combine_##name(int64_t n, mt_real *acc, const mt_real *in) \
+    {                                                                      \
+        combine_rows(combine, n, acc, in);                                 \
+    }
 FOLD(sum, add, 0)
 FOLD(prod, multiply, 1)
 FOLD(max, larger, (mt_real)-INFINITY)
@@ -102,9 +106,20 @@ static int64_t argmin(int64_t n, const mt_real *in, int64_t step)
 }
 
 const mt_fold_kernels MT_FOR_ISA(mt_fold_kernels) = {
-    .identity = {[MT_SUM] = 0, [MT_PROD] = 1, [MT_MAX] = (mt_real)-INFINITY, [MT_MIN] = (mt_real)INFINITY, [MT_ALL] = 1},
-    .fold = {[MT_SUM] = fold_sum, [MT_PROD] = fold_prod, [MT_MAX] = fold_max, [MT_MIN] = fold_min, [MT_ALL] = fold_all},
-    .combine = {[MT_SUM] = combine_sum, [MT_PROD] = combine_prod, [MT_MAX] = combine_max, [MT_MIN] = combine_min,
+    .identity = {[MT_SUM] = 0,
+                 [MT_PROD] = 1,
+                 [MT_MAX] = (mt_real)-INFINITY,
+                 [MT_MIN] = (mt_real)INFINITY,
+                 [MT_ALL] = 1},
+    .fold = {[MT_SUM] = fold_sum,
+             [MT_PROD] = fold_prod,
+             [MT_MAX] = fold_max,
+             [MT_MIN] = fold_min,
+             [MT_ALL] = fold_all},
+    .combine = {[MT_SUM] = combine_sum,
+                [MT_PROD] = combine_prod,
+                [MT_MAX] = combine_max,
+                [MT_MIN] = combine_min,
                 [MT_ALL] = combine_all},
     .argmax = argmax,
     .argmin = argmin,

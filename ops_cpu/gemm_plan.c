@@ -5,6 +5,8 @@
  */
 #include "gemm_plan.h"
 
+#include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 /* A step of k costs a fraction of what mt_cpu_threads counts in: two threads pay from 64 x 64 x 64. */
@@ -206,4 +208,22 @@ int mt_gemm_describe(const mt_matmul_work *work, char *text, size_t size)
         path[g.path], (long long)mt_gemm_least(g.kc, g.k), g.kernels->mr, g.kernels->nr,
         mt_cpu_kernels_get()->isa, (long long)g.row_cells, (long long)g.column_cells, (long long)g.tasks,
         g.threads, (long long)mt_gemm_space(&g) * (long long)sizeof(mt_real));
+}
+
+static atomic_uint_least64_t counts[MT_GEMM_PATHS];
+
+void mt_gemm_count(mt_gemm_path path) { atomic_fetch_add_explicit(&counts[path], 1, memory_order_relaxed); }
+
+int mt_gemm_counts(char *text, size_t size)
+{
+    static const char *const name[MT_GEMM_PATHS] = {"zero", "direct", "copy-b", "dot", "packed"};
+    int used = 0;
+    for (int path = 0; path < MT_GEMM_PATHS; path++) {
+        uint64_t count = atomic_load_explicit(&counts[path], memory_order_relaxed);
+        if (count == 0) continue;
+        size_t room = (size_t)used < size ? size - (size_t)used : 0;
+        used +=
+            snprintf(room ? text + used : NULL, room, "%s%s %" PRIu64, used ? ", " : "", name[path], count);
+    }
+    return used;
 }

@@ -20,6 +20,7 @@ typedef enum mt_gemm_path {
     MT_GEMM_PACKED /* blocks of A and B packed for the caches */
 } mt_gemm_path;
 
+enum { MT_GEMM_PATHS = MT_GEMM_PACKED + 1 };
 enum { MT_GEMM_SHORT_K = 32 }; /* steps of k below which storing C takes longer than summing */
 
 /* A product as the paths see it: C[i,j] of m x n, any transposition done. */
@@ -56,6 +57,10 @@ MT_INTERNAL int64_t mt_gemm_space(const mt_gemm *g);
 /* Writes path, cuts, tile and threads of work in one sentence, as snprintf does: what --explain and tests
  * read. */
 MT_INTERNAL int mt_gemm_describe(const mt_matmul_work *work, char *text, size_t size);
+
+/* Notes that a product took path; and writes how many took each so far, in this process: for --stats. */
+MT_INTERNAL void mt_gemm_count(mt_gemm_path path);
+MT_INTERNAL int mt_gemm_counts(char *text, size_t size);
 MT_END
 
 static inline int64_t mt_gemm_least(int64_t a, int64_t b) { return a < b ? a : b; }

@@ -1,8 +1,10 @@
-/* ops_cpu/kernels.h - the inner loops of the cpu backend, compiled once for each instruction set, behind one table.
+/* ops_cpu/kernels.h - the inner loops of the cpu backend, compiled once for each instruction set, behind one
+ * table.
  *
- * Drivers (elementwise.c, reduce.c, matmul.c) own the plan and the parallel loop and are compiled once; they call row
- * functions through the table that fits the processor. rows.c, folds.c, steps.c and gemm_kernel.c are compiled for each
- * instruction set with -DMT_ISA_NAME=base, avx2 or avx512, and define one constant each with external linkage.
+ * Drivers (elementwise.c, reduce.c, matmul.c) own the plan and the parallel loop and are compiled once; they
+ * call row functions through the table that fits the processor. rows.c, folds.c, steps.c and gemm_kernel.c
+ * are compiled for each instruction set with -DMT_ISA_NAME=base, avx2 or avx512, and define one constant each
+ * with external linkage.
  */
 #ifndef MT_KERNELS_H
 #define MT_KERNELS_H
@@ -14,13 +16,13 @@
 #define MT_ISA_JOIN(name, isa)  MT_ISA_JOIN_(name, isa)
 #define MT_FOR_ISA(name)        MT_ISA_JOIN(name, MT_ISA_NAME)
 
-/* One row of an elementwise operation: out[i*so] = f(in[0][i*si[0]], ...) for i in 0..n-1, p the two parameters. The
- * result for an element depends on its inputs alone, never on n, i, alignment or strides. */
+/* One row of an elementwise operation: out[i*so] = f(in[0][i*si[0]], ...) for i in 0..n-1, p the two
+ * parameters. The result for an element depends on its inputs alone, never on n, i, alignment or strides. */
 typedef void (*mt_row_fn)(int64_t n, mt_real *out, int64_t so, const mt_real *const *in, const int64_t *si,
                           const mt_real *p);
 
-/* A reduction of one row to one value: sum in a fixed tree, prod, max, min, all. n 0 gives the identity. The result
- * depends on the values in their order, not on step. */
+/* A reduction of one row to one value: sum in a fixed tree, prod, max, min, all. n 0 gives the identity. The
+ * result depends on the values in their order, not on step. */
 typedef mt_real (*mt_fold_fn)(int64_t n, const mt_real *in, int64_t step);
 /* The position of the first maximum or minimum, the first NaN if there is one; n >= 1. */
 typedef int64_t (*mt_arg_fn)(int64_t n, const mt_real *in, int64_t step);
@@ -37,7 +39,8 @@ typedef struct mt_fold_kernels {
 } mt_fold_kernels;
 
 /* Elements first..last-1 of one parameter through one step of an optimiser. */
-typedef void (*mt_step_fn)(const mt_update_row *row, const mt_update_constants *constants, int64_t first, int64_t last);
+typedef void (*mt_step_fn)(const mt_update_row *row, const mt_update_constants *constants, int64_t first,
+                           int64_t last);
 
 typedef struct mt_step_kernels {
     mt_step_fn sgd, momentum, adam;
@@ -66,11 +69,12 @@ MT_INTERNAL extern const mt_fold_kernels mt_fold_kernels_avx512;
 MT_INTERNAL extern const mt_step_kernels mt_step_kernels_avx512;
 #endif
 
-/* The table that fits this processor, chosen once; MT_ISA=base|avx2|avx512 in the environment asks for another. */
+/* The table that fits this processor, chosen once; MT_ISA=base|avx2|avx512 in the environment asks for
+ * another. */
 MT_INTERNAL const mt_cpu_kernels *mt_cpu_kernels_get(void);
 
-/* How many threads to use for work of about that many elementary steps (a load, an addition and a store of one number):
- * 1 below the grain, in a forked child, or in a parallel region of the caller's. */
+/* How many threads to use for work of about that many elementary steps (a load, an addition and a store of
+ * one number): 1 below the grain, in a forked child, or in a parallel region of the caller's. */
 MT_INTERNAL int mt_cpu_threads(double work);
 MT_END
 

@@ -244,6 +244,7 @@ mt_status mt_cpu_matmul(mt_backend *backend, const mt_matmul_work *work)
     if (plan.m == 0 || plan.n == 0 || plan.batch == 0) return MT_OK;
 
     const mt_gemm g = mt_gemm_make(work, &plan);
+    mt_gemm_count(g.path);
     const int64_t space = mt_gemm_space(&g);
     borrowed memory;
     const size_t bytes = (size_t)space * (size_t)g.threads * sizeof(mt_real);

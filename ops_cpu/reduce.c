@@ -1,7 +1,8 @@
-/* ops_cpu/reduce.c - reductions on whole arrays: which elements make a row, in what tree rows are joined, who does which.
+/* ops_cpu/reduce.c - reductions on whole arrays: which elements make a row, in what tree rows are joined, who
+ * does which.
  *
- * The tree depends on shapes and layout class alone, so the bits are the same for any number of threads. Within a row
- * the fold kernels keep their own tree; rows, and the chunks of a long row, are joined pairwise.
+ * The tree depends on shapes and layout class alone, so the bits are the same for any number of threads.
+ * Within a row the fold kernels keep their own tree; rows, and the chunks of a long row, are joined pairwise.
  */
 #include "cpu.h"
 #include "tensor/plan.h"
@@ -51,7 +52,10 @@ static int64_t row_in(const reduce_job *job, int64_t r)
     return mt_plan_position(job->plan.reduced_rank - 1, job->plan.reduced_size, job->plan.reduced_in, r);
 }
 
-static int64_t row_length(const reduce_job *job) { return job->plan.reduced_size[job->plan.reduced_rank - 1]; }
+static int64_t row_length(const reduce_job *job)
+{
+    return job->plan.reduced_size[job->plan.reduced_rank - 1];
+}
 
 static int64_t row_count(const reduce_job *job)
 {
@@ -87,7 +91,8 @@ static void reduce_inner(const reduce_job *job, int64_t first, int64_t last, int
 
 /* ---- columns: rows are added to rows, pairs of runs are joined ---- */
 
-static void fold_columns(const reduce_job *job, const mt_real *in, int64_t columns, int64_t first, int64_t last, mt_real *acc)
+static void fold_columns(const reduce_job *job, const mt_real *in, int64_t columns, int64_t first,
+                         int64_t last, mt_real *acc)
 {
     const mt_combine_fn combine = job->kernels->combine[job->work->op];
     int64_t length = row_length(job), step = job->plan.reduced_in[job->plan.reduced_rank - 1];
@@ -161,6 +166,19 @@ static void reduce_arg(const reduce_job *job, int64_t first, int64_t last)
     }
 }
 
+/* Tasks first..last-1 of a reduction: blocks of columns, or results. */
+static void run_tasks(const reduce_job *job, int64_t blocks, int64_t first, int64_t last)
+{
+    if (job->work->op >= MT_ARGMAX)
+        reduce_arg(job, first, last);
+    else if (job->plan.reduce_class == MT_REDUCE_OUTER)
+        for (int64_t i = first; i < last; i++) reduce_columns(job, i, blocks);
+    else if (job->plan.reduce_class == MT_REDUCE_GENERAL)
+        reduce_general(job, first, last);
+    else
+        reduce_inner(job, first, last, 1);
+}
+
 mt_status mt_cpu_reduce(mt_backend *backend, const mt_reduce_work *work)
 {
     (void)backend;
@@ -187,17 +205,11 @@ mt_status mt_cpu_reduce(mt_backend *backend, const mt_reduce_work *work)
     int64_t width = plan->kept_size[plan->kept_rank - 1], blocks = (width + COLUMNS - 1) / COLUMNS;
     int64_t tasks = columns ? plan->kept_count / width * blocks : plan->kept_count;
     if (threads > tasks) threads = (int)tasks;
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-    for (int t = 0; t < threads; t++) {
-        int64_t first = tasks * t / threads, last = tasks * (t + 1) / threads;
-        if (columns)
-            for (int64_t i = first; i < last; i++) reduce_columns(&job, i, blocks);
-        else if (arg)
-            reduce_arg(&job, first, last);
-        else if (rows)
-            reduce_inner(&job, first, last, 1);
-        else
-            reduce_general(&job, first, last);
+    if (threads <= 1) { /* not even a region of one thread, for which OpenMP allocates */
+        run_tasks(&job, blocks, 0, tasks);
+        return MT_OK;
     }
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int t = 0; t < threads; t++) run_tasks(&job, blocks, tasks * t / threads, tasks * (t + 1) / threads);
     return MT_OK;
 }

@@ -1,8 +1,9 @@
-/* ops_cpu/rows.c - map and zip on one row: a loop for each layout of the row, around the functions of scalar_ops.h.
+/* ops_cpu/rows.c - map and zip on one row: a loop for each layout of the row, around the functions of
+ * scalar_ops.h.
  *
- * The generic loops below are inlined into one small function for each row of op_table.inc, where the compiler turns
- * them into vector code. Every loop evaluates the same scalar function, so an element's bits do not depend on the path.
- * Compiled once for each instruction set.
+ * The generic loops below are inlined into one small function for each row of op_table.inc, where the
+ * compiler turns them into vector code. Every loop evaluates the same scalar function, so an element's bits
+ * do not depend on the path. Compiled once for each instruction set.
  */
 #include "gemm.h"
 #include "kernels.h"
@@ -13,7 +14,7 @@ typedef mt_real (*map_grad_fn)(mt_real x, mt_real y, mt_real p0, mt_real p1);
 typedef mt_real (*zip_fn)(mt_real a, mt_real b, mt_real p0, mt_real p1);
 typedef mt_real (*zip_grad_fn)(mt_real a, mt_real b, mt_real y, mt_real p0, mt_real p1);
 
-#define ROW_ARGS                                                                                                       \
+#define ROW_ARGS \
     int64_t n, mt_real *out, int64_t so, const mt_real *const *in, const int64_t *si, const mt_real *p
 #define INLINE static inline __attribute__((always_inline))
 #define SIMD   _Pragma("omp simd")
@@ -73,7 +74,8 @@ INLINE void zip_grad_row(zip_grad_fn d, int needs, ROW_ARGS)
 {
     const mt_real *g = in[0], *a = in[1], *b = in[2], *y = in[3], p0 = p[0], p1 = p[1];
     int64_t sg = si[0], sa = si[1], sb = si[2], sy = si[3];
-#define D(i, j, k) d(GIVE(needs, MT_NEED_A, a[i]), GIVE(needs, MT_NEED_B, b[j]), GIVE(needs, MT_NEED_Y, y[k]), p0, p1)
+#define D(i, j, k) \
+    d(GIVE(needs, MT_NEED_A, a[i]), GIVE(needs, MT_NEED_B, b[j]), GIVE(needs, MT_NEED_Y, y[k]), p0, p1)
     bool unit = so == 1 && (sa == 1 || !(needs & MT_NEED_A)) && (sb == 1 || !(needs & MT_NEED_B)) &&
                 (sy == 1 || !(needs & MT_NEED_Y));
     if (unit && sg == 1) {
@@ -88,12 +90,12 @@ INLINE void zip_grad_row(zip_grad_fn d, int needs, ROW_ARGS)
 }
 
 #define ROW_PASS n, out, so, in, si, p
-#define MT_MAP(name, params, needs, low, high, formula)                                                                \
-    static void value_##name(ROW_ARGS) { map_row(mt_f_##name, ROW_PASS); }                                             \
+#define MT_MAP(name, params, needs, low, high, formula)                    \
+    static void value_##name(ROW_ARGS) { map_row(mt_f_##name, ROW_PASS); } \
     static void grad_a_##name(ROW_ARGS) { map_grad_row(mt_d_##name, needs, ROW_PASS); }
-#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)                                  \
-    static void value_##name(ROW_ARGS) { zip_row(mt_f_##name, ROW_PASS); }                                             \
-    static void grad_a_##name(ROW_ARGS) { zip_grad_row(mt_da_##name, needs_a, ROW_PASS); }                             \
+#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)      \
+    static void value_##name(ROW_ARGS) { zip_row(mt_f_##name, ROW_PASS); }                 \
+    static void grad_a_##name(ROW_ARGS) { zip_grad_row(mt_da_##name, needs_a, ROW_PASS); } \
     static void grad_b_##name(ROW_ARGS) { zip_grad_row(mt_db_##name, needs_b, ROW_PASS); }
 #include "tensor/op_table.inc"
 
@@ -102,10 +104,11 @@ INLINE void zip_grad_row(zip_grad_fn d, int needs, ROW_ARGS)
 
 const mt_cpu_kernels MT_FOR_ISA(mt_cpu_kernels) = {
     .isa = STRING(MT_ISA_NAME),
-#define MT_MAP(name, params, needs, low, high, formula)                                                                \
+#define MT_MAP(name, params, needs, low, high, formula) \
     .value[MT_OP_##name] = value_##name, .grad_a[MT_OP_##name] = grad_a_##name,
-#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)                                  \
-    .value[MT_OP_##name] = value_##name, .grad_a[MT_OP_##name] = grad_a_##name, .grad_b[MT_OP_##name] = grad_b_##name,
+#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
+    .value[MT_OP_##name] = value_##name, .grad_a[MT_OP_##name] = grad_a_##name,       \
+    .grad_b[MT_OP_##name] = grad_b_##name,
 #include "tensor/op_table.inc"
     .folds = &MT_FOR_ISA(mt_fold_kernels),
     .steps = &MT_FOR_ISA(mt_step_kernels),

@@ -1,5 +1,5 @@
-/* ops_cpu/rows_by_index.c - work that an INDEX tensor steers: taking and putting rows, and scatter. Serial where two
- * indices may name the same place, and for both host backends. */
+/* ops_cpu/rows_by_index.c - work that an INDEX tensor steers: taking and putting rows, and scatter. Serial
+ * where two indices may name the same place, and for both host backends. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -26,7 +26,9 @@ mt_status mt_cpu_rows(mt_backend *backend, const mt_rows_work *work)
     for (int64_t i = 0; i < count; i++) {
         int64_t at = entry(&work->index, i);
         if (at < 0 || at >= limit)
-            return mt_fail(MT_ERR_INDEX, "%s: entry %" PRId64 " of the index is %" PRId64 ", and there are %" PRId64 " rows",
+            return mt_fail(MT_ERR_INDEX,
+                           "%s: entry %" PRId64 " of the index is %" PRId64 ", and there are %" PRId64
+                           " rows",
                            work->put ? "put_rows" : "take_rows", i, at, limit);
     }
     mt_layout out_row = row_layout(work->out.layout), in_row = row_layout(work->in.layout);
@@ -51,10 +53,12 @@ mt_status mt_cpu_rows(mt_backend *backend, const mt_rows_work *work)
             int64_t length = plan.size[plan.rank - 1], step[3];
             for (int k = 0; k < 3; k++) step[k] = plan.stride[k][plan.rank - 1];
             for (int64_t r = 0; r < plan.count / length; r++) {
-                mt_real *y = (mt_real *)(void *)to + mt_plan_position(plan.rank - 1, plan.size, plan.stride[0], r);
-                const mt_real *x =
-                    (const mt_real *)(const void *)from + mt_plan_position(plan.rank - 1, plan.size, plan.stride[1], r);
-                add(length, y, step[0], (const mt_real *[]){y, x}, (int64_t[]){step[0], step[1]}, (mt_real[]){0, 0});
+                mt_real *y =
+                    (mt_real *)(void *)to + mt_plan_position(plan.rank - 1, plan.size, plan.stride[0], r);
+                const mt_real *x = (const mt_real *)(const void *)from +
+                                   mt_plan_position(plan.rank - 1, plan.size, plan.stride[1], r);
+                add(length, y, step[0], (const mt_real *[]){y, x}, (int64_t[]){step[0], step[1]},
+                    (mt_real[]){0, 0});
             }
         }
     }
@@ -68,7 +72,8 @@ mt_status mt_cpu_scatter(mt_backend *backend, const mt_scatter_work *work)
     const mt_layout *kept = work->index.layout, *out = work->out.layout;
     int64_t count = mt_layout_count(kept);
     for (int64_t i = 0; i < count; i++) {
-        int64_t rest = i, at_index = kept->offset, at_value = work->value.layout->offset, at_out = out->offset;
+        int64_t rest = i, at_index = kept->offset, at_value = work->value.layout->offset,
+                at_out = out->offset;
         for (int d = kept->rank - 1; d >= 0; d--) {
             int64_t index = rest % kept->size[d];
             rest /= kept->size[d];
@@ -83,7 +88,8 @@ mt_status mt_cpu_scatter(mt_backend *backend, const mt_scatter_work *work)
             place /= out->size[d];
         }
         if (chosen < 0 || place != 0)
-            return mt_fail(MT_ERR_INDEX, "scatter: index %" PRId64 " is outside the reduced dimensions", chosen);
+            return mt_fail(MT_ERR_INDEX, "scatter: index %" PRId64 " is outside the reduced dimensions",
+                           chosen);
         ((mt_real *)work->out.data)[at_out] = ((const mt_real *)work->value.data)[at_value];
     }
     return MT_OK;

@@ -1,7 +1,7 @@
 /* ops_cpu/simple.c - the oracle: every operation index by index, on one thread, with sums in double.
  *
- * It makes no plan and joins no dimensions; it computes the position of each element from its index, as the definition
- * says. Tests compare the other backends with it, timings show what they gain.
+ * It makes no plan and joins no dimensions; it computes the position of each element from its index, as the
+ * definition says. Tests compare the other backends with it, timings show what they gain.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -22,7 +22,8 @@ static bool next_index(int rank, const int64_t *size, int64_t *index)
     return false;
 }
 
-/* Where x keeps the element that an index of an output of the given rank reads: aligned at the right, 1 stretches. */
+/* Where x keeps the element that an index of an output of the given rank reads: aligned at the right, 1
+ * stretches. */
 static int64_t position(const mt_operand *x, int rank, const int64_t *index)
 {
     const mt_layout *layout = x->layout;
@@ -59,7 +60,7 @@ static const struct {
     zip_fn value;
     zip_grad_fn grad[2];
 } zips[] = {
-#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)                                  \
+#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
     [MT_OP_##name - MT_MAP_COUNT] = {mt_f_##name, {mt_da_##name, mt_db_##name}},
 #include "tensor/op_table.inc"
 };
@@ -81,7 +82,8 @@ static mt_status simple_map(mt_backend *backend, const mt_elementwise_work *work
         if (work->part == MT_PART_VALUE)
             result = maps[work->op].value(in[0], p0, p1);
         else
-            result = in[0] * maps[work->op].grad(give(needs, MT_NEED_A, in[1]), give(needs, MT_NEED_Y, in[2]), p0, p1);
+            result = in[0] * maps[work->op].grad(give(needs, MT_NEED_A, in[1]), give(needs, MT_NEED_Y, in[2]),
+                                                 p0, p1);
         *place_of(&work->out, index) = result;
     } while (next_index(out->rank, out->size, index));
     return MT_OK;
@@ -103,8 +105,9 @@ static mt_status simple_zip(mt_backend *backend, const mt_elementwise_work *work
         if (work->part == MT_PART_VALUE)
             result = zips[row].value(in[0], in[1], p0, p1);
         else
-            result = in[0] * zips[row].grad[side](give(needs, MT_NEED_A, in[1]), give(needs, MT_NEED_B, in[2]),
-                                                  give(needs, MT_NEED_Y, in[3]), p0, p1);
+            result =
+                in[0] * zips[row].grad[side](give(needs, MT_NEED_A, in[1]), give(needs, MT_NEED_B, in[2]),
+                                             give(needs, MT_NEED_Y, in[3]), p0, p1);
         *place_of(&work->out, index) = result;
     } while (next_index(out->rank, out->size, index));
     return MT_OK;
@@ -199,7 +202,8 @@ static int64_t to_index(double x)
     return x >= 9223372036854775808.0 ? INT64_MAX : x < -9223372036854775808.0 ? INT64_MIN : (int64_t)x;
 }
 
-static mt_status simple_copy(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_operand in, mt_kind in_kind)
+static mt_status simple_copy(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_operand in,
+                             mt_kind in_kind)
 {
     (void)backend;
     int64_t index[MT_MAX_DIMS] = {0};
@@ -209,8 +213,8 @@ static mt_status simple_copy(mt_backend *backend, mt_operand out, mt_kind out_ki
         if (out_kind == MT_INDEX && in_kind == MT_INDEX) {
             ((int64_t *)out.data)[to] = ((const int64_t *)in.data)[from];
         } else if (out_kind == MT_REAL) {
-            ((mt_real *)out.data)[to] =
-                in_kind == MT_REAL ? ((const mt_real *)in.data)[from] : (mt_real)((const int64_t *)in.data)[from];
+            ((mt_real *)out.data)[to] = in_kind == MT_REAL ? ((const mt_real *)in.data)[from]
+                                                           : (mt_real)((const int64_t *)in.data)[from];
         } else {
             ((int64_t *)out.data)[to] = to_index((double)((const mt_real *)in.data)[from]);
         }
@@ -223,7 +227,8 @@ static mt_status simple_fill(mt_backend *backend, mt_operand out, mt_kind kind, 
     mt_real real = (mt_real)value;
     int64_t index = to_index(value); /* not through mt_real, which holds fewer integers */
     mt_layout one = {.rank = 1, .size = {1}, .stride = {1}};
-    return simple_copy(backend, out, kind, (mt_operand){kind == MT_REAL ? (void *)&real : (void *)&index, &one}, kind);
+    return simple_copy(backend, out, kind,
+                       (mt_operand){kind == MT_REAL ? (void *)&real : (void *)&index, &one}, kind);
 }
 
 static mt_status simple_random(mt_backend *backend, const mt_random_work *work)
@@ -266,6 +271,7 @@ static mt_backend simple = {
     .rows = mt_cpu_rows,
     .matmul = simple_matmul,
     .random = simple_random,
+    .permutation = mt_cpu_permutation,
     .update = mt_cpu_update,
     .describe = simple_describe,
 };

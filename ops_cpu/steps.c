@@ -1,12 +1,14 @@
-/* ops_cpu/steps.c - one parameter through one step of an optimiser: loops around the functions of update_ops.h.
+/* ops_cpu/steps.c - one parameter through one step of an optimiser: loops around the functions of
+ * update_ops.h.
  *
- * A parameter, its gradient and its state are separate arrays, which the loops are told. Compiled once for each
- * instruction set.
+ * A parameter, its gradient and its state are separate arrays, which the loops are told. Compiled once for
+ * each instruction set.
  */
 #include "kernels.h"
 
-#define STEP(name) static void name(const mt_update_row *row, const mt_update_constants *k, int64_t first, int64_t last)
-#define SIMD       _Pragma("omp simd")
+#define STEP(name) \
+    static void name(const mt_update_row *row, const mt_update_constants *k, int64_t first, int64_t last)
+#define SIMD _Pragma("omp simd")
 
 STEP(sgd)
 {

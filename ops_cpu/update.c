@@ -30,7 +30,9 @@ mt_status mt_cpu_update(mt_backend *backend, const mt_update_work *work)
     (void)backend;
     const mt_update_constants c = constants(work);
     const mt_step_kernels *steps = mt_cpu_kernels_get()->steps;
-    const mt_step_fn step = work->rule != MT_UPDATE_SGD ? steps->adam : c.momentum != 0 ? steps->momentum : steps->sgd;
+    const mt_step_fn step = work->rule != MT_UPDATE_SGD ? steps->adam
+                            : c.momentum != 0           ? steps->momentum
+                                                        : steps->sgd;
     for (int r = 0; r < work->rows; r++) {
         const mt_update_row *row = &work->row[r];
         int64_t pieces = (row->n + PIECE - 1) / PIECE;
@@ -41,7 +43,8 @@ mt_status mt_cpu_update(mt_backend *backend, const mt_update_work *work)
             continue;
         }
 #pragma omp parallel for num_threads(threads) schedule(static)
-        for (int64_t i = 0; i < pieces; i++) step(row, &c, i * PIECE, i + 1 < pieces ? (i + 1) * PIECE : row->n);
+        for (int64_t i = 0; i < pieces; i++)
+            step(row, &c, i * PIECE, i + 1 < pieces ? (i + 1) * PIECE : row->n);
     }
     return MT_OK;
 }

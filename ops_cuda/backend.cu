@@ -33,6 +33,7 @@ static mt_backend self = {
     MT_LAUNCHER(rows),
     MT_LAUNCHER(matmul),
     MT_LAUNCHER(random),
+    MT_LAUNCHER(permutation),
     MT_LAUNCHER(update),
     MT_LAUNCHER(describe),
 };

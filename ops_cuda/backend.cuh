@@ -1,5 +1,5 @@
-/* ops_cuda/backend.cuh - what the .cu files of the backend share: the slots, the memory behind them, a checked
- * launch.
+/* ops_cuda/backend.cuh - what the .cu files of the backend share: the slots, the memory behind them, a
+ * checked launch.
  *
  * Each slot is a launcher that plans its work on the host (tensor/plan.h) and starts kernels on the backend's
  * one stream. Work is ordered by that stream, so memory given back after a launch may be handed out again at
@@ -49,12 +49,13 @@ mt_status MT_LAUNCHER(scatter)(mt_backend *backend, const mt_scatter_work *work)
 mt_status MT_LAUNCHER(rows)(mt_backend *backend, const mt_rows_work *work);
 mt_status MT_LAUNCHER(matmul)(mt_backend *backend, const mt_matmul_work *work);
 mt_status MT_LAUNCHER(random)(mt_backend *backend, const mt_random_work *work);
+mt_status MT_LAUNCHER(permutation)(mt_backend *backend, mt_operand out, mt_rng rng);
 mt_status MT_LAUNCHER(update)(mt_backend *backend, const mt_update_work *work);
 void MT_LAUNCHER(forget_tables)(mt_backend *backend); /* update.cu's, when no tensor is left */
 }
 
-/* Types and templates stay in the file that uses them: the libraries of both precisions, and both twins, have them
- * under the same names. */
+/* Types and templates stay in the file that uses them: the libraries of both precisions, and both twins, have
+ * them under the same names. */
 namespace {
 
 /* A failure of the runtime as the library tells it. */
@@ -110,8 +111,8 @@ static inline void *first_of(const mt_operand &operand, size_t element)
 
 MT_DEVICE int64_t thread_number() { return (int64_t)blockIdx.x * blockDim.x + threadIdx.x; }
 
-/* Divides by a number that the host knows. For 32 bits a multiplication and a shift, right for a dividend below
- * 2^31 (Granlund and Montgomery, 1994); for 64 bits a division. */
+/* Divides by a number that the host knows. For 32 bits a multiplication and a shift, right for a dividend
+ * below 2^31 (Granlund and Montgomery, 1994); for 64 bits a division. */
 template <class I> struct divisor;
 template <> struct divisor<uint32_t> {
     uint32_t by, factor, shift;
@@ -121,7 +122,10 @@ template <> struct divisor<uint32_t> {
         for (shift = 0; ((uint64_t)1 << shift) < by;) shift++;
         factor = (uint32_t)((((uint64_t)1 << 32) * (((uint64_t)1 << shift) - by)) / by + 1);
     }
-    __device__ __forceinline__ uint32_t quotient(uint32_t n) const { return (__umulhi(n, factor) + n) >> shift; }
+    __device__ __forceinline__ uint32_t quotient(uint32_t n) const
+    {
+        return (__umulhi(n, factor) + n) >> shift;
+    }
 };
 template <> struct divisor<uint64_t> {
     uint64_t by;
@@ -151,10 +155,7 @@ MT_DEVICE void position_of(const walk<I, OPERANDS, MOST> &w, I i, I (&at)[OPERAN
 }
 
 /* x y + s, fused on the card, where --fmad=false leaves every other sum as it is written. */
-MT_DEVICE mt_real multiply_add(mt_real x, mt_real y, mt_real s)
-{
-    return MT_FMA(x, y, s);
-}
+MT_DEVICE mt_real multiply_add(mt_real x, mt_real y, mt_real s) { return MT_FMA(x, y, s); }
 
 /* 16 bytes as an array, from and to an address that 16 divides, in one access. */
 #ifdef __CUDACC__

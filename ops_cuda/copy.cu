@@ -1,8 +1,8 @@
 /* ops_cuda/copy.cu - copies between layouts and kinds, and fills.
  *
  * Contiguous and oddly strided copies are rows of the elementwise kernels. Where the input runs along another
- * dimension than the output (a transpose), both are walked in square tiles through shared memory, so that a warp
- * reads whole lines and writes whole lines.
+ * dimension than the output (a transpose), both are walked in square tiles through shared memory, so that a
+ * warp reads whole lines and writes whole lines.
  */
 #include <cmath>
 
@@ -49,14 +49,15 @@ enum { TILE = 32, TILE_ROWS = 8 };
 template <class T> struct transpose_work {
     T *out;
     const T *in;
-    int64_t inner, across;         /* sizes: out's stride is 1 along inner, in's along across */
-    int64_t out_across, in_inner;  /* and the strides of the other direction */
+    int64_t inner, across;        /* sizes: out's stride is 1 along inner, in's along across */
+    int64_t out_across, in_inner; /* and the strides of the other direction */
     int64_t tiles_inner, tiles_across;
     walk<uint64_t, 2> others;
 };
 
-/* Tiles of 32 x 32: a warp's line in both directions. The 33rd column moves each row of the tile to another bank,
- * so that reading a column has no conflict. Each thread carries four elements. No alignment is needed. */
+/* Tiles of 32 x 32: a warp's line in both directions. The 33rd column moves each row of the tile to another
+ * bank, so that reading a column has no conflict. Each thread carries four elements. No alignment is needed.
+ */
 template <class T> MT_KERNEL void transpose(transpose_work<T> w)
 {
     MT_SHARED(T, tile, [TILE][TILE + 1]);
@@ -130,7 +131,8 @@ static mt_status copy_same(mt_backend *backend, const mt_operand *operand, const
 }
 
 template <class ROW>
-static mt_status copy_converted(mt_backend *backend, const mt_operand *operand, const mt_elementwise_plan *plan)
+static mt_status copy_converted(mt_backend *backend, const mt_operand *operand,
+                                const mt_elementwise_plan *plan)
 {
     return start_general<ROW>(backend, "copy converted", gather<ROW>(operand, nothing(), plan->count), plan);
 }
@@ -162,7 +164,8 @@ extern "C" mt_status MT_LAUNCHER(copy)(mt_backend *backend, mt_operand out, mt_k
 namespace {
 
 template <class T>
-static mt_status fill_with(mt_backend *backend, const mt_operand *out, const mt_elementwise_plan *plan, T value)
+static mt_status fill_with(mt_backend *backend, const mt_operand *out, const mt_elementwise_plan *plan,
+                           T value)
 {
     typedef constant<T> row;
     flat_work<row> work = gather<row>(out, value, plan->count);

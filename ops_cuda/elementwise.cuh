@@ -1,8 +1,8 @@
 /* ops_cuda/elementwise.cuh - the kernels behind map, zip, copy and fill: one body for each layout class.
  *
  * A ROW says what happens to one element: types out and in, how many inputs there are, which of them it reads
- * (bits of reads), and apply(in, p). The plan has joined dimensions and ordered them by the output's strides, so
- * that neighbouring threads write neighbouring elements wherever that is possible.
+ * (bits of reads), and apply(in, p). The plan has joined dimensions and ordered them by the output's strides,
+ * so that neighbouring threads write neighbouring elements wherever that is possible.
  */
 #ifndef MT_ELEMENTWISE_CUH
 #define MT_ELEMENTWISE_CUH
@@ -25,9 +25,9 @@ template <class ROW> struct flat_work {
     int64_t count;
 };
 
-/* Each thread moves 16 bytes of every operand at a time, the width at which a warp's accesses are whole lines;
- * the thread after the last takes what is left, one by one. SCALARS is fixed at compile time, so that a scalar
- * operand stays in a register. */
+/* Each thread moves 16 bytes of every operand at a time, the width at which a warp's accesses are whole
+ * lines; the thread after the last takes what is left, one by one. SCALARS is fixed at compile time, so that
+ * a scalar operand stays in a register. */
 template <class ROW, int SCALARS> MT_KERNEL void flat(flat_work<ROW> w)
 {
     typedef typename ROW::in in_type;
@@ -98,8 +98,8 @@ static mt_status start_flat(mt_backend *backend, const char *name, const flat_wo
 {
     int64_t threads = ceil_div(work.count, 16 / (int64_t)sizeof(typename ROW::out));
     unsigned block = block_for(threads);
-    return MT_START(backend, name, (flat<ROW, SCALARS>), dim3((unsigned)ceil_div(threads, block)), dim3(block),
-                    work);
+    return MT_START(backend, name, (flat<ROW, SCALARS>), dim3((unsigned)ceil_div(threads, block)),
+                    dim3(block), work);
 }
 
 template <class ROW, int RANK, class I>
@@ -148,7 +148,8 @@ static flat_work<ROW> gather(const mt_operand *operand, const typename ROW::cons
     flat_work<ROW> work;
     work.out = static_cast<typename ROW::out *>(first_of(operand[0], sizeof(typename ROW::out)));
     for (int k = 0; k < ROW::inputs; k++)
-        work.in[k] = static_cast<const typename ROW::in *>(first_of(operand[k + 1], sizeof(typename ROW::in)));
+        work.in[k] =
+            static_cast<const typename ROW::in *>(first_of(operand[k + 1], sizeof(typename ROW::in)));
     work.p = p;
     work.count = count;
     return work;

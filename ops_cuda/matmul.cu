@@ -1,13 +1,14 @@
-/* ops_cuda/matmul.cu - which kernel of matmul.cuh multiplies which matrices. By shape and layout alone, so that the
- * same product has the same bits on every card. */
+/* ops_cuda/matmul.cu - which kernel of matmul.cuh multiplies which matrices. By shape and layout alone, so
+ * that the same product has the same bits on every card. */
 #include "matmul.cuh"
 
 namespace MT_TWIN {
 
 namespace {
 
-/* A warp's tile, for products of a few thousand elements; one of 256 threads; and the one that a large product of
- * floats needs to read shared memory less often than it multiplies. Doubles fill the registers with the second. */
+/* A warp's tile, for products of a few thousand elements; one of 256 threads; and the one that a large
+ * product of floats needs to read shared memory less often than it multiplies. Doubles fill the registers
+ * with the second. */
 typedef tile<16, 32, 16, 4, 4> small_tile;
 typedef tile<64, 64, 16, 4, 4> middle_tile;
 #ifdef MT_DOUBLE
@@ -17,9 +18,9 @@ typedef tile<128, 128, 8, 8, 8> large_tile;
 #endif
 
 enum {
-    SHORT_K = 16,         /* up to here each element is summed by one thread */
-    BLOCKS_WANTED = 128,  /* fewer tiles than this leave multiprocessors idle: k is cut then */
-    LEAST_CHUNK = 256     /* but not into less than this */
+    SHORT_K = 16,        /* up to here each element is summed by one thread */
+    BLOCKS_WANTED = 128, /* fewer tiles than this leave multiprocessors idle: k is cut then */
+    LEAST_CHUNK = 256    /* but not into less than this */
 };
 
 /* Cuts k so that there are blocks enough; chunks are whole multiples of DEPTH. */
@@ -34,11 +35,13 @@ static void cut(product *w, int64_t blocks, int depth)
 
 static mt_status too_many(const product &w)
 {
-    return mt_fail(MT_ERR_SHAPE, "matmul: %lld products of %lld x %lld are more than one grid can hold; work in pieces",
+    return mt_fail(MT_ERR_SHAPE,
+                   "matmul: %lld products of %lld x %lld are more than one grid can hold; work in pieces",
                    (long long)w.batch, (long long)w.m, (long long)w.n);
 }
 
-/* The end of every path: with chunks, scratch for them and the kernel that joins them. start(w) runs the first. */
+/* The end of every path: with chunks, scratch for them and the kernel that joins them. start(w) runs the
+ * first. */
 template <class START> static mt_status with_chunks(mt_backend *backend, product w, START start_first)
 {
     if (w.chunks == 1) return start_first(w);
@@ -49,7 +52,8 @@ template <class START> static mt_status with_chunks(mt_backend *backend, product
     mt_status status = start_first(w);
     if (status != MT_OK) return status;
     unsigned block = block_for(elements);
-    return MT_START(backend, "matmul join", product_join, dim3((unsigned)ceil_div(elements, block)), dim3(block), w);
+    return MT_START(backend, "matmul join", product_join, dim3((unsigned)ceil_div(elements, block)),
+                    dim3(block), w);
 }
 
 template <class T, bool A_ALONG_K, bool B_ALONG_K, int WIDTH>
@@ -67,7 +71,7 @@ static mt_status choose_direction(mt_backend *backend, const char *name, const p
     bool a_along_k = w.a_col <= w.a_row, b_along_k = w.b_row < w.b_col;
     return a_along_k   ? b_along_k ? start_tiles<T, true, true, WIDTH>(backend, name, w)
                                    : start_tiles<T, true, false, WIDTH>(backend, name, w)
-           : b_along_k ? start_tiles<T, false, true, WIDTH>(backend, name, w)
+             : b_along_k ? start_tiles<T, false, true, WIDTH>(backend, name, w)
                        : start_tiles<T, false, false, WIDTH>(backend, name, w);
 }
 
@@ -106,7 +110,8 @@ template <int LANES> static mt_status run_direct(mt_backend *backend, const char
         int64_t threads = p.m * p.n * p.batch * p.chunks * LANES;
         unsigned block = block_for(threads);
         if (ceil_div(threads, block) > 0x7fffffff) return too_many(p);
-        return MT_START(backend, name, (product_direct<LANES>), dim3((unsigned)ceil_div(threads, block)), dim3(block), p);
+        return MT_START(backend, name, (product_direct<LANES>), dim3((unsigned)ceil_div(threads, block)),
+                        dim3(block), p);
     });
 }
 

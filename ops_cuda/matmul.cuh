@@ -1,8 +1,9 @@
-/* ops_cuda/matmul.cuh - the kernels of matrix multiplication: tiles, a direct one, and the end of a split sum.
+/* ops_cuda/matmul.cuh - the kernels of matrix multiplication: tiles, a direct one, and the end of a split
+ * sum.
  *
- * C[b, i, j] = act(sum over k of A[b, i, k] B[b, k, j] + bias[j]). Every operand has a row and a column stride, so a
- * transpose or a broadcast is absorbed where elements are loaded. A long sum over k in a product with few tiles is
- * cut into chunks, chosen by shape alone, that are added in order.
+ * C[b, i, j] = act(sum over k of A[b, i, k] B[b, k, j] + bias[j]). Every operand has a row and a column
+ * stride, so a transpose or a broadcast is absorbed where elements are loaded. A long sum over k in a product
+ * with few tiles is cut into chunks, chosen by shape alone, that are added in order.
  */
 #ifndef MT_MATMUL_CUH
 #define MT_MATMUL_CUH
@@ -30,14 +31,16 @@ struct product {
 static __device__ __forceinline__ mt_real activate(int act, mt_real x)
 {
     switch (act) {
-#define MT_MAP(name, params, needs, low, high, formula) \
-    case MT_OP_##name: return mt_f_##name(x, 0, 0);
+        /* clang-format off */
+#define MT_MAP(name, params, needs, low, high, formula) case MT_OP_##name: return mt_f_##name(x, 0, 0);
 #include "tensor/op_table.inc"
+    /* clang-format on */
     default: return x;
     }
 }
 
-/* The end of every path: bias, pre-activation, and C or C plus. at holds the batch's positions in a, b, c, pre. */
+/* The end of every path: bias, pre-activation, and C or C plus. at holds the batch's positions in a, b, c,
+ * pre. */
 static __device__ __forceinline__ void finish(const product &w, const uint64_t (&at)[4], int64_t i, int64_t j,
                                               mt_real value)
 {
@@ -52,8 +55,9 @@ static __device__ __forceinline__ void finish(const product &w, const uint64_t (
 
 /* ---- tiles ---- */
 
-/* A block computes ROWS x COLUMNS of C in steps of DEPTH along k; a thread ITEM_ROWS x ITEM_COLUMNS of them, in
- * groups of four that stand far apart, so that the threads of a warp read neighbouring words of shared memory. */
+/* A block computes ROWS x COLUMNS of C in steps of DEPTH along k; a thread ITEM_ROWS x ITEM_COLUMNS of them,
+ * in groups of four that stand far apart, so that the threads of a warp read neighbouring words of shared
+ * memory. */
 template <int ROWS_, int COLUMNS_, int DEPTH_, int ITEM_ROWS_, int ITEM_COLUMNS_> struct tile {
     enum {
         ROWS = ROWS_,
@@ -77,9 +81,10 @@ template <int ROWS_, int COLUMNS_, int DEPTH_, int ITEM_ROWS_, int ITEM_COLUMNS_
     };
 };
 
-/* One thread's part of moving a SPAN x DEPTH piece of an operand to shared memory as [k][span]. ALONG_K says which
- * of the two the operand's stride 1 (or its smaller stride) runs along: neighbouring threads load along it. With
- * WIDTH above 1 that stride is 1, and 16 bytes at a time are loaded: 16 divides every address, and the sizes. */
+/* One thread's part of moving a SPAN x DEPTH piece of an operand to shared memory as [k][span]. ALONG_K says
+ * which of the two the operand's stride 1 (or its smaller stride) runs along: neighbouring threads load along
+ * it. With WIDTH above 1 that stride is 1, and 16 bytes at a time are loaded: 16 divides every address, and
+ * the sizes. */
 template <int SPAN, int DEPTH, int PITCH, int THREADS, bool ALONG_K, int WIDTH> struct mover {
     enum {
         COUNT = SPAN * DEPTH / THREADS / WIDTH,
@@ -130,7 +135,8 @@ template <int SPAN, int DEPTH, int PITCH, int THREADS, bool ALONG_K, int WIDTH> 
 };
 
 /* COUNT numbers in groups of four, GAP words apart, each group aligned to 16 bytes. */
-template <int COUNT, int GAP> static __device__ __forceinline__ void fragment(const mt_real *from, mt_real (&to)[COUNT])
+template <int COUNT, int GAP>
+static __device__ __forceinline__ void fragment(const mt_real *from, mt_real (&to)[COUNT])
 {
     const int WIDTH = 16 / (int)sizeof(mt_real);
     MT_UNROLL
@@ -141,18 +147,20 @@ template <int COUNT, int GAP> static __device__ __forceinline__ void fragment(co
     }
 }
 
-/* The tile's kernel: while one buffer of shared memory is multiplied, the next piece is on its way in registers.
- * Rows of the result go through shared memory at the end, so that C is written along its own stride of 1 and the
- * activation stands in the code once. */
+/* The tile's kernel: while one buffer of shared memory is multiplied, the next piece is on its way in
+ * registers. Rows of the result go through shared memory at the end, so that C is written along its own
+ * stride of 1 and the activation stands in the code once. */
 template <class T, bool A_ALONG_K, bool B_ALONG_K, int WIDTH>
 MT_KERNEL void __launch_bounds__(T::THREADS, T::BLOCKS) product_tiles(product w)
 {
     MT_SHARED(mt_real, room, [T::ROOM]);
     MT_SHARED(int64_t, place, [5]); /* what only the end needs, out of the registers until then */
     const uint64_t number = blockIdx.x / w.tiles_m, slice = number / w.tiles_n;
-    const int64_t row = (int64_t)(blockIdx.x % w.tiles_m) * T::ROWS, column = (int64_t)(number % w.tiles_n) * T::COLUMNS;
+    const int64_t row = (int64_t)(blockIdx.x % w.tiles_m) * T::ROWS,
+                  column = (int64_t)(number % w.tiles_n) * T::COLUMNS;
     const int64_t first = (int64_t)(slice / w.batch) * w.chunk;
-    const int rows = (int)min(w.m - row, (int64_t)T::ROWS), columns = (int)min(w.n - column, (int64_t)T::COLUMNS);
+    const int rows = (int)min(w.m - row, (int64_t)T::ROWS),
+              columns = (int)min(w.n - column, (int64_t)T::COLUMNS);
     const int thread = threadIdx.x, across = thread % T::ACROSS, down = thread / T::ACROSS;
     const int64_t length = min(w.chunk, w.k - first);
     const int last = (int)((length - 1) / T::DEPTH); /* piece, which has the rest of k */
@@ -170,9 +178,8 @@ MT_KERNEL void __launch_bounds__(T::THREADS, T::BLOCKS) product_tiles(product w)
     }
     mt_real sum[T::ITEM_ROWS][T::ITEM_COLUMNS];
     MT_UNROLL
-    for (int i = 0; i < T::ITEM_ROWS; i++)
-        MT_UNROLL
-        for (int j = 0; j < T::ITEM_COLUMNS; j++) sum[i][j] = 0;
+    for (int i = 0; i < T::ITEM_ROWS; i++) MT_UNROLL
+    for (int j = 0; j < T::ITEM_COLUMNS; j++) sum[i][j] = 0;
 
     int half = 0; /* of the room that is being read */
     move_a.load(w.a_row, w.a_col, rows, last == 0 ? rest : T::DEPTH);
@@ -187,14 +194,14 @@ MT_KERNEL void __launch_bounds__(T::THREADS, T::BLOCKS) product_tiles(product w)
         }
         const mt_real *here = room + half * (T::A_ROOM + T::B_ROOM);
         MT_UNROLL_TWICE /* more would ask for more registers than there are */
-        for (int k = 0; k < T::DEPTH; k++) {
+            for (int k = 0; k < T::DEPTH; k++)
+        {
             mt_real x[T::ITEM_ROWS], y[T::ITEM_COLUMNS];
             fragment<T::ITEM_ROWS, 4 * T::DOWN>(here + k * T::A_PITCH + down * 4, x);
             fragment<T::ITEM_COLUMNS, 4 * T::ACROSS>(here + T::A_ROOM + k * T::B_PITCH + across * 4, y);
             MT_UNROLL
-            for (int i = 0; i < T::ITEM_ROWS; i++)
-                MT_UNROLL
-                for (int j = 0; j < T::ITEM_COLUMNS; j++) sum[i][j] = multiply_add(x[i], y[j], sum[i][j]);
+            for (int i = 0; i < T::ITEM_ROWS; i++) MT_UNROLL
+            for (int j = 0; j < T::ITEM_COLUMNS; j++) sum[i][j] = multiply_add(x[i], y[j], sum[i][j]);
         }
         if (piece < last) {
             half ^= 1;
@@ -210,15 +217,15 @@ MT_KERNEL void __launch_bounds__(T::THREADS, T::BLOCKS) product_tiles(product w)
     MT_UNROLL
     for (int stage = 0; stage < T::ITEM_ROWS; stage += T::STAGED) {
         MT_UNROLL
-        for (int i = 0; i < T::STAGED; i++)
-            MT_UNROLL
-            for (int j = 0; j < T::ITEM_COLUMNS; j++)
-                room[(down * T::STAGED + i) * T::COLUMNS + j / 4 * 4 * T::ACROSS + across * 4 + j % 4] =
-                    sum[stage + i][j];
+        for (int i = 0; i < T::STAGED; i++) MT_UNROLL
+        for (int j = 0; j < T::ITEM_COLUMNS; j++)
+            room[(down * T::STAGED + i) * T::COLUMNS + j / 4 * 4 * T::ACROSS + across * 4 + j % 4] =
+                sum[stage + i][j];
         __syncthreads();
         MT_NO_UNROLL
         for (int e = thread; e < T::STAGE_ROOM; e += T::THREADS) {
-            int r = along_row ? e / T::COLUMNS : e % T::STAGE_ROWS, j = along_row ? e % T::COLUMNS : e / T::STAGE_ROWS;
+            int r = along_row ? e / T::COLUMNS : e % T::STAGE_ROWS,
+                j = along_row ? e % T::COLUMNS : e / T::STAGE_ROWS;
             int line = stage * T::DOWN + r; /* the rows of a stage stand together */
             if (line >= rows || j >= columns) continue;
             if (w.partial)
@@ -232,8 +239,8 @@ MT_KERNEL void __launch_bounds__(T::THREADS, T::BLOCKS) product_tiles(product w)
 
 /* ---- without tiles ---- */
 
-/* LANES threads an element of C: 1 where k is short, so that loading tiles would not pay; a warp for a product with
- * a vector whose rows are contiguous. Chunks of k as in the tiles. */
+/* LANES threads an element of C: 1 where k is short, so that loading tiles would not pay; a warp for a
+ * product with a vector whose rows are contiguous. Chunks of k as in the tiles. */
 template <int LANES> MT_KERNEL void product_direct(product w)
 {
     const int64_t number = thread_number() / LANES;

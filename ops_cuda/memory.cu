@@ -1,8 +1,9 @@
-/* ops_cuda/memory.cu - the backend's memory: a pool in size classes, copies by way of pinned memory, and counts.
+/* ops_cuda/memory.cu - the backend's memory: a pool in size classes, copies by way of pinned memory, and
+ * counts.
  *
- * A size is rounded up to its class; what is given back waits in its class for the next request, and goes back to
- * the card when that has no room, or when the last tensor is gone. Small pieces are cut from slabs. The simulator is
- * told each piece's exact bytes, so that pooling hides no overrun. One lock guards it all.
+ * A size is rounded up to its class; what is given back waits in its class for the next request, and goes
+ * back to the card when that has no room, or when the last tensor is gone. Small pieces are cut from slabs.
+ * The simulator is told each piece's exact bytes, so that pooling hides no overrun. One lock guards it all.
  */
 #include <cstdio>
 #include <cstring>
@@ -16,7 +17,7 @@ namespace MT_TWIN {
 namespace {
 
 enum : size_t {
-    GUARD = 64,             /* bytes between pieces that belong to nobody */
+    GUARD = 64,              /* bytes between pieces that belong to nobody */
     SMALL = (size_t)1 << 16, /* pieces up to this are cut from slabs */
     SLAB = (size_t)1 << 21,
     RING = (size_t)1 << 20, /* pinned memory that uploads pass through */
@@ -172,7 +173,8 @@ static void *allocate_locked(mt_backend *backend, size_t asked)
         dev_room(&free_bytes, &all_bytes);
         if (!no_list)
             mt_fail(MT_ERR_MEMORY,
-                    "backend %s: out of memory: %zu bytes asked for, %zu held by this program (%zu of them in use), "
+                    "backend %s: out of memory: %zu bytes asked for, %zu held by this program (%zu of them "
+                    "in use), "
                     "%zu of the card's %zu free; use smaller tensors or batches, or backend cpu",
                     backend->name, asked, pool.held, pool.in_use, free_bytes, all_bytes);
         return nullptr;
@@ -239,8 +241,8 @@ extern "C" void MT_LAUNCHER(mark)(mt_backend *, void *pointer, size_t bytes, boo
 
 /* ---- copies ---- */
 
-/* Through the ring of pinned memory, so that the caller's bytes may change at once and nothing waits; when the
- * ring is full it waits for the copies that are under way. */
+/* Through the ring of pinned memory, so that the caller's bytes may change at once and nothing waits; when
+ * the ring is full it waits for the copies that are under way. */
 extern "C" mt_status MT_LAUNCHER(upload)(mt_backend *backend, void *to, const void *from_host, size_t bytes)
 {
     locked guard(pool.lock);
@@ -285,11 +287,12 @@ extern "C" void MT_LAUNCHER(count)(mt_backend *, const char *kernel)
 extern "C" int MT_LAUNCHER(describe)(mt_backend *, char *text, size_t size)
 {
     locked guard(pool.lock);
-    int used = snprintf(text, size, "threads 1, isa none, %s, uploads %llu (%llu bytes), downloads %llu (%llu bytes), "
-                                    "device memory %zu bytes in %llu allocations, launches:",
+    int used = snprintf(text, size,
+                        "threads 1, isa none, %s, uploads %llu (%llu bytes), downloads %llu (%llu bytes), "
+                        "device memory %zu bytes in %llu allocations, launches:",
                         pool.device, (unsigned long long)pool.uploads, (unsigned long long)pool.upload_bytes,
-                        (unsigned long long)pool.downloads, (unsigned long long)pool.download_bytes, pool.held,
-                        (unsigned long long)pool.allocations);
+                        (unsigned long long)pool.downloads, (unsigned long long)pool.download_bytes,
+                        pool.held, (unsigned long long)pool.allocations);
     for (int i = 0; i < pool.kernels && used >= 0; i++) {
         size_t at = (size_t)used < size ? (size_t)used : size;
         used += snprintf(text + at, size - at, "%s %s %llu", i ? "," : "", pool.kernel[i].name,

@@ -1,5 +1,8 @@
-/* ops_cuda/random.cu - uniform and normal draws: element i, in row-major order, comes from counter + i alone, so
- * the bits are those of every other backend. */
+/* ops_cuda/random.cu - uniform and normal draws, and permutations.
+ *
+ * Element i of a draw, in row-major order, comes from counter + i alone, so the bits are those of every other
+ * backend; a permutation is mt_random_order of random_ops.h, step by step.
+ */
 #include "backend.cuh"
 #include "tensor/scalar_math.h"
 #include "tensor/random_ops.h"
@@ -52,6 +55,37 @@ extern "C" mt_status MT_LAUNCHER(random)(mt_backend *backend, const mt_random_wo
     return work->distribution == MT_UNIFORM
                ? MT_START(backend, "uniform", (draw<MT_UNIFORM>), grid, dim3(block), w)
                : MT_START(backend, "normal", (draw<MT_NORMAL>), grid, dim3(block), w);
+}
+
+namespace {
+
+/* A warp draws 32 steps at once; its first thread makes the exchanges, each of which needs the one before.
+ * That is slow for millions of rows, and still faster than sending them. */
+MT_KERNEL void shuffle_order(int64_t *out, int64_t stride, int64_t count, uint64_t seed, uint64_t counter)
+{
+    MT_SHARED(int64_t, drawn, [32]);
+    const int lane = threadIdx.x;
+    for (int64_t first = 0; first < count; first += 32) {
+        uint64_t i = (uint64_t)(first + lane);
+        drawn[lane] = (int64_t)mt_upper_product(mt_philox_bits(seed, counter + i), i + 1);
+        __syncthreads();
+        for (int64_t k = first; lane == 0 && k < first + 32 && k < count; k++) {
+            int64_t j = drawn[k - first];
+            out[k * stride] = j < k ? out[j * stride] : k;
+            out[j * stride] = k;
+        }
+        __syncthreads();
+    }
+}
+
+} // namespace
+
+extern "C" mt_status MT_LAUNCHER(permutation)(mt_backend *backend, mt_operand out, mt_rng rng)
+{
+    if (out.layout->size[0] == 0) return MT_OK;
+    return MT_START(backend, "permutation", shuffle_order, dim3(1), dim3(32),
+                    static_cast<int64_t *>(first_of(out, sizeof(int64_t))), out.layout->stride[0],
+                    out.layout->size[0], rng.seed, rng.counter);
 }
 
 } // namespace MT_TWIN

@@ -1,9 +1,9 @@
 /* ops_cuda/reduce.cu - reductions, each element once, by a tree that depends on the shape alone.
  *
- * A few threads (lanes) share an output: each folds every lanes-th element in order, then the lanes are joined in
- * a fixed order. A long reduction is cut into chunks whose states a second kernel joins; no atomic decides
- * anything, so the bits are the same in every run. An arg reduction's state is a value and where it stood: the
- * first NaN wins, else the first of the best.
+ * A few threads (lanes) share an output: each folds every lanes-th element in order, then the lanes are
+ * joined in a fixed order. A long reduction is cut into chunks whose states a second kernel joins; no atomic
+ * decides anything, so the bits are the same in every run. An arg reduction's state is a value and where it
+ * stood: the first NaN wins, else the first of the best.
  */
 #include <cmath>
 
@@ -17,7 +17,10 @@ namespace {
 
 template <class OP> struct of_value {
     typedef mt_real state;
-    static __device__ __forceinline__ void take(state &s, mt_real x, int64_t) { s = OP::both(s, OP::seen(x)); }
+    static __device__ __forceinline__ void take(state &s, mt_real x, int64_t)
+    {
+        s = OP::both(s, OP::seen(x));
+    }
     static __device__ __forceinline__ void join(state &s, state other) { s = OP::both(s, other); }
     static __device__ __forceinline__ state from_lane_above(state s, int distance)
     {
@@ -45,7 +48,10 @@ struct op_min : of_value<op_min> {
 struct op_all : of_value<op_all> {
     static __device__ __forceinline__ mt_real start() { return 1; }
     static __device__ __forceinline__ mt_real seen(mt_real x) { return x != 0 ? (mt_real)1 : 0; }
-    static __device__ __forceinline__ mt_real both(mt_real a, mt_real b) { return a != 0 && b != 0 ? (mt_real)1 : 0; }
+    static __device__ __forceinline__ mt_real both(mt_real a, mt_real b)
+    {
+        return a != 0 && b != 0 ? (mt_real)1 : 0;
+    }
 };
 
 /* A double holds either real exactly, and leaves no padding that nobody writes. */
@@ -108,12 +114,12 @@ template <class OP> static __device__ __forceinline__ void put(const fold_work<O
 }
 
 enum { LANES_MOST = 256, WARP = 32, COLUMN_LANES = 8 };
-enum { ROWS, COLUMNS };        /* lanes stand side by side along x, or one above the other along y */
+enum { ROWS, COLUMNS };         /* lanes stand side by side along x, or one above the other along y */
 enum { PLAIN, GENERAL, AGAIN }; /* one reduced dimension; several; states of the first kernel */
 
-/* Rows: x lanes (a warp, or 256 threads) walk along the reduced dimension, so that its stride of 1 gives whole
- * lines; y outputs a block. Columns: x outputs side by side, whose stride is 1, and y lanes. Blocks along y of
- * the grid are chunks. Nothing is assumed of alignment. */
+/* Rows: x lanes (a warp, or 256 threads) walk along the reduced dimension, so that its stride of 1 gives
+ * whole lines; y outputs a block. Columns: x outputs side by side, whose stride is 1, and y lanes. Blocks
+ * along y of the grid are chunks. Nothing is assumed of alignment. */
 template <class OP, int SHAPE, int SOURCE> MT_KERNEL void fold(fold_work<OP> w)
 {
     typedef typename OP::state state;
@@ -141,7 +147,8 @@ template <class OP, int SHAPE, int SOURCE> MT_KERNEL void fold(fold_work<OP> w)
         }
     }
     if (SHAPE == ROWS) {
-        for (int distance = WARP / 2; distance > 0; distance /= 2) OP::join(s, OP::from_lane_above(s, distance));
+        for (int distance = WARP / 2; distance > 0; distance /= 2)
+            OP::join(s, OP::from_lane_above(s, distance));
         if (width > WARP) {
             if (x % WARP == 0) joined[x / WARP] = s;
             __syncthreads();
@@ -169,8 +176,8 @@ enum {
     CHUNK = 1 << 14,        /* elements of a row in one block */
     COLUMN_CHUNK = 1 << 10, /* rows of a column in one block */
     CHUNKS_MOST = 1024,
-    WARP_ROW = 2048,        /* a row up to this long is one warp's */
-    SHORT_COLUMN = 64       /* a column up to this long is one thread's */
+    WARP_ROW = 2048,  /* a row up to this long is one warp's */
+    SHORT_COLUMN = 64 /* a column up to this long is one thread's */
 };
 
 /* How many outputs keep a card busy without chunks. By shape alone: the same on every card. */
@@ -193,13 +200,13 @@ static mt_status start_fold(mt_backend *backend, const char *name, const fold_wo
     if (blocks > 0x7fffffff)
         return mt_fail(MT_ERR_SHAPE, "%s: %lld results are more than a grid has blocks; work in pieces", name,
                        (long long)w.kept);
-    return MT_START(backend, name, (fold<OP, SHAPE, SOURCE>), dim3((unsigned)blocks, (unsigned)w.chunks), dim3(x, y),
-                    w);
+    return MT_START(backend, name, (fold<OP, SHAPE, SOURCE>), dim3((unsigned)blocks, (unsigned)w.chunks),
+                    dim3(x, y), w);
 }
 
 /* Starts the right kernel over chunks of the plan, and the second one when there are several. */
-template <class OP> static mt_status run_fold(mt_backend *backend, const char *name, const mt_reduce_plan *plan,
-                                              fold_work<OP> w)
+template <class OP>
+static mt_status run_fold(mt_backend *backend, const char *name, const mt_reduce_plan *plan, fold_work<OP> w)
 {
     bool columns = plan->reduce_class == MT_REDUCE_OUTER, plain = plan->reduced_rank == 1;
     int64_t least = columns ? COLUMN_CHUNK : CHUNK;

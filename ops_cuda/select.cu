@@ -1,8 +1,8 @@
 /* ops_cuda/select.cu - work that an INDEX tensor steers: taking and putting rows, and scatter.
  *
- * Indices are checked on the device before anything is written: the first bad entry comes back in two words, and
- * the slot fails with its place and value. Rows that are put at the same place are added in the order of their
- * entries, by one thread, so that no atomic decides a rounding.
+ * Indices are checked on the device before anything is written: the first bad entry comes back in two words,
+ * and the slot fails with its place and value. Rows that are put at the same place are added in the order of
+ * their entries, by one thread, so that no atomic decides a rounding.
  */
 #include "backend.cuh"
 
@@ -29,15 +29,18 @@ MT_KERNEL void index_check(check_work w)
     if (value < 0 || value >= w.limit) atomicMin(w.first_bad, (unsigned long long)i);
 }
 
-template <int OPERANDS> static void add_dimension(walk<uint64_t, OPERANDS> *dims, int64_t size, const int64_t *stride)
+template <int OPERANDS>
+static void add_dimension(walk<uint64_t, OPERANDS> *dims, int64_t size, const int64_t *stride)
 {
     dims->size[dims->rank].set(size);
     for (int k = 0; k < OPERANDS; k++) dims->stride[k][dims->rank] = (uint64_t)stride[k];
     dims->rank++;
 }
 
-/* The number of the first entry outside 0 .. limit-1 and its value; -1 when there is none. Waits for the device. */
-static mt_status first_bad(mt_backend *backend, const mt_operand &index, int64_t limit, int64_t *entry, int64_t *value)
+/* The number of the first entry outside 0 .. limit-1 and its value; -1 when there is none. Waits for the
+ * device. */
+static mt_status first_bad(mt_backend *backend, const mt_operand &index, int64_t limit, int64_t *entry,
+                           int64_t *value)
 {
     const mt_layout *layout = index.layout;
     check_work w;
@@ -56,10 +59,11 @@ static mt_status first_bad(mt_backend *backend, const mt_operand &index, int64_t
     unsigned long long none = ~0ull, found;
     w.first_bad = static_cast<unsigned long long *>(word.data);
     unsigned block = block_for((int64_t)w.count);
-    mt_status status = MT_LAUNCHER(upload)(backend, w.first_bad, &none, sizeof none);
+    mt_status status =
+        dev_fill(w.first_bad, 0xff, sizeof none, MT_LAUNCHER(stream)(backend)) == 0 ? MT_OK : failed(backend);
     if (status == MT_OK)
-        status = MT_START(backend, "index check", index_check, dim3((unsigned)ceil_div((int64_t)w.count, block)),
-                          dim3(block), w);
+        status = MT_START(backend, "index check", index_check,
+                          dim3((unsigned)ceil_div((int64_t)w.count, block)), dim3(block), w);
     if (status == MT_OK) status = MT_LAUNCHER(download)(backend, &found, w.first_bad, sizeof found);
     if (status != MT_OK || found == none) return status;
     *entry = (int64_t)found;
@@ -79,8 +83,8 @@ template <class T> struct rows_work {
     const int64_t *index;
     int64_t index_step, out_step, in_step; /* from row to row */
     uint64_t entries, width;               /* elements of a row */
-    int64_t *next, *before;                /* put: the next and the previous entry with the same index, or -1 */
-    walk<uint64_t, 2> dims;                /* of a row, in out and in */
+    int64_t *next, *before; /* put: the next and the previous entry with the same index, or -1 */
+    walk<uint64_t, 2> dims; /* of a row, in out and in */
 };
 
 /* One element a thread, neighbours along the row. */
@@ -144,7 +148,8 @@ template <class T> static mt_status run_rows(mt_backend *backend, const mt_rows_
     int64_t elements = (int64_t)(w.entries * w.width);
     if (elements == 0) return MT_OK;
     unsigned block = block_for(elements), entry_block = block_for((int64_t)w.entries);
-    dim3 grid((unsigned)ceil_div(elements, block)), entry_grid((unsigned)ceil_div((int64_t)w.entries, entry_block));
+    dim3 grid((unsigned)ceil_div(elements, block)),
+        entry_grid((unsigned)ceil_div((int64_t)w.entries, entry_block));
     if (!work->put) return MT_START(backend, "rows take", (take<T>), grid, dim3(block), w);
     scratch links(backend, 2 * w.entries * sizeof(int64_t));
     if (!links.data) return MT_ERR_MEMORY;
@@ -164,7 +169,8 @@ extern "C" mt_status MT_LAUNCHER(rows)(mt_backend *backend, const mt_rows_work *
     if (status != MT_OK) return status;
     if (entry >= 0)
         return mt_fail(MT_ERR_INDEX, "%s: entry %lld of the index is %lld, and there are %lld rows",
-                       work->put ? "put_rows" : "take_rows", (long long)entry, (long long)value, (long long)limit);
+                       work->put ? "put_rows" : "take_rows", (long long)entry, (long long)value,
+                       (long long)limit);
     return work->kind == MT_INDEX ? run_rows<int64_t>(backend, work) : run_rows<mt_real>(backend, work);
 }
 
@@ -222,7 +228,8 @@ extern "C" mt_status MT_LAUNCHER(scatter)(mt_backend *backend, const mt_scatter_
     if (entry >= 0)
         return mt_fail(MT_ERR_INDEX, "scatter: index %lld is outside the reduced dimensions", (long long)bad);
     unsigned block = block_for((int64_t)w.count);
-    return MT_START(backend, "scatter", scatter, dim3((unsigned)ceil_div((int64_t)w.count, block)), dim3(block), w);
+    return MT_START(backend, "scatter", scatter, dim3((unsigned)ceil_div((int64_t)w.count, block)),
+                    dim3(block), w);
 }
 
 } // namespace MT_TWIN

@@ -13,13 +13,13 @@
 #include <cstring>
 #include <cuda_runtime.h>
 
-#define MT_FN       static inline __host__ __device__
-#define MT_DEVICE   static __device__ __forceinline__
-#define MT_KERNEL   static __global__
+#define MT_FN     static inline __host__ __device__
+#define MT_DEVICE static __device__ __forceinline__
+#define MT_KERNEL static __global__
 #ifndef MT_CUDA_ARCH
 #define MT_CUDA_ARCH "90"
 #endif
-#define MT_RESTRICT __restrict__
+#define MT_RESTRICT     __restrict__
 #define MT_FMA(a, b, c) fma(a, b, c)
 
 #define MT_SHARED(type, name, ...) __shared__ type name __VA_ARGS__
@@ -44,7 +44,8 @@ static inline const char *dev_remedy(cudaError_t error)
 {
     switch (error) {
     case cudaErrorInsufficientDriver:
-        return "; update the driver, or build with an older CUDA toolkit; gpu-sim runs the same kernels meanwhile";
+        return "; update the driver, or build with an older CUDA toolkit; gpu-sim runs the same kernels "
+               "meanwhile";
     case cudaErrorNoDevice: return "; no GPU can be seen (is CUDA_VISIBLE_DEVICES set?); use cpu or gpu-sim";
     case cudaErrorNoKernelImageForDevice:
     case cudaErrorInvalidDeviceFunction:
@@ -55,7 +56,8 @@ static inline const char *dev_remedy(cudaError_t error)
     case cudaErrorIllegalAddress:
     case cudaErrorMisalignedAddress:
     case cudaErrorLaunchFailure:
-        return "; a kernel read or wrote where it must not, and this process cannot use the card any more: run it "
+        return "; a kernel read or wrote where it must not, and this process cannot use the card any more: "
+               "run it "
                "with MT_CUDA_SYNC=1 to see which kernel, or with backend gpu-sim, which names the line";
     default: return "";
     }
@@ -146,35 +148,40 @@ static inline int dev_open(mt_stream *stream, char *text, size_t size)
     cudaDriverGetVersion(&driver);
     cudaRuntimeGetVersion(&runtime);
     if (driver == 0) {
-        snprintf(dev_message_buffer(), 512, "there is no NVIDIA driver on this machine; install one for an NVIDIA GPU, or "
-                                            "use cpu, or gpu-sim, which runs the same kernels slowly");
+        snprintf(dev_message_buffer(), 512,
+                 "there is no NVIDIA driver on this machine; install one for an NVIDIA GPU, or "
+                 "use cpu, or gpu-sim, which runs the same kernels slowly");
         return (int)cudaErrorNoDevice;
     }
     if (driver < runtime && driver / 1000 < runtime / 1000) {
-        snprintf(dev_message_buffer(), 512, "the driver knows CUDA up to %d.%d and this library was built with %d.%d; update "
-                                            "the driver, build with an older toolkit, or use cpu or gpu-sim",
+        snprintf(dev_message_buffer(), 512,
+                 "the driver knows CUDA up to %d.%d and this library was built with %d.%d; update "
+                 "the driver, build with an older toolkit, or use cpu or gpu-sim",
                  driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
         return (int)cudaErrorInsufficientDriver;
     }
     int status = dev_check(cudaGetDeviceCount(&cards), "looking for a GPU", __FILE__, __LINE__);
     cudaDeviceProp card;
-    if (status == 0) status = dev_check(cudaGetDeviceProperties(&card, 0), "looking at the GPU", __FILE__, __LINE__);
+    if (status == 0)
+        status = dev_check(cudaGetDeviceProperties(&card, 0), "looking at the GPU", __FILE__, __LINE__);
     cudaFuncAttributes probe;
     if (status == 0) {
         status = dev_check(cudaFuncGetAttributes(&probe, dev_probe), card.name, __FILE__, __LINE__);
         if (status == 0)
-            status = dev_check(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking), card.name, __FILE__, __LINE__);
+            status = dev_check(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking), card.name, __FILE__,
+                               __LINE__);
     }
     if (status != 0) return status;
-    snprintf(text, size, "%s, compute capability %d.%d, driver %d.%d, runtime %d.%d", card.name, card.major, card.minor,
-             driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+    snprintf(text, size, "%.60s, compute capability %d.%d, driver %d.%d, runtime %d.%d", card.name,
+             card.major, card.minor, driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
     return 0;
 }
 
 /* Memory of the host that copies to the device start from, which the card can read by itself. */
 static inline int dev_pinned(void **pointer, size_t bytes)
 {
-    return dev_check(cudaHostAlloc(pointer, bytes, cudaHostAllocDefault), "pinned memory", __FILE__, __LINE__);
+    return dev_check(cudaHostAlloc(pointer, bytes, cudaHostAllocDefault), "pinned memory", __FILE__,
+                     __LINE__);
 }
 
 static inline void dev_room(size_t *free_bytes, size_t *all_bytes)

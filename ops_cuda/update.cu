@@ -1,9 +1,9 @@
 /* ops_cuda/update.cu - an optimiser's step for all parameters in one launch.
  *
- * A table in device memory says where each parameter, its gradient and its state are. It is sent when one of them
- * has moved, which in training is never. What changes from step to step stands in device words before the table:
- * the last block works out the next step's, and only a new rate or another count is sent. So a step needs no copy
- * and could be replayed as it is.
+ * A table in device memory says where each parameter, its gradient and its state are. It is sent when one of
+ * them has moved, which in training is never. What changes from step to step stands in device words before
+ * the table: the last block works out the next step's, and only a new rate or another count is sent. So a
+ * step needs no copy and could be replayed as it is.
  */
 #include <cmath>
 #include <cstring>
@@ -44,9 +44,11 @@ static inline __host__ __device__ double correction(double beta, int64_t step)
     return 1 / (1 - pow(beta, (double)step));
 }
 
-/* A block has a piece of one parameter, found in the table's running count of blocks; neighbours in a warp have
- * neighbouring elements, with no claim on alignment. The words are read before any block can have finished all. */
-template <bool ADAM> MT_KERNEL void step_all(step_words *words, const table_row *rows, int count, step_options o)
+/* A block has a piece of one parameter, found in the table's running count of blocks; neighbours in a warp
+ * have neighbouring elements, with no claim on alignment. The words are read before any block can have
+ * finished all. */
+template <bool ADAM>
+MT_KERNEL void step_all(step_words *words, const table_row *rows, int count, step_options o)
 {
     mt_update_constants c;
     c.rate = (mt_real)words->rate;
@@ -102,8 +104,9 @@ static std::mutex table_lock;
 
 static bool holds(const table &t, const mt_update_work *work)
 {
-    return t.device && t.rows == work->rows && t.adam == (work->rule != MT_UPDATE_SGD) && t.beta1 == work->beta1 &&
-           t.beta2 == work->beta2 && memcmp(t.row, work->row, (size_t)t.rows * sizeof *t.row) == 0;
+    return t.device && t.rows == work->rows && t.adam == (work->rule != MT_UPDATE_SGD) &&
+           t.beta1 == work->beta1 && t.beta2 == work->beta2 &&
+           memcmp(t.row, work->row, (size_t)t.rows * sizeof *t.row) == 0;
 }
 
 static void drop(mt_backend *backend, table *t)
@@ -138,7 +141,8 @@ static mt_status send_table(mt_backend *backend, const mt_update_work *work, tab
         t->adam = work->rule != MT_UPDATE_SGD;
         t->beta1 = work->beta1, t->beta2 = work->beta2;
         t->next_step = -1;
-        status = MT_LAUNCHER(upload)(backend, static_cast<char *>(t->device) + sizeof(step_words), row, bytes);
+        status =
+            MT_LAUNCHER(upload)(backend, static_cast<char *>(t->device) + sizeof(step_words), row, bytes);
     }
     mt_free(row, bytes);
     if (status != MT_OK) drop(backend, t);
@@ -169,7 +173,9 @@ extern "C" mt_status MT_LAUNCHER(update)(mt_backend *backend, const mt_update_wo
     step_words *words = static_cast<step_words *>(t->device);
     if (t->next_step != work->step || t->rate != work->rate) {
         step_words now = {work->rate, 1, 1, work->step, 0, 0};
-        if (t->adam) now.correct1 = correction(work->beta1, work->step), now.correct2 = correction(work->beta2, work->step);
+        if (t->adam)
+            now.correct1 = correction(work->beta1, work->step),
+            now.correct2 = correction(work->beta2, work->step);
         mt_status status = MT_LAUNCHER(upload)(backend, words, &now, sizeof now);
         if (status != MT_OK) return status;
         t->rate = work->rate;
@@ -177,10 +183,12 @@ extern "C" mt_status MT_LAUNCHER(update)(mt_backend *backend, const mt_update_wo
     t->next_step = work->step + 1;
     if (t->blocks == 0) return MT_OK;
     if (t->blocks > 0x7fffffff)
-        return mt_fail(MT_ERR_SHAPE, "update: the parameters are more than a grid has blocks; use several optimizers");
+        return mt_fail(MT_ERR_SHAPE,
+                       "update: the parameters are more than a grid has blocks; use several optimizers");
     step_options o;
     o.beta1 = work->beta1, o.beta2 = work->beta2;
-    o.decay = (mt_real)work->weight_decay, o.momentum = (mt_real)work->momentum, o.epsilon = (mt_real)work->epsilon;
+    o.decay = (mt_real)work->weight_decay, o.momentum = (mt_real)work->momentum,
+    o.epsilon = (mt_real)work->epsilon;
     o.nesterov = work->nesterov, o.decoupled = work->rule == MT_UPDATE_ADAMW;
     const table_row *rows = reinterpret_cast<const table_row *>(words + 1);
     dim3 grid((unsigned)t->blocks), block(THREADS);

@@ -1,7 +1,8 @@
-/* ops_cuda/zip.cu - zips and their two gradients: a kernel for each row of op_table.inc and each layout class.
+/* ops_cuda/zip.cu - zips and their two gradients: a kernel for each row of op_table.inc and each layout
+ * class.
  *
- * A value has kernels for one operand that is a single element, kept in a register. Where a row's derivative is
- * 1 or 0 everywhere the gradient's kernel is shared by all such rows.
+ * A value has kernels for one operand that is a single element, kept in a register. Where a row's derivative
+ * is 1 or 0 everywhere the gradient's kernel is shared by all such rows.
  */
 #include "elementwise.cuh"
 #include "tensor/scalar_ops.h"
@@ -29,11 +30,14 @@ template <class DERIVATIVE, int NEEDS> struct zip_grad {
                                              (NEEDS & MT_NEED_Y ? 8 : 0);
     static __device__ __forceinline__ mt_real apply(const mt_real (&x)[4], const two_numbers &p)
     {
-        return x[0] * DERIVATIVE::at(given(reads & 2, x[1]), given(reads & 4, x[2]), given(reads & 8, x[3]), p);
+        return x[0] *
+               DERIVATIVE::at(given(reads & 2, x[1]), given(reads & 4, x[2]), given(reads & 8, x[3]), p);
     }
 };
-template <class DERIVATIVE> struct zip_grad<DERIVATIVE, MT_IS_ONE> : zip_grad_constant<1> {};
-template <class DERIVATIVE> struct zip_grad<DERIVATIVE, MT_IS_ZERO> : zip_grad_constant<0> {};
+template <class DERIVATIVE> struct zip_grad<DERIVATIVE, MT_IS_ONE> : zip_grad_constant<1> {
+};
+template <class DERIVATIVE> struct zip_grad<DERIVATIVE, MT_IS_ZERO> : zip_grad_constant<0> {
+};
 
 /* The template argument that leaves one kernel for all rows with a constant derivative. */
 template <class ROW> struct shared_row {
@@ -46,26 +50,26 @@ template <class D> struct shared_row<zip_grad<D, MT_IS_ZERO>> {
     typedef zip_grad_constant<0> type;
 };
 
-#define ZIP_DERIVATIVE(name, side)                                                                            \
-    struct side##_##name {                                                                                    \
-        static __device__ __forceinline__ mt_real at(mt_real a, mt_real b, mt_real y, const two_numbers &p)   \
-        {                                                                                                     \
-            return mt_##side##_##name(a, b, y, p.p0, p.p1);                                                   \
-        }                                                                                                     \
+#define ZIP_DERIVATIVE(name, side)                                                                          \
+    struct side##_##name {                                                                                  \
+        static __device__ __forceinline__ mt_real at(mt_real a, mt_real b, mt_real y, const two_numbers &p) \
+        {                                                                                                   \
+            return mt_##side##_##name(a, b, y, p.p0, p.p1);                                                 \
+        }                                                                                                   \
     };
-#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)                         \
-    struct zip_##name {                                                                                       \
-        typedef mt_real in, out;                                                                              \
-        typedef two_numbers constants;                                                                        \
-        static constexpr int inputs = 2, reads = 3;                                                                       \
-        static __device__ __forceinline__ mt_real apply(const mt_real (&x)[2], const two_numbers &p)          \
-        {                                                                                                     \
-            return mt_f_##name(x[0], x[1], p.p0, p.p1);                                                       \
-        }                                                                                                     \
-    };                                                                                                        \
-    ZIP_DERIVATIVE(name, da)                                                                                  \
-    ZIP_DERIVATIVE(name, db)                                                                                  \
-    typedef shared_row<zip_grad<da_##name, (needs_a)>>::type zip_grad_a_##name;                               \
+#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)                \
+    struct zip_##name {                                                                              \
+        typedef mt_real in, out;                                                                     \
+        typedef two_numbers constants;                                                               \
+        static constexpr int inputs = 2, reads = 3;                                                  \
+        static __device__ __forceinline__ mt_real apply(const mt_real (&x)[2], const two_numbers &p) \
+        {                                                                                            \
+            return mt_f_##name(x[0], x[1], p.p0, p.p1);                                              \
+        }                                                                                            \
+    };                                                                                               \
+    ZIP_DERIVATIVE(name, da)                                                                         \
+    ZIP_DERIVATIVE(name, db)                                                                         \
+    typedef shared_row<zip_grad<da_##name, (needs_a)>>::type zip_grad_a_##name;                      \
     typedef shared_row<zip_grad<db_##name, (needs_b)>>::type zip_grad_b_##name;
 #include "tensor/op_table.inc"
 
@@ -95,8 +99,8 @@ static const struct {
     const char *name[3]; /* by mt_part */
     row_launcher start[3];
 } zips[] = {
-#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)                         \
-    {{"zip " #name, "zip " #name " gradient a", "zip " #name " gradient b"},                                  \
+#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
+    {{"zip " #name, "zip " #name " gradient a", "zip " #name " gradient b"},          \
      {start_value<zip_##name>, start_gradient<zip_grad_a_##name>, start_gradient<zip_grad_b_##name>}},
 #include "tensor/op_table.inc"
 };

@@ -27,7 +27,8 @@ mt_status mt_set_allocator(mt_allocator replacement)
     if (!replacement.allocate || !replacement.release)
         return mt_fail(MT_ERR_VALUE, "mt_set_allocator: both allocate and release must be given");
     if (atomic_load(&requests) != 0)
-        return mt_fail(MT_ERR_STATE, "mt_set_allocator: memory is in use already; call it before anything else");
+        return mt_fail(MT_ERR_STATE,
+                       "mt_set_allocator: memory is in use already; call it before anything else");
     allocator = replacement;
     return MT_OK;
 }
@@ -37,10 +38,7 @@ mt_alloc_stats mt_get_alloc_stats(void)
     return (mt_alloc_stats){atomic_load(&allocations), atomic_load(&held), atomic_load(&peak)};
 }
 
-void mt_alloc_fail_at(uint64_t k)
-{
-    atomic_store(&fail_at, k ? atomic_load(&requests) + k : 0);
-}
+void mt_alloc_fail_at(uint64_t k) { atomic_store(&fail_at, k ? atomic_load(&requests) + k : 0); }
 
 /* What is really asked for: a whole number of alignment units, never zero. */
 static size_t rounded(size_t bytes)
@@ -55,8 +53,8 @@ void *mt_alloc(size_t bytes)
     if (bytes <= SIZE_MAX - MT_ALIGN && request != atomic_load(&fail_at))
         pointer = allocator.allocate(allocator.context, rounded(bytes), MT_ALIGN);
     if (!pointer) {
-        mt_fail(MT_ERR_MEMORY, "out of memory: %zu bytes asked for, %zu held; use smaller tensors or batches", bytes,
-                atomic_load(&held));
+        mt_fail(MT_ERR_MEMORY, "out of memory: %zu bytes asked for, %zu held; use smaller tensors or batches",
+                bytes, atomic_load(&held));
         return NULL;
     }
     atomic_fetch_add(&allocations, 1);

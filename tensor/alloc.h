@@ -1,7 +1,7 @@
 /* tensor/alloc.h - the library's memory as a program sees it: replace the allocator, read what it holds.
  *
- * Everything the library allocates goes through mt_alloc, so a program can bring its own allocator, a test can make
- * the k-th request fail, and --stats can count. Blocks are aligned to MT_ALIGN bytes.
+ * Everything the library allocates goes through mt_alloc, so a program can bring its own allocator, a test
+ * can make the k-th request fail, and --stats can count. Blocks are aligned to MT_ALIGN bytes.
  */
 #ifndef MT_ALLOC_H
 #define MT_ALLOC_H

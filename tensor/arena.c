@@ -1,7 +1,7 @@
 /* tensor/arena.c - a bump arena: a list of blocks, a current one, and how much of it is used.
  *
- * A block is described by a small host record, since its memory may be a device's. Blocks stay in the list in the order
- * in which they were first used, so a repeated step walks the same addresses.
+ * A block is described by a small host record, since its memory may be a device's. Blocks stay in the list in
+ * the order in which they were first used, so a repeated step walks the same addresses.
  */
 #include "arena.h"
 

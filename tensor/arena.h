@@ -1,7 +1,8 @@
 /* tensor/arena.h - the only malloc and free of the library, and the bump arena built on them. Internal.
  *
- * Everything the library allocates goes through mt_alloc (alloc.h says how a program replaces it). An arena hands out
- * pieces of large blocks and takes them back all at once; a tape has one for its handles and nodes and one for values.
+ * Everything the library allocates goes through mt_alloc (alloc.h says how a program replaces it). An arena
+ * hands out pieces of large blocks and takes them back all at once; a tape has one for its handles and nodes
+ * and one for values.
  */
 #ifndef MT_ARENA_H
 #define MT_ARENA_H
@@ -10,8 +11,8 @@
 
 MT_BEGIN
 
-/* Aligned memory, not cleared. NULL with a sentence when there is none. bytes 0 is allowed. The size must be given
- * back with the pointer; freeing NULL does nothing. */
+/* Aligned memory, not cleared. NULL with a sentence when there is none. bytes 0 is allowed. The size must be
+ * given back with the pointer; freeing NULL does nothing. */
 MT_INTERNAL void *mt_alloc(size_t bytes);
 MT_INTERNAL void *mt_alloc_zeroed(size_t bytes);
 MT_INTERNAL void mt_free(void *pointer, size_t bytes);
@@ -19,8 +20,9 @@ MT_INTERNAL void mt_free(void *pointer, size_t bytes);
 /* Makes the k-th request from now fail (1 is the next); 0 turns that off. For tests of allocation failure. */
 MT_INTERNAL void mt_alloc_fail_at(uint64_t k);
 
-/* A bump arena: blocks are kept when it is reset or rewound, so a program that repeats its steps allocates only in
- * the first. With AddressSanitizer, memory that was handed back is poisoned until it is handed out again. */
+/* A bump arena: blocks are kept when it is reset or rewound, so a program that repeats its steps allocates
+ * only in the first. With AddressSanitizer, memory that was handed back is poisoned until it is handed out
+ * again. */
 typedef struct mt_arena_block mt_arena_block;
 
 /* Where an arena's blocks come from; for device memory a backend's allocation slots stand here. */
@@ -62,7 +64,8 @@ MT_END
 static inline void *mt_arena_alloc(mt_arena *arena, size_t bytes)
 {
     size_t rounded = (bytes + MT_ALIGN - 1) & ~(size_t)(MT_ALIGN - 1);
-    if (bytes > arena->room || rounded > arena->room || !arena->current) return mt_arena_alloc_block(arena, bytes);
+    if (bytes > arena->room || rounded > arena->room || !arena->current)
+        return mt_arena_alloc_block(arena, bytes);
     char *pointer = arena->at;
     arena->at += rounded;
     arena->room -= rounded;

@@ -1,4 +1,5 @@
-/* tensor/backend.c - the list of backends: the four that the library knows, and those that a program registers. */
+/* tensor/backend.c - the list of backends: the four that the library knows, and those that a program
+ * registers. */
 #include "backend.h"
 
 #include <stdatomic.h>
@@ -51,9 +52,9 @@ mt_status mt_backend_register(mt_backend *backend)
 {
     if (!backend) return MT_ERR_NULL;
     if (!backend->name || !backend->summary || !backend->allocate || !backend->release || !backend->mark ||
-        !backend->upload || !backend->download || !backend->fill || !backend->copy || !backend->map || !backend->zip ||
-        !backend->reduce || !backend->scatter || !backend->rows || !backend->matmul || !backend->random ||
-        !backend->update || !backend->describe)
+        !backend->upload || !backend->download || !backend->fill || !backend->copy || !backend->map ||
+        !backend->zip || !backend->reduce || !backend->scatter || !backend->rows || !backend->matmul ||
+        !backend->random || !backend->permutation || !backend->update || !backend->describe)
         return mt_fail(MT_ERR_VALUE, "a backend needs a name, a summary and every slot; %s lacks one",
                        backend->name ? backend->name : "one without a name");
     while (atomic_flag_test_and_set(&registering)) {}
@@ -61,10 +62,12 @@ mt_status mt_backend_register(mt_backend *backend)
     const char *name;
     for (int i = 0; (name = mt_backend_name(i)); i++)
         if (strcmp(name, backend->name) == 0)
-            status = mt_fail(MT_ERR_NAME, "a backend called \"%.40s\" is there already; choose another name", name);
+            status = mt_fail(MT_ERR_NAME, "a backend called \"%.40s\" is there already; choose another name",
+                             name);
     int count = atomic_load(&registered_count);
     if (status == MT_OK && count == MOST_REGISTERED)
-        status = mt_fail(MT_ERR_VALUE, "%d backends are registered already, the most there can be", MOST_REGISTERED);
+        status = mt_fail(MT_ERR_VALUE, "%d backends are registered already, the most there can be",
+                         MOST_REGISTERED);
     if (status == MT_OK) {
         registered[count] = backend;
         atomic_store(&registered_count, count + 1);

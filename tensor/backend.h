@@ -1,8 +1,9 @@
 /* tensor/backend.h - what a backend does: memory, and a few operations on strided arrays.
  *
- * `simple` is the index-by-index serial oracle, `cpu` the OpenMP one, `gpu` and `gpu-sim` run the CUDA kernels. A slot
- * receives operands that tensor/ops has already checked: shapes agree, the output has no stride of 0 and overlaps no
- * input but, for elementwise work, exactly. Slots return a status and record a sentence when they fail.
+ * `simple` is the index-by-index serial oracle, `cpu` the OpenMP one, `gpu` and `gpu-sim` run the CUDA
+ * kernels. A slot receives operands that tensor/ops has already checked: shapes agree, the output has no
+ * stride of 0 and overlaps no input but, for elementwise work, exactly. Slots return a status and record a
+ * sentence when they fail.
  */
 #ifndef MT_BACKEND_H
 #define MT_BACKEND_H
@@ -19,8 +20,8 @@ static inline size_t mt_kind_bytes(mt_kind kind)
     return kind == MT_REAL ? sizeof(mt_real) : sizeof(int64_t);
 }
 
-/* An array as a slot sees it: element (i0, i1, ...) is data[offset + i0*stride[0] + ...]. An input may have a lower
- * rank or sizes of 1 where the output has more: it is broadcast, aligned at the right. */
+/* An array as a slot sees it: element (i0, i1, ...) is data[offset + i0*stride[0] + ...]. An input may have a
+ * lower rank or sizes of 1 where the output has more: it is broadcast, aligned at the right. */
 typedef struct mt_operand {
     void *data;
     const mt_layout *layout;
@@ -44,9 +45,10 @@ typedef struct mt_elementwise_work {
 
 typedef enum mt_reduction { MT_SUM, MT_PROD, MT_MAX, MT_MIN, MT_ALL, MT_ARGMAX, MT_ARGMIN } mt_reduction;
 
-/* out = scale * reduction of in over the dimensions marked in reduced; out (+=) when accumulate is set. out has in's
- * rank with size 1 in the reduced dimensions. ARGMAX and ARGMIN write the position within the reduced dimensions, in
- * row-major order, to an INDEX output. scale is for sums (mean is 1/n) and 1 otherwise. */
+/* out = scale * reduction of in over the dimensions marked in reduced; out (+=) when accumulate is set. out
+ * has in's rank with size 1 in the reduced dimensions. ARGMAX and ARGMIN write the position within the
+ * reduced dimensions, in row-major order, to an INDEX output. scale is for sums (mean is 1/n) and 1
+ * otherwise. */
 typedef struct mt_reduce_work {
     mt_reduction op;
     bool reduced[MT_MAX_DIMS];
@@ -55,23 +57,23 @@ typedef struct mt_reduce_work {
     mt_operand out, in;
 } mt_reduce_work;
 
-/* The transpose of ARGMAX: for every element of value, out[at the position that index names] = value, where out has
- * the shape that was reduced. Other elements of out are not written. */
+/* The transpose of ARGMAX: for every element of value, out[at the position that index names] = value, where
+ * out has the shape that was reduced. Other elements of out are not written. */
 typedef struct mt_scatter_work {
     bool reduced[MT_MAX_DIMS];
     mt_operand out, index, value;
 } mt_scatter_work;
 
-/* Rows along dimension 0. take: out[i, ...] = in[index[i], ...]. put: out[index[i], ...] += in[i, ...], in the order of
- * i. An index outside the rows is an error, found before anything is written. */
+/* Rows along dimension 0. take: out[i, ...] = in[index[i], ...]. put: out[index[i], ...] += in[i, ...], in
+ * the order of i. An index outside the rows is an error, found before anything is written. */
 typedef struct mt_rows_work {
     bool put;
     mt_kind kind; /* of out and in */
     mt_operand out, in, index;
 } mt_rows_work;
 
-/* C[.., i, j] = act(sum over k of A[.., i, k] B[.., k, j] + bias[j]), or C += without act when accumulate is set. Leading
- * dimensions are a batch and broadcast. */
+/* C[.., i, j] = act(sum over k of A[.., i, k] B[.., k, j] + bias[j]), or C += without act when accumulate is
+ * set. Leading dimensions are a batch and broadcast. */
 typedef struct mt_matmul_work {
     mt_operand out, a, b; /* rank 2 or more; the last two dimensions are the matrices */
     mt_operand bias;      /* one row of n values, stride may be 0; data NULL: none */
@@ -96,7 +98,8 @@ typedef enum mt_update_rule { MT_UPDATE_SGD, MT_UPDATE_ADAM, MT_UPDATE_ADAMW } m
 typedef struct mt_update_row {
     mt_real *value;
     const mt_real *grad;
-    mt_real *state[2]; /* SGD: momentum, unused; Adam: first and second moment. NULL where the rule keeps none */
+    mt_real
+        *state[2]; /* SGD: momentum, unused; Adam: first and second moment. NULL where the rule keeps none */
     int64_t n;
 } mt_update_row;
 
@@ -119,7 +122,8 @@ struct mt_backend {
     /* Memory of at least bytes bytes, aligned to 64, not cleared; NULL with a sentence. */
     void *(*allocate)(mt_backend *backend, size_t bytes);
     void (*release)(mt_backend *backend, void *pointer, size_t bytes);
-    /* A pool tells of each piece that it hands out (live) and takes back, so that a simulator can guard its edges. */
+    /* A pool tells of each piece that it hands out (live) and takes back, so that a simulator can guard its
+     * edges. */
     void (*mark)(mt_backend *backend, void *pointer, size_t bytes, bool live);
     mt_status (*upload)(mt_backend *backend, void *to, const void *from_host, size_t bytes);
     mt_status (*download)(mt_backend *backend, void *to_host, const void *from, size_t bytes);
@@ -133,6 +137,9 @@ struct mt_backend {
     mt_status (*rows)(mt_backend *backend, const mt_rows_work *work);
     mt_status (*matmul)(mt_backend *backend, const mt_matmul_work *work);
     mt_status (*random)(mt_backend *backend, const mt_random_work *work);
+    /* 0 .. n-1 in a random order into a vector of INDEX: mt_random_order of random_ops.h, on every backend.
+     */
+    mt_status (*permutation)(mt_backend *backend, mt_operand out, mt_rng rng);
     mt_status (*update)(mt_backend *backend, const mt_update_work *work);
 
     /* Writes what --stats says of this backend ("threads 2, isa avx2, ..."), as snprintf does. */
@@ -141,22 +148,24 @@ struct mt_backend {
 
 MT_BEGIN
 
-/* The backend of that name: "cpu", "simple", "gpu", "gpu-sim" or one that was registered. NULL with a sentence that
- * lists the names, or says why this one is not there; never another backend instead. Backends live as long as the
- * program and are shared by all threads. */
+/* The backend of that name: "cpu", "simple", "gpu", "gpu-sim" or one that was registered. NULL with a
+ * sentence that lists the names, or says why this one is not there; never another backend instead. Backends
+ * live as long as the program and are shared by all threads. */
 MT_API mt_backend *mt_backend_get(const char *name);
 /* Adds a backend, which the caller keeps alive. An error when the name is taken or a slot is missing. */
 MT_API mt_status mt_backend_register(mt_backend *backend);
-/* The i-th name, or NULL past the last: available or not; and whether it is available, with the reason otherwise. */
+/* The i-th name, or NULL past the last: available or not; and whether it is available, with the reason
+ * otherwise. */
 MT_API const char *mt_backend_name(int i);
 MT_API const char *mt_backend_summary(int i);
 
-/* How many threads the cpu backend uses; without a call OMP_NUM_THREADS, else all processors. OpenMP's own settings
- * are not touched. Results do not depend on it. n from 1 to 1024. */
+/* How many threads the cpu backend uses; without a call OMP_NUM_THREADS, else all processors. OpenMP's own
+ * settings are not touched. Results do not depend on it. n from 1 to 1024. */
 MT_API mt_status mt_set_threads(int n);
 MT_API int mt_get_threads(void);
 
-/* The constructors behind mt_backend_get, defined in ops_cpu and ops_cuda; NULL with a sentence when not there. */
+/* The constructors behind mt_backend_get, defined in ops_cpu and ops_cuda; NULL with a sentence when not
+ * there. */
 MT_INTERNAL mt_backend *mt_backend_simple(void);
 MT_INTERNAL mt_backend *mt_backend_cpu(void);
 MT_INTERNAL mt_backend *mt_backend_gpu(void);

@@ -1,8 +1,9 @@
 /* tensor/base.h - what every other header needs: the number type, export marks, limits, the version.
  *
- * minitorch.c is built twice from the same sources, as FFTW is: libminitorch computes in float, libminitorch_d in
- * double. MT_DOUBLE (set by `pkg-config minitorch_d`) chooses the second; its symbols are named mtd_*, by a header of
- * #defines generated from the declarations below, so that one program may link both libraries.
+ * minitorch.c is built twice from the same sources, as FFTW is: libminitorch computes in float,
+ * libminitorch_d in double. MT_DOUBLE (set by `pkg-config minitorch_d`) chooses the second; its symbols are
+ * named mtd_*, by a header of #defines generated from the declarations below, so that one program may link
+ * both libraries.
  */
 #ifndef MT_BASE_H
 #define MT_BASE_H
@@ -23,8 +24,8 @@ typedef float mt_real;
 /* Tensors have 1 to MT_MAX_DIMS dimensions; there is no rank 0. */
 #define MT_MAX_DIMS 8
 
-/* MT_API marks what the shared library exports, MT_INTERNAL what only the library's own files call. Both marks feed
- * the generated list of names, so every function with external linkage carries one. */
+/* MT_API marks what the shared library exports, MT_INTERNAL what only the library's own files call. Both
+ * marks feed the generated list of names, so every function with external linkage carries one. */
 #ifdef MT_SCAN_NAMES
 #define MT_API      MT_SCAN_API
 #define MT_INTERNAL MT_SCAN_INTERNAL
@@ -51,7 +52,8 @@ typedef float mt_real;
 #endif
 
 MT_BEGIN
-/* The library's version, "MAJOR.MINOR.PATCH"; compare with MT_VERSION to see that header and library agree. */
+/* The library's version, "MAJOR.MINOR.PATCH"; compare with MT_VERSION to see that header and library agree.
+ */
 MT_API const char *mt_version(void);
 MT_END
 

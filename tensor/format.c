@@ -1,7 +1,7 @@
 /* tensor/format.c - tensors as nested text, and back: "[[1, 2], [3, 4]]".
  *
- * Numbers carry enough digits to come back as they were (9 for float, 17 for double). The reader keeps one count for
- * each level of brackets: the first list of a level sets how long its neighbours must be.
+ * Numbers carry enough digits to come back as they were (9 for float, 17 for double). The reader keeps one
+ * count for each level of brackets: the first list of a level sets how long its neighbours must be.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -111,7 +111,8 @@ mt_status mt_print(FILE *stream, const mt_tensor *x)
     mt_status status = format_to(&out, x);
     if (status != MT_OK) return status;
     put(&out, "\n");
-    if (out.failed || fflush(stream) != 0) return mt_fail(MT_ERR_IO, "print: cannot write: %s", strerror(errno));
+    if (out.failed || fflush(stream) != 0)
+        return mt_fail(MT_ERR_IO, "print: cannot write: %s", strerror(errno));
     return MT_OK;
 }
 
@@ -121,14 +122,16 @@ typedef struct {
     const char *text, *at;
     double *values;
     int64_t count, room;
-    int leaf;                       /* the depth that holds numbers, 0 until known */
-    int64_t size[MT_MAX_DIMS + 1];  /* by depth: entries in every list of that depth, -1 until one has closed */
+    int leaf; /* the depth that holds numbers, 0 until known */
+    int64_t
+        size[MT_MAX_DIMS + 1]; /* by depth: entries in every list of that depth, -1 until one has closed */
     int64_t entries[MT_MAX_DIMS + 1]; /* entries so far in the list that is open at that depth */
 } reader;
 
 static mt_status bad(const reader *in, const char *what)
 {
-    return mt_fail(MT_ERR_PARSE, "parse: %s at character %td, near \"%.20s\"", what, in->at - in->text + 1, in->at);
+    return mt_fail(MT_ERR_PARSE, "parse: %s at character %td, near \"%.20s\"", what, in->at - in->text + 1,
+                   in->at);
 }
 
 static void skip_space(reader *in)
@@ -193,7 +196,8 @@ static mt_status read_text(reader *in)
             if (--depth > 0) in->entries[depth]++;
         }
         if (depth == 0) break;
-        if (*in->at != ',') return bad(in, *in->at ? "a comma or a closing bracket is missing" : "the text ends too soon");
+        if (*in->at != ',')
+            return bad(in, *in->at ? "a comma or a closing bracket is missing" : "the text ends too soon");
         in->at++;
     }
     skip_space(in);

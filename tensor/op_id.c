@@ -5,9 +5,9 @@
 #include <string.h>
 
 static const mt_op_info table[MT_OP_COUNT] = {
-#define MT_MAP(name, params, needs, low, high, formula)                                                                \
+#define MT_MAP(name, params, needs, low, high, formula) \
     [MT_OP_##name] = {#name, formula, 1, params, {needs, 0}, {low, 0}, {high, 0}},
-#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)                                  \
+#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
     [MT_OP_##name] = {#name, formula, 2, params, {needs_a, needs_b}, {low_a, low_b}, {high_a, high_b}},
 #include "op_table.inc"
 };

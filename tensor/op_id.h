@@ -5,14 +5,7 @@
 #include "status.h"
 
 /* What a derivative reads, see op_table.inc. For a map, A is its argument. */
-enum {
-    MT_NEED_NONE = 0,
-    MT_NEED_A = 1,
-    MT_NEED_B = 2,
-    MT_NEED_Y = 4,
-    MT_IS_ONE = 8,
-    MT_IS_ZERO = 16
-};
+enum { MT_NEED_NONE = 0, MT_NEED_A = 1, MT_NEED_B = 2, MT_NEED_Y = 4, MT_IS_ONE = 8, MT_IS_ZERO = 16 };
 
 /* MT_OP_neg ... MT_OP_is_close: maps first, then zips, in the table's order. */
 typedef enum mt_op {
@@ -33,7 +26,7 @@ enum {
 typedef struct mt_op_info {
     const char *name, *formula;
     int arity, params;
-    int needs[2];          /* of the derivative in a and in b */
+    int needs[2];           /* of the derivative in a and in b */
     double low[2], high[2]; /* where gradient checks sample a and b */
 } mt_op_info;
 

@@ -1,4 +1,5 @@
-/* tensor/ops.c - checks operands, describes the work and hands it to the backend. Nothing here touches an element. */
+/* tensor/ops.c - checks operands, describes the work and hands it to the backend. Nothing here touches an
+ * element. */
 #include "ops.h"
 #include "storage.h"
 
@@ -7,21 +8,24 @@
 
 /* ---- checks ---- */
 
-/* out and its inputs can be used, live on one backend, and out can be written. NULL entries of in pass the failure on.
- * exact: whether an input may be the very same view as out. */
-static mt_status check(const char *what, const mt_tensor *out, const mt_tensor *const *in, int inputs, bool exact)
+/* out and its inputs can be used, live on one backend, and out can be written. NULL entries of in pass the
+ * failure on. exact: whether an input may be the very same view as out. */
+static mt_status check(const char *what, const mt_tensor *out, const mt_tensor *const *in, int inputs,
+                       bool exact)
 {
     char text[MT_SHAPE_TEXT];
     mt_status status = mt_tensor_check(out);
     for (int i = 0; i < inputs && status == MT_OK; i++) status = mt_tensor_check(in[i]);
     if (status != MT_OK) return status;
     if (mt_layout_overlaps_itself(&out->layout))
-        return mt_fail(MT_ERR_SHAPE, "%s: the output of shape %s is expanded, so elements share memory; copy it first", what,
-                       mt_shape_text(mt_layout_shape(&out->layout), text));
+        return mt_fail(MT_ERR_SHAPE,
+                       "%s: the output of shape %s is expanded, so elements share memory; copy it first",
+                       what, mt_shape_text(mt_layout_shape(&out->layout), text));
     for (int i = 0; i < inputs; i++) {
         const mt_tensor *x = in[i];
         if (x->storage->backend != out->storage->backend)
-            return mt_fail(MT_ERR_BACKEND, "%s: one operand is on backend %s, another on %s; move one with mt_tensor_to",
+            return mt_fail(MT_ERR_BACKEND,
+                           "%s: one operand is on backend %s, another on %s; move one with mt_tensor_to",
                            what, x->storage->backend->name, out->storage->backend->name);
         if (x->storage != out->storage) continue;
         int64_t low, high, out_low, out_high;
@@ -33,7 +37,9 @@ static mt_status check(const char *what, const mt_tensor *out, const mt_tensor *
             same = x->layout.size[d] == out->layout.size[d] &&
                    (x->layout.stride[d] == out->layout.stride[d] || x->layout.size[d] == 1);
         if (!same && low < out_high && out_low < high)
-            return mt_fail(MT_ERR_SHAPE, "%s: the output overlaps an input of the same storage; write to another tensor", what);
+            return mt_fail(MT_ERR_SHAPE,
+                           "%s: the output overlaps an input of the same storage; write to another tensor",
+                           what);
     }
     return MT_OK;
 }
@@ -42,12 +48,16 @@ static mt_status check_real(const char *what, const mt_tensor *x)
 {
     return x->kind == MT_REAL
                ? MT_OK
-               : mt_fail(MT_ERR_KIND, "%s: an operand holds indices (INDEX); convert it with mt_tensor_as(x, MT_REAL)", what);
+               : mt_fail(MT_ERR_KIND,
+                         "%s: an operand holds indices (INDEX); convert it with mt_tensor_as(x, MT_REAL)",
+                         what);
 }
 
 static mt_status check_index(const char *what, const mt_tensor *x)
 {
-    return x->kind == MT_INDEX ? MT_OK : mt_fail(MT_ERR_KIND, "%s: indices must be an INDEX tensor; this one is REAL", what);
+    return x->kind == MT_INDEX
+               ? MT_OK
+               : mt_fail(MT_ERR_KIND, "%s: indices must be an INDEX tensor; this one is REAL", what);
 }
 
 /* x broadcasts to out without changing out's shape. */
@@ -56,11 +66,13 @@ static mt_status check_fits(const char *what, const mt_tensor *out, const mt_ten
     const mt_layout *to = &out->layout, *from = &x->layout;
     int lead = to->rank - from->rank;
     bool fits = lead >= 0;
-    for (int d = 0; d < from->rank && fits; d++) fits = from->size[d] == 1 || from->size[d] == to->size[d + lead];
+    for (int d = 0; d < from->rank && fits; d++)
+        fits = from->size[d] == 1 || from->size[d] == to->size[d + lead];
     if (fits) return MT_OK;
     char text[MT_SHAPE_TEXT], text_out[MT_SHAPE_TEXT];
-    return mt_fail(MT_ERR_SHAPE, "%s: an operand of shape %s does not broadcast to the output's shape %s", what,
-                   mt_shape_text(mt_layout_shape(from), text), mt_shape_text(mt_layout_shape(to), text_out));
+    return mt_fail(MT_ERR_SHAPE, "%s: an operand of shape %s does not broadcast to the output's shape %s",
+                   what, mt_shape_text(mt_layout_shape(from), text),
+                   mt_shape_text(mt_layout_shape(to), text_out));
 }
 
 /* ---- elementwise ---- */
@@ -77,8 +89,8 @@ mt_status mt_op_fresh(mt_tensor *out, mt_op op, const mt_tensor *const *in, int 
     return (op < (mt_op)MT_MAP_COUNT ? backend->map : backend->zip)(backend, &work);
 }
 
-static mt_status elementwise(const char *what, mt_tensor *out, mt_op op, mt_part part, const mt_tensor *const *in, int inputs,
-                             double p0, double p1)
+static mt_status elementwise(const char *what, mt_tensor *out, mt_op op, mt_part part,
+                             const mt_tensor *const *in, int inputs, double p0, double p1)
 {
     mt_status status = check(what, out, in, inputs, true);
     if (status == MT_OK) status = check_real(what, out);
@@ -109,17 +121,19 @@ static const mt_op_info *described(mt_op op, int arity)
 mt_status mt_op_map(mt_tensor *out, mt_op op, const mt_tensor *x, double p0, double p1)
 {
     const mt_op_info *info = described(op, 1);
-    return info ? elementwise(info->name, out, op, MT_PART_VALUE, (const mt_tensor *[]){x}, 1, p0, p1) : MT_ERR_NAME;
+    return info ? elementwise(info->name, out, op, MT_PART_VALUE, (const mt_tensor *[]){x}, 1, p0, p1)
+                : MT_ERR_NAME;
 }
 
 mt_status mt_op_zip(mt_tensor *out, mt_op op, const mt_tensor *a, const mt_tensor *b, double p0, double p1)
 {
     const mt_op_info *info = described(op, 2);
-    return info ? elementwise(info->name, out, op, MT_PART_VALUE, (const mt_tensor *[]){a, b}, 2, p0, p1) : MT_ERR_NAME;
+    return info ? elementwise(info->name, out, op, MT_PART_VALUE, (const mt_tensor *[]){a, b}, 2, p0, p1)
+                : MT_ERR_NAME;
 }
 
-mt_status mt_op_map_grad(mt_tensor *out, mt_op op, const mt_tensor *g, const mt_tensor *x, const mt_tensor *y, double p0,
-                         double p1)
+mt_status mt_op_map_grad(mt_tensor *out, mt_op op, const mt_tensor *g, const mt_tensor *x, const mt_tensor *y,
+                         double p0, double p1)
 {
     const mt_op_info *info = described(op, 1);
     if (!info) return MT_ERR_NAME;
@@ -127,16 +141,18 @@ mt_status mt_op_map_grad(mt_tensor *out, mt_op op, const mt_tensor *g, const mt_
     return elementwise(info->name, out, op, MT_PART_GRAD_A, in, 3, p0, p1);
 }
 
-mt_status mt_op_zip_grad(mt_tensor *out, mt_op op, int which, const mt_tensor *g, const mt_tensor *a, const mt_tensor *b,
-                         const mt_tensor *y, double p0, double p1)
+mt_status mt_op_zip_grad(mt_tensor *out, mt_op op, int which, const mt_tensor *g, const mt_tensor *a,
+                         const mt_tensor *b, const mt_tensor *y, double p0, double p1)
 {
     const mt_op_info *info = described(op, 2);
     if (!info) return MT_ERR_NAME;
-    if (which != 0 && which != 1) return mt_fail(MT_ERR_VALUE, "%s has operands 0 and 1, not %d", info->name, which);
+    if (which != 0 && which != 1)
+        return mt_fail(MT_ERR_VALUE, "%s has operands 0 and 1, not %d", info->name, which);
     int needs = info->needs[which];
     if (needs & MT_IS_ZERO) return mt_op_fill(out, 0);
     if (needs & MT_IS_ONE) return mt_op_copy(out, g);
-    const mt_tensor *in[] = {g, needs & MT_NEED_A ? a : g, needs & MT_NEED_B ? b : g, needs & MT_NEED_Y ? y : g};
+    const mt_tensor *in[] = {g, needs & MT_NEED_A ? a : g, needs & MT_NEED_B ? b : g,
+                             needs & MT_NEED_Y ? y : g};
     return elementwise(info->name, out, op, which == 0 ? MT_PART_GRAD_A : MT_PART_GRAD_B, in, 4, p0, p1);
 }
 
@@ -149,16 +165,10 @@ mt_status mt_op_zip_grad(mt_tensor *out, mt_op op, int which, const mt_tensor *g
 #define PASS_0     0, 0
 #define PASS_1     p0, 0
 #define PASS_2     p0, p1
-#define MT_MAP(name, params, needs, low, high, formula)                                                                \
-    mt_status mt_op_##name(MAP_ARGS_##params)                                                                          \
-    {                                                                                                                  \
-        return mt_op_map(out, MT_OP_##name, x, PASS_##params);                                                         \
-    }
-#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)                                  \
-    mt_status mt_op_##name(ZIP_ARGS_##params)                                                                          \
-    {                                                                                                                  \
-        return mt_op_zip(out, MT_OP_##name, a, b, PASS_##params);                                                      \
-    }
+#define MT_MAP(name, params, needs, low, high, formula) \
+    mt_status mt_op_##name(MAP_ARGS_##params) { return mt_op_map(out, MT_OP_##name, x, PASS_##params); }
+#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
+    mt_status mt_op_##name(ZIP_ARGS_##params) { return mt_op_zip(out, MT_OP_##name, a, b, PASS_##params); }
 #include "op_table.inc"
 
 /* ---- reductions ---- */
@@ -176,14 +186,16 @@ static mt_status mark_dims(const char *what, const mt_tensor *x, mt_shape dims, 
     char text[MT_SHAPE_TEXT], text_dims[MT_SHAPE_TEXT];
     for (int d = 0; d < MT_MAX_DIMS; d++) reduced[d] = false;
     if (dims.rank < 1 || dims.rank > MT_MAX_DIMS)
-        return mt_fail(MT_ERR_SHAPE, "%s: 1 to %d dimensions must be named, not %d", what, MT_MAX_DIMS, dims.rank);
+        return mt_fail(MT_ERR_SHAPE, "%s: 1 to %d dimensions must be named, not %d", what, MT_MAX_DIMS,
+                       dims.rank);
     for (int i = 0; i < dims.rank; i++) {
         int d;
         mt_status status = mt_layout_dim(&x->layout, dims.size[i], what, &d);
         if (status != MT_OK) return status;
         if (reduced[d])
             return mt_fail(MT_ERR_SHAPE, "%s: dimensions %s of shape %s; dimension %d is named twice", what,
-                           mt_shape_text(dims, text_dims), mt_shape_text(mt_layout_shape(&x->layout), text), d);
+                           mt_shape_text(dims, text_dims), mt_shape_text(mt_layout_shape(&x->layout), text),
+                           d);
         reduced[d] = true;
     }
     return MT_OK;
@@ -209,15 +221,16 @@ static mt_status keepdim_layout(const char *what, const mt_tensor *y, const mt_t
     }
     if (!fits) {
         char text[MT_SHAPE_TEXT], text_out[MT_SHAPE_TEXT];
-        return mt_fail(MT_ERR_SHAPE, "%s: shape %s does not hold the reduction of shape %s over those dimensions", what,
-                       mt_shape_text(mt_layout_shape(to), text_out), mt_shape_text(mt_layout_shape(from), text));
+        return mt_fail(
+            MT_ERR_SHAPE, "%s: shape %s does not hold the reduction of shape %s over those dimensions", what,
+            mt_shape_text(mt_layout_shape(to), text_out), mt_shape_text(mt_layout_shape(from), text));
     }
     *result = wide;
     return MT_OK;
 }
 
-static mt_status reduce(const char *what, mt_tensor *out, mt_reduction op, const mt_tensor *x, mt_shape dims, bool mean,
-                        bool accumulate)
+static mt_status reduce(const char *what, mt_tensor *out, mt_reduction op, const mt_tensor *x, mt_shape dims,
+                        bool mean, bool accumulate)
 {
     char text[MT_SHAPE_TEXT];
     mt_reduce_work work = {.op = op, .accumulate = accumulate, .scale = 1};
@@ -244,10 +257,10 @@ static mt_status reduce(const char *what, mt_tensor *out, mt_reduction op, const
     return backend->reduce(backend, &work);
 }
 
-#define REDUCTION(name, op, mean)                                                                                      \
-    mt_status mt_op_##name(mt_tensor *out, const mt_tensor *x, mt_shape dims)                                          \
-    {                                                                                                                  \
-        return reduce(#name, out, op, x, dims, mean, false);                                                           \
+#define REDUCTION(name, op, mean)                                             \
+    mt_status mt_op_##name(mt_tensor *out, const mt_tensor *x, mt_shape dims) \
+    {                                                                         \
+        return reduce(#name, out, op, x, dims, mean, false);                  \
     }
 REDUCTION(sum, MT_SUM, false)
 REDUCTION(mean, MT_SUM, true)
@@ -294,16 +307,21 @@ static mt_status rows(const char *what, mt_tensor *out, const mt_tensor *x, cons
         status = mt_fail(MT_ERR_KIND, "%s: one of the operands is INDEX and the other REAL", what);
     if (status != MT_OK) return status;
     const mt_layout *named = put ? &x->layout : &out->layout, *whole = put ? &out->layout : &x->layout;
-    bool fits = index->layout.rank == 1 && named->rank == whole->rank && named->size[0] == index->layout.size[0];
+    bool fits =
+        index->layout.rank == 1 && named->rank == whole->rank && named->size[0] == index->layout.size[0];
     for (int d = 1; d < whole->rank && fits; d++) fits = named->size[d] == whole->size[d];
     if (!fits) {
         char text[MT_SHAPE_TEXT], text_out[MT_SHAPE_TEXT], text_index[MT_SHAPE_TEXT];
-        return mt_fail(MT_ERR_SHAPE, "%s: output %s, operand %s and index %s do not fit; the index is a vector with one entry "
-                                     "for each row", what, mt_shape_text(mt_layout_shape(&out->layout), text_out),
-                       mt_shape_text(mt_layout_shape(&x->layout), text),
-                       mt_shape_text(mt_layout_shape(&index->layout), text_index));
+        return mt_fail(
+            MT_ERR_SHAPE,
+            "%s: output %s, operand %s and index %s do not fit; the index is a vector with one entry "
+            "for each row",
+            what, mt_shape_text(mt_layout_shape(&out->layout), text_out),
+            mt_shape_text(mt_layout_shape(&x->layout), text),
+            mt_shape_text(mt_layout_shape(&index->layout), text_index));
     }
-    mt_rows_work work = {put, x->kind, mt_tensor_operand(out), mt_tensor_operand(x), mt_tensor_operand(index)};
+    mt_rows_work work = {put, x->kind, mt_tensor_operand(out), mt_tensor_operand(x),
+                         mt_tensor_operand(index)};
     mt_tensor_touch(out);
     return out->storage->backend->rows(out->storage->backend, &work);
 }
@@ -323,15 +341,17 @@ mt_status mt_op_put_rows(mt_tensor *out, const mt_tensor *x, const mt_tensor *in
 /* A vector becomes a matrix with a dimension of size 1 before or after it. */
 static void insert_dim(mt_layout *layout, int at)
 {
-    for (int d = layout->rank; d > at; d--) layout->size[d] = layout->size[d - 1], layout->stride[d] = layout->stride[d - 1];
+    for (int d = layout->rank; d > at; d--)
+        layout->size[d] = layout->size[d - 1], layout->stride[d] = layout->stride[d - 1];
     layout->size[at] = 1;
     layout->stride[at] = 0;
     layout->rank++;
 }
 
 /* bias and pre are given only when has_bias and keep_pre say so. */
-static mt_status matmul(const char *what, mt_tensor *out, const mt_tensor *a, const mt_tensor *b, const mt_tensor *bias,
-                        bool has_bias, mt_tensor *pre, bool keep_pre, mt_matmul_work work)
+static mt_status matmul(const char *what, mt_tensor *out, const mt_tensor *a, const mt_tensor *b,
+                        const mt_tensor *bias, bool has_bias, mt_tensor *pre, bool keep_pre,
+                        mt_matmul_work work)
 {
     const mt_tensor *in[3] = {a, b, bias};
     int inputs = has_bias ? 3 : 2;
@@ -356,21 +376,26 @@ static mt_status matmul(const char *what, mt_tensor *out, const mt_tensor *a, co
         if (fits) insert_dim(&of_c, a->layout.rank == 1 ? batch - 2 : batch - 1);
     }
     fits = fits && of_c.rank == batch && of_a.size[of_a.rank - 1] == of_b.size[of_b.rank - 2] &&
-           of_c.size[batch - 2] == of_a.size[of_a.rank - 2] && of_c.size[batch - 1] == of_b.size[of_b.rank - 1];
+           of_c.size[batch - 2] == of_a.size[of_a.rank - 2] &&
+           of_c.size[batch - 1] == of_b.size[of_b.rank - 1];
     for (int d = 0; d < batch - 2 && fits; d++) {
         int in_a = d - (batch - of_a.rank), in_b = d - (batch - of_b.rank);
         int64_t size_a = in_a >= 0 ? of_a.size[in_a] : 1, size_b = in_b >= 0 ? of_b.size[in_b] : 1;
-        fits = (size_a == size_b || size_a == 1 || size_b == 1) && of_c.size[d] == (size_a == 1 ? size_b : size_a);
+        fits = (size_a == size_b || size_a == 1 || size_b == 1) &&
+               of_c.size[d] == (size_a == 1 ? size_b : size_a);
     }
     if (fits && keep_pre) fits = mt_shape_equal(mt_tensor_shape(pre), mt_tensor_shape(out));
     if (fits && has_bias) fits = bias->layout.rank == 1 && bias->layout.size[0] == of_c.size[batch - 1];
     if (!fits) {
         char text_a[MT_SHAPE_TEXT], text_b[MT_SHAPE_TEXT], text_out[MT_SHAPE_TEXT], text_bias[MT_SHAPE_TEXT];
-        return mt_fail(MT_ERR_SHAPE, "%s: %s times %s%s%s does not give %s; the last size of the first must be the last but one "
-                                     "of the second", what, mt_shape_text(mt_layout_shape(&a->layout), text_a),
-                       mt_shape_text(mt_layout_shape(&b->layout), text_b), has_bias ? " plus " : "",
-                       has_bias ? mt_shape_text(mt_layout_shape(&bias->layout), text_bias) : "",
-                       mt_shape_text(mt_layout_shape(&out->layout), text_out));
+        return mt_fail(
+            MT_ERR_SHAPE,
+            "%s: %s times %s%s%s does not give %s; the last size of the first must be the last but one "
+            "of the second",
+            what, mt_shape_text(mt_layout_shape(&a->layout), text_a),
+            mt_shape_text(mt_layout_shape(&b->layout), text_b), has_bias ? " plus " : "",
+            has_bias ? mt_shape_text(mt_layout_shape(&bias->layout), text_bias) : "",
+            mt_shape_text(mt_layout_shape(&out->layout), text_out));
     }
     work.a = (mt_operand){a->storage->data, &of_a};
     work.b = (mt_operand){b->storage->data, &of_b};
@@ -402,14 +427,16 @@ mt_status mt_op_linear(mt_tensor *out, const mt_tensor *x, const mt_tensor *w, c
     return matmul("linear", out, x, w, bias, true, NULL, false, (mt_matmul_work){0});
 }
 
-mt_status mt_op_linear_act(mt_tensor *out, const mt_tensor *x, const mt_tensor *w, const mt_tensor *bias, mt_op act,
-                           bool keep_pre, mt_tensor *pre)
+mt_status mt_op_linear_act(mt_tensor *out, const mt_tensor *x, const mt_tensor *w, const mt_tensor *bias,
+                           mt_op act, bool keep_pre, mt_tensor *pre)
 {
     const mt_op_info *info = described(act, 1);
     if (!info) return MT_ERR_NAME;
     if (info->params > 0)
-        return mt_fail(MT_ERR_VALUE, "linear_act: %s takes constants; apply it after mt_linear instead", info->name);
-    return matmul("linear_act", out, x, w, bias, true, pre, keep_pre, (mt_matmul_work){.has_act = true, .act = act});
+        return mt_fail(MT_ERR_VALUE, "linear_act: %s takes constants; apply it after mt_linear instead",
+                       info->name);
+    return matmul("linear_act", out, x, w, bias, true, pre, keep_pre,
+                  (mt_matmul_work){.has_act = true, .act = act});
 }
 
 /* ---- copies, constants, random numbers ---- */
@@ -432,7 +459,8 @@ mt_status mt_op_fill(mt_tensor *out, double value)
     return out->storage->backend->fill(out->storage->backend, mt_tensor_operand(out), out->kind, value);
 }
 
-static mt_status draw(const char *what, mt_tensor *out, mt_rng *rng, mt_distribution distribution, double a, double b)
+static mt_status draw(const char *what, mt_tensor *out, mt_rng *rng, mt_distribution distribution, double a,
+                      double b)
 {
     if (!rng) return MT_ERR_NULL;
     mt_status status = check(what, out, NULL, 0, true);
@@ -454,4 +482,21 @@ mt_status mt_op_uniform(mt_tensor *out, mt_rng *rng, double low, double high)
 mt_status mt_op_normal(mt_tensor *out, mt_rng *rng, double mean, double deviation)
 {
     return draw("normal", out, rng, MT_NORMAL, mean, deviation);
+}
+
+mt_status mt_op_permutation(mt_tensor *out, mt_rng *rng)
+{
+    char text[MT_SHAPE_TEXT];
+    if (!rng) return MT_ERR_NULL;
+    mt_status status = check("permutation", out, NULL, 0, true);
+    if (status == MT_OK) status = check_index("permutation", out);
+    if (status == MT_OK && out->layout.rank != 1)
+        status = mt_fail(MT_ERR_SHAPE, "permutation: the output has shape %s; it must be a vector",
+                         mt_shape_text(mt_layout_shape(&out->layout), text));
+    if (status != MT_OK) return status;
+    mt_backend *backend = out->storage->backend;
+    mt_tensor_touch(out);
+    mt_rng from = *rng;
+    rng->counter += (uint64_t)mt_tensor_count(out);
+    return backend->permutation(backend, mt_tensor_operand(out), from);
 }

@@ -1,8 +1,9 @@
 /* tensor/ops.h - operations without a tape: each checks its operands, calls the backend and writes into out.
  *
- * out must already have the result's shape; mt_op_add(out, a, b) broadcasts a and b to it. All operands live on one
- * backend. out may be the very same view as an input of an elementwise operation (x += y), but may not overlap it
- * otherwise, nor overlap itself. Every write raises the version of out's storage. A failure writes nothing.
+ * out must already have the result's shape; mt_op_add(out, a, b) broadcasts a and b to it. All operands live
+ * on one backend. out may be the very same view as an input of an elementwise operation (x += y), but may not
+ * overlap it otherwise, nor overlap itself. Every write raises the version of out's storage. A failure writes
+ * nothing.
  */
 #ifndef MT_OPS_H
 #define MT_OPS_H
@@ -11,18 +12,22 @@
 
 MT_BEGIN
 
-/* Elementwise, from the table: mt_op_neg(out, x), mt_op_leaky_relu(out, x, slope), mt_op_clamp(out, x, low, high),
- * mt_op_add(out, a, b), mt_op_is_close(out, a, b, atol, rtol). Comparisons write 1 or 0. */
+/* Elementwise, from the table: mt_op_neg(out, x), mt_op_leaky_relu(out, x, slope), mt_op_clamp(out, x, low,
+ * high), mt_op_add(out, a, b), mt_op_is_close(out, a, b, atol, rtol). Comparisons write 1 or 0. */
 #define MT_DECLARE_MAP_0(name) MT_API mt_status mt_op_##name(mt_tensor *out, const mt_tensor *x);
 #define MT_DECLARE_MAP_1(name) MT_API mt_status mt_op_##name(mt_tensor *out, const mt_tensor *x, double p0);
-#define MT_DECLARE_MAP_2(name) MT_API mt_status mt_op_##name(mt_tensor *out, const mt_tensor *x, double p0, double p1);
-#define MT_DECLARE_ZIP_0(name) MT_API mt_status mt_op_##name(mt_tensor *out, const mt_tensor *a, const mt_tensor *b);
-#define MT_DECLARE_ZIP_1(name)                                                                                         \
+#define MT_DECLARE_MAP_2(name) \
+    MT_API mt_status mt_op_##name(mt_tensor *out, const mt_tensor *x, double p0, double p1);
+#define MT_DECLARE_ZIP_0(name) \
+    MT_API mt_status mt_op_##name(mt_tensor *out, const mt_tensor *a, const mt_tensor *b);
+#define MT_DECLARE_ZIP_1(name) \
     MT_API mt_status mt_op_##name(mt_tensor *out, const mt_tensor *a, const mt_tensor *b, double p0);
-#define MT_DECLARE_ZIP_2(name)                                                                                         \
-    MT_API mt_status mt_op_##name(mt_tensor *out, const mt_tensor *a, const mt_tensor *b, double p0, double p1);
+#define MT_DECLARE_ZIP_2(name)                                                                       \
+    MT_API mt_status mt_op_##name(mt_tensor *out, const mt_tensor *a, const mt_tensor *b, double p0, \
+                                  double p1);
 #define MT_MAP(name, params, needs, low, high, formula) MT_DECLARE_MAP_##params(name)
-#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) MT_DECLARE_ZIP_##params(name)
+#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
+    MT_DECLARE_ZIP_##params(name)
 #include "op_table.inc"
 #undef MT_DECLARE_MAP_0
 #undef MT_DECLARE_MAP_1
@@ -33,17 +38,19 @@ MT_BEGIN
 
 /* The same by number, for programs that choose at run time. */
 MT_API mt_status mt_op_map(mt_tensor *out, mt_op op, const mt_tensor *x, double p0, double p1);
-MT_API mt_status mt_op_zip(mt_tensor *out, mt_op op, const mt_tensor *a, const mt_tensor *b, double p0, double p1);
-/* out = g times the derivative of op at x, where y = op(x); and the two partial derivatives of a zip. g, x (a, b) and y
- * broadcast to out. Operands that the row does not declare as needed are not read. */
-MT_API mt_status mt_op_map_grad(mt_tensor *out, mt_op op, const mt_tensor *g, const mt_tensor *x, const mt_tensor *y,
-                                double p0, double p1);
+MT_API mt_status mt_op_zip(mt_tensor *out, mt_op op, const mt_tensor *a, const mt_tensor *b, double p0,
+                           double p1);
+/* out = g times the derivative of op at x, where y = op(x); and the two partial derivatives of a zip. g, x
+ * (a, b) and y broadcast to out. Operands that the row does not declare as needed are not read. */
+MT_API mt_status mt_op_map_grad(mt_tensor *out, mt_op op, const mt_tensor *g, const mt_tensor *x,
+                                const mt_tensor *y, double p0, double p1);
 MT_API mt_status mt_op_zip_grad(mt_tensor *out, mt_op op, int which, const mt_tensor *g, const mt_tensor *a,
                                 const mt_tensor *b, const mt_tensor *y, double p0, double p1);
 
-/* Reductions of x over the dimensions in dims (each named once). out has x's shape with those sizes 1, or without those
- * dimensions; over all of them, (1). Over nothing, sum is 0, prod 1, all 1 and mean NaN; max, min, argmax and argmin
- * are errors. argmax and argmin write an INDEX: the position, in row-major order, within the reduced dimensions. */
+/* Reductions of x over the dimensions in dims (each named once). out has x's shape with those sizes 1, or
+ * without those dimensions; over all of them, (1). Over nothing, sum is 0, prod 1, all 1 and mean NaN; max,
+ * min, argmax and argmin are errors. argmax and argmin write an INDEX: the position, in row-major order,
+ * within the reduced dimensions. */
 MT_API mt_status mt_op_sum(mt_tensor *out, const mt_tensor *x, mt_shape dims);
 MT_API mt_status mt_op_mean(mt_tensor *out, const mt_tensor *x, mt_shape dims);
 MT_API mt_status mt_op_prod(mt_tensor *out, const mt_tensor *x, mt_shape dims);
@@ -63,21 +70,26 @@ MT_API mt_status mt_op_scatter(mt_tensor *out, const mt_tensor *index, const mt_
 MT_API mt_status mt_op_take_rows(mt_tensor *out, const mt_tensor *x, const mt_tensor *index);
 MT_API mt_status mt_op_put_rows(mt_tensor *out, const mt_tensor *x, const mt_tensor *index);
 
-/* out (..., m, n) = a (..., m, k) times b (..., k, n): leading dimensions broadcast. A vector a is a row, a vector b a
- * column, whose dimension of 1 is missing in out, as NumPy's matmul has it. add_matmul adds to out. */
+/* out (..., m, n) = a (..., m, k) times b (..., k, n): leading dimensions broadcast. A vector a is a row, a
+ * vector b a column, whose dimension of 1 is missing in out, as NumPy's matmul has it. add_matmul adds to
+ * out. */
 MT_API mt_status mt_op_matmul(mt_tensor *out, const mt_tensor *a, const mt_tensor *b);
 MT_API mt_status mt_op_add_matmul(mt_tensor *out, const mt_tensor *a, const mt_tensor *b);
-/* out = x w + bias, x (..., in), w (in, out), bias (out). linear_act applies a map without parameters on top, and keeps
- * its argument in pre when keep_pre is set (otherwise pre is out itself). */
+/* out = x w + bias, x (..., in), w (in, out), bias (out). linear_act applies a map without parameters on top,
+ * and keeps its argument in pre when keep_pre is set (otherwise pre is out itself). */
 MT_API mt_status mt_op_linear(mt_tensor *out, const mt_tensor *x, const mt_tensor *w, const mt_tensor *bias);
-MT_API mt_status mt_op_linear_act(mt_tensor *out, const mt_tensor *x, const mt_tensor *w, const mt_tensor *bias,
-                                  mt_op act, bool keep_pre, mt_tensor *pre);
+MT_API mt_status mt_op_linear_act(mt_tensor *out, const mt_tensor *x, const mt_tensor *w,
+                                  const mt_tensor *bias, mt_op act, bool keep_pre, mt_tensor *pre);
 
-/* out = x, broadcast; kinds may differ. out = value. out = random draws, the rng advancing by the element count. */
+/* out = x, broadcast; kinds may differ. out = value. out = random draws, the rng advancing by the element
+ * count. */
 MT_API mt_status mt_op_copy(mt_tensor *out, const mt_tensor *x);
 MT_API mt_status mt_op_fill(mt_tensor *out, double value);
 MT_API mt_status mt_op_uniform(mt_tensor *out, mt_rng *rng, double low, double high);
 MT_API mt_status mt_op_normal(mt_tensor *out, mt_rng *rng, double mean, double deviation);
+
+/* out, a vector of INDEX, = 0 .. n-1 in a random order, the rng advancing by n; drawn where out lives. */
+MT_API mt_status mt_op_permutation(mt_tensor *out, mt_rng *rng);
 
 MT_END
 

@@ -24,7 +24,8 @@ static bool is_one_row(const mt_operand *operand, int operands, int64_t *count)
         int64_t size = out->size[d];
         for (int k = 0; k < operands; k++) {
             const mt_layout *x = operand[k].layout;
-            if (x->rank != out->rank || x->size[d] != size || (x->stride[d] != stride && size != 1)) return false;
+            if (x->rank != out->rank || x->size[d] != size || (x->stride[d] != stride && size != 1))
+                return false;
         }
         stride *= size;
     }
@@ -50,6 +51,7 @@ void mt_plan_elementwise(const mt_operand *operand, int operands, mt_elementwise
 {
     const mt_layout *out = operand[0].layout;
     int rank = out->rank, kept = 0;
+    MT_ASSERT(rank >= 1 && operands >= 1 && operands <= MT_MAX_OPERANDS);
     plan->operands = operands;
     if (is_one_row(operand, operands, &plan->count)) {
         plan->rank = 1;
@@ -100,11 +102,11 @@ void mt_plan_elementwise(const mt_operand *operand, int operands, mt_elementwise
         else
             unit = plan->stride[k][0] == 1;
     }
-    plan->row_class = !unit                            ? MT_ROW_GENERAL
-                      : scalars == 0                   ? MT_ROW_CONTIGUOUS
-                      : scalars == 2 && operands == 3  ? MT_ROW_LEFT_SCALAR
-                      : scalars == 4 && operands == 3  ? MT_ROW_RIGHT_SCALAR
-                                                       : MT_ROW_GENERAL;
+    plan->row_class = !unit                           ? MT_ROW_GENERAL
+                      : scalars == 0                  ? MT_ROW_CONTIGUOUS
+                      : scalars == 2 && operands == 3 ? MT_ROW_LEFT_SCALAR
+                      : scalars == 4 && operands == 3 ? MT_ROW_RIGHT_SCALAR
+                                                      : MT_ROW_GENERAL;
     measure(operand, plan);
 }
 
@@ -115,6 +117,7 @@ void mt_plan_reduce(const mt_operand *out, const mt_operand *in, const bool *red
     plan->kept_count = plan->reduced_count = 1;
     for (int d = 0; d < from->rank; d++) {
         int64_t size = from->size[d];
+        MT_ASSERT(to->rank == from->rank && to->size[d] == (reduced[d] ? 1 : size));
         *(reduced[d] ? &plan->reduced_count : &plan->kept_count) *= size;
         if (size == 1) continue;
         if (reduced[d]) {
@@ -139,7 +142,8 @@ void mt_plan_reduce(const mt_operand *out, const mt_operand *in, const bool *red
     int n = 0;
     for (int i = 0; i < kept; i++) {
         int64_t size = plan->kept_size[i], stride_in = plan->kept_in[i], stride_out = plan->kept_out[i];
-        bool joins = n > 0 && plan->kept_in[n - 1] == stride_in * size && plan->kept_out[n - 1] == stride_out * size;
+        bool joins =
+            n > 0 && plan->kept_in[n - 1] == stride_in * size && plan->kept_out[n - 1] == stride_out * size;
         if (!joins) n++;
         plan->kept_size[n - 1] = joins ? plan->kept_size[n - 1] * size : size;
         plan->kept_in[n - 1] = stride_in;

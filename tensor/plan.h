@@ -1,8 +1,9 @@
 /* tensor/plan.h - turns operands with any layout into the loops that a backend runs. Internal, pure integers.
  *
- * Dimensions of size 1 are dropped, the others ordered by the output's strides (outermost largest) and joined where
- * every operand allows it, so that a permuted contiguous tensor is one long row. The class of a plan is decided here,
- * once; backends choose a kernel by it. `simple` makes no plans: it is the oracle for this file too.
+ * Dimensions of size 1 are dropped, the others ordered by the output's strides (outermost largest) and joined
+ * where every operand allows it, so that a permuted contiguous tensor is one long row. The class of a plan is
+ * decided here, once; backends choose a kernel by it. `simple` makes no plans: it is the oracle for this file
+ * too.
  */
 #ifndef MT_PLAN_H
 #define MT_PLAN_H
@@ -19,22 +20,23 @@ typedef enum mt_row_class {
     MT_ROW_GENERAL
 } mt_row_class;
 
-/* Operand 0 is the output. data[k] points at the first element, size and stride run from the outermost dimension. */
+/* Operand 0 is the output. data[k] points at the first element, size and stride run from the outermost
+ * dimension. */
 typedef struct mt_elementwise_plan {
     mt_row_class row_class;
     int operands, rank; /* rank 1 or more; size {0} when there is nothing to do */
     int64_t count;
     int64_t size[MT_MAX_DIMS];
     int64_t stride[MT_MAX_OPERANDS][MT_MAX_DIMS];
-    int alignment;  /* the largest power of two up to 64 that divides every operand's address, in bytes */
+    int alignment;   /* the largest power of two up to 64 that divides every operand's address, in bytes */
     bool fits_int32; /* every position fits in 31 bits */
 } mt_elementwise_plan;
 
 /* How a reduction reads its input, after joining dimensions. */
 typedef enum mt_reduce_class {
-    MT_REDUCE_ALL,     /* one output, contiguous input */
-    MT_REDUCE_INNER,   /* the reduced dimension is one, with stride 1 */
-    MT_REDUCE_OUTER,   /* the kept dimension is innermost with stride 1: columns */
+    MT_REDUCE_ALL,   /* one output, contiguous input */
+    MT_REDUCE_INNER, /* the reduced dimension is one, with stride 1 */
+    MT_REDUCE_OUTER, /* the kept dimension is innermost with stride 1: columns */
     MT_REDUCE_GENERAL
 } mt_reduce_class;
 
@@ -43,15 +45,15 @@ typedef struct mt_reduce_plan {
     int kept_rank, reduced_rank; /* 1 or more each; a missing one has size 1 */
     int64_t kept_count, reduced_count;
     int64_t kept_size[MT_MAX_DIMS], kept_in[MT_MAX_DIMS], kept_out[MT_MAX_DIMS]; /* strides of in and out */
-    int64_t reduced_size[MT_MAX_DIMS], reduced_in[MT_MAX_DIMS];                 /* in row-major order: argmax counts it */
+    int64_t reduced_size[MT_MAX_DIMS], reduced_in[MT_MAX_DIMS]; /* in row-major order: argmax counts it */
 } mt_reduce_plan;
 
 typedef struct mt_matmul_plan {
     int64_t m, n, k;
     int64_t a_row, a_col, b_row, b_col, c_row, c_col; /* strides; 0 is allowed for a and b */
     int64_t pre_row, pre_col, bias_step;
-    int64_t batch;                  /* how many products */
-    int batch_rank;                 /* 1 or more */
+    int64_t batch;  /* how many products */
+    int batch_rank; /* 1 or more */
     int64_t batch_size[MT_MAX_DIMS];
     int64_t batch_a[MT_MAX_DIMS], batch_b[MT_MAX_DIMS], batch_c[MT_MAX_DIMS], batch_pre[MT_MAX_DIMS];
 } mt_matmul_plan;
@@ -63,7 +65,8 @@ MT_INTERNAL void mt_plan_reduce(const mt_operand *out, const mt_operand *in, con
 MT_INTERNAL void mt_plan_matmul(const mt_matmul_work *work, mt_matmul_plan *plan);
 MT_END
 
-/* The position of the i-th index (row-major over size) in strides; for the head of a chunk, not for every element. */
+/* The position of the i-th index (row-major over size) in strides; for the head of a chunk, not for every
+ * element. */
 static inline int64_t mt_plan_position(int rank, const int64_t *size, const int64_t *stride, int64_t i)
 {
     int64_t position = 0;

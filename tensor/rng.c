@@ -1,12 +1,9 @@
 /* tensor/rng.c - single draws on the host, from the same sequence as the backends' bulk draws. */
 #include "rng.h"
 
-#include "philox.h"
+#include "random_ops.h"
 
-mt_rng mt_rng_make(uint64_t seed)
-{
-    return (mt_rng){seed, 0};
-}
+mt_rng mt_rng_make(uint64_t seed) { return (mt_rng){seed, 0}; }
 
 double mt_rng_double(mt_rng *rng)
 {
@@ -25,10 +22,7 @@ uint64_t mt_rng_below(mt_rng *rng, uint64_t bound)
 
 void mt_rng_permutation(mt_rng *rng, int64_t *values, int64_t count)
 {
-    if (!rng || !values) return;
-    for (int64_t i = 0; i < count; i++) {
-        int64_t j = (int64_t)mt_rng_below(rng, (uint64_t)i + 1);
-        values[i] = values[j];
-        values[j] = i;
-    }
+    if (!rng || !values || count <= 0) return;
+    mt_random_order(rng->seed, rng->counter, values, 1, count);
+    rng->counter += (uint64_t)count;
 }

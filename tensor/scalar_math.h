@@ -1,9 +1,11 @@
-/* tensor/scalar_math.h - the functions that scalar_ops.h is made of, for one mt_real: exp, log, tanh, erf, ...
+/* tensor/scalar_math.h - the functions that scalar_ops.h is made of, for one mt_real: exp, log, tanh, erf,
+ * ...
  *
- * In float they are polynomials without branches, a table or a call, so that the compiler turns a loop over them into
- * vector code and the GPU computes the same formula; each is within 4 ULP of the true value for every float, subnormal
- * results included (tests/test_scalar_math.c). In the double library, which is for checking gradients, they are the C
- * library's. launch.cuh defines MT_FN and MT_FMA before this is read by a CUDA compiler.
+ * In float they are polynomials without branches, a table or a call, so that the compiler turns a loop over
+ * them into vector code and the GPU computes the same formula; each is within 4 ULP of the true value for
+ * every float, subnormal results included (tests/test_scalar_math.c). In the double library, which is for
+ * checking gradients, they are the C library's. launch.cuh defines MT_FN and MT_FMA before this is read by a
+ * CUDA compiler.
  *
  * The polynomials are near-minimax fits by reweighted least squares, made with tools/fit_scalar_math.py.
  */
@@ -21,7 +23,8 @@
 #define MT_FN static inline
 #endif
 
-/* a b + c, rounded once where the instruction set has it; the compiler is told never to make one by itself. */
+/* a b + c, rounded once where the instruction set has it; the compiler is told never to make one by itself.
+ */
 #ifndef MT_FMA
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
 #define MT_FMA(a, b, c) fmaf(a, b, c)
@@ -63,8 +66,8 @@ MT_FN float mt_m_from_bits(uint32_t bits)
     return x;
 }
 
-/* x = n ln 2 + r with |r| <= ln 2 / 2; e^x = 2^n e^r. 2^n is applied in two halves, so that neither overflows and a
- * subnormal result is rounded once. NaN passes the bounds, and through. */
+/* x = n ln 2 + r with |r| <= ln 2 / 2; e^x = 2^n e^r. 2^n is applied in two halves, so that neither overflows
+ * and a subnormal result is rounded once. NaN passes the bounds, and through. */
 MT_FN float mt_m_exp(float x)
 {
     float bounded = x < -104.0f ? -104.0f : x;

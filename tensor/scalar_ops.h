@@ -1,22 +1,38 @@
-/* tensor/scalar_ops.h - the maths of every elementwise operation, written once, compiled for the CPU and for CUDA.
+/* tensor/scalar_ops.h - the maths of every elementwise operation, written once, compiled for the CPU and for
+ * CUDA.
  *
- * For a map: mt_f_name(x, p0, p1) and its derivative mt_d_name(x, y, p0, p1), where y is the value at x. For a zip:
- * mt_f_name(a, b, p0, p1) and the derivatives mt_da_name(a, b, y, p0, p1) and mt_db_name(...). An argument that the row in
- * op_table.inc does not declare as needed must not be read: it is NaN. This is the common subset of C17 and C++17.
+ * For a map: mt_f_name(x, p0, p1) and its derivative mt_d_name(x, y, p0, p1), where y is the value at x. For
+ * a zip: mt_f_name(a, b, p0, p1) and the derivatives mt_da_name(a, b, y, p0, p1) and mt_db_name(...). An
+ * argument that the row in op_table.inc does not declare as needed must not be read: it is NaN. This is the
+ * common subset of C17 and C++17.
  */
 #ifndef MT_SCALAR_OPS_H
 #define MT_SCALAR_OPS_H
 
 #include "scalar_math.h"
 
-#define MT_MAP_FN(name)  MT_FN mt_real mt_f_##name(mt_real x, mt_real p0, mt_real p1)
-#define MT_MAP_D(name)   MT_FN mt_real mt_d_##name(mt_real x, mt_real y, mt_real p0, mt_real p1)
-#define MT_ZIP_FN(name)  MT_FN mt_real mt_f_##name(mt_real a, mt_real b, mt_real p0, mt_real p1)
-#define MT_ZIP_DA(name)  MT_FN mt_real mt_da_##name(mt_real a, mt_real b, mt_real y, mt_real p0, mt_real p1)
-#define MT_ZIP_DB(name)  MT_FN mt_real mt_db_##name(mt_real a, mt_real b, mt_real y, mt_real p0, mt_real p1)
+#define MT_MAP_FN(name) MT_FN mt_real mt_f_##name(mt_real x, mt_real p0, mt_real p1)
+#define MT_MAP_D(name)  MT_FN mt_real mt_d_##name(mt_real x, mt_real y, mt_real p0, mt_real p1)
+#define MT_ZIP_FN(name) MT_FN mt_real mt_f_##name(mt_real a, mt_real b, mt_real p0, mt_real p1)
+#define MT_ZIP_DA(name) MT_FN mt_real mt_da_##name(mt_real a, mt_real b, mt_real y, mt_real p0, mt_real p1)
+#define MT_ZIP_DB(name) MT_FN mt_real mt_db_##name(mt_real a, mt_real b, mt_real y, mt_real p0, mt_real p1)
 /* A derivative that is the same everywhere. */
-#define MT_ZIP_DA_IS(name, value) MT_ZIP_DA(name) { MT_UNUSED2(a, b); MT_UNUSED2(p0, p1); (void)y; return value; }
-#define MT_ZIP_DB_IS(name, value) MT_ZIP_DB(name) { MT_UNUSED2(a, b); MT_UNUSED2(p0, p1); (void)y; return value; }
+#define MT_ZIP_DA_IS(name, value) \
+    MT_ZIP_DA(name)               \
+    {                             \
+        MT_UNUSED2(a, b);         \
+        MT_UNUSED2(p0, p1);       \
+        (void)y;                  \
+        return value;             \
+    }
+#define MT_ZIP_DB_IS(name, value) \
+    MT_ZIP_DB(name)               \
+    {                             \
+        MT_UNUSED2(a, b);         \
+        MT_UNUSED2(p0, p1);       \
+        (void)y;                  \
+        return value;             \
+    }
 #define MT_UNUSED2(a, b) ((void)(a), (void)(b))
 #define MT_X_ONLY        MT_UNUSED2(p0, p1)
 #define MT_D_OF_X        ((void)y, MT_UNUSED2(p0, p1))

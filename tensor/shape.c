@@ -24,7 +24,8 @@ const char *mt_shape_text(mt_shape shape, char buffer[MT_SHAPE_TEXT])
     int rank = shape.rank < 0 ? 0 : shape.rank > MT_MAX_DIMS ? MT_MAX_DIMS : shape.rank;
     size_t used = (size_t)snprintf(buffer, MT_SHAPE_TEXT, "(");
     for (int d = 0; d < rank; d++)
-        used += (size_t)snprintf(buffer + used, MT_SHAPE_TEXT - used, "%s%" PRId64, d ? ", " : "", shape.size[d]);
+        used +=
+            (size_t)snprintf(buffer + used, MT_SHAPE_TEXT - used, "%s%" PRId64, d ? ", " : "", shape.size[d]);
     snprintf(buffer + used, MT_SHAPE_TEXT - used, ")");
     return buffer;
 }
@@ -72,9 +73,10 @@ mt_status mt_shape_broadcast(mt_shape a, mt_shape b, mt_shape *result)
         int64_t size_a = d <= a.rank ? a.size[a.rank - d] : 1, size_b = d <= b.rank ? b.size[b.rank - d] : 1;
         if (size_a != size_b && size_a != 1 && size_b != 1)
             return mt_fail(MT_ERR_SHAPE,
-                           "shapes %s and %s do not broadcast: dimension %d has sizes %" PRId64 " and %" PRId64
-                           "; they must be equal, or one of them 1",
-                           mt_shape_text(a, text_a), mt_shape_text(b, text_b), joint.rank - d, size_a, size_b);
+                           "shapes %s and %s do not broadcast: dimension %d has sizes %" PRId64
+                           " and %" PRId64 "; they must be equal, or one of them 1",
+                           mt_shape_text(a, text_a), mt_shape_text(b, text_b), joint.rank - d, size_a,
+                           size_b);
         joint.size[joint.rank - d] = size_a == 1 ? size_b : size_a;
     }
     *result = joint;
@@ -111,10 +113,7 @@ int64_t mt_layout_rows(int rank, const int64_t *size, mt_layout *layout)
     return mt_shape_count(shape);
 }
 
-mt_shape mt_layout_shape(const mt_layout *layout)
-{
-    return mt_shape_make(layout->rank, layout->size);
-}
+mt_shape mt_layout_shape(const mt_layout *layout) { return mt_shape_make(layout->rank, layout->size); }
 
 int64_t mt_layout_count(const mt_layout *layout)
 {
@@ -147,8 +146,8 @@ static mt_status resolve_dim(mt_shape shape, int64_t dim, const char *what, int 
 {
     char text[MT_SHAPE_TEXT];
     if (dim < -shape.rank || dim >= shape.rank)
-        return mt_fail(MT_ERR_INDEX, "%s: dimension %" PRId64 " of shape %s; it has dimensions %d to %d", what, dim,
-                       mt_shape_text(shape, text), -shape.rank, shape.rank - 1);
+        return mt_fail(MT_ERR_INDEX, "%s: dimension %" PRId64 " of shape %s; it has dimensions %d to %d",
+                       what, dim, mt_shape_text(shape, text), -shape.rank, shape.rank - 1);
     *result = (int)(dim < 0 ? dim + shape.rank : dim);
     return MT_OK;
 }
@@ -177,7 +176,8 @@ mt_status mt_shape_infer(mt_shape shape, int64_t count, mt_shape *result)
     if (product < 0) return MT_ERR_SHAPE;
     bool fits = hole < 0 ? product == count : product > 0 && count % product == 0;
     if (!fits)
-        return mt_fail(MT_ERR_SHAPE, "%" PRId64 " elements do not fit shape %s", count, mt_shape_text(shape, text));
+        return mt_fail(MT_ERR_SHAPE, "%" PRId64 " elements do not fit shape %s", count,
+                       mt_shape_text(shape, text));
     if (hole >= 0) known.size[hole] = count / product;
     *result = known;
     return MT_OK;
@@ -187,7 +187,8 @@ mt_status mt_layout_view(const mt_layout *layout, mt_shape shape, mt_layout *res
 {
     char text[MT_SHAPE_TEXT];
     if (!mt_layout_is_contiguous(layout))
-        return mt_fail(MT_ERR_SHAPE, "view: a tensor of shape %s is not contiguous; use reshape, which copies when it must",
+        return mt_fail(MT_ERR_SHAPE,
+                       "view: a tensor of shape %s is not contiguous; use reshape, which copies when it must",
                        mt_shape_text(mt_layout_shape(layout), text));
     mt_status status = mt_shape_infer(shape, mt_layout_count(layout), &shape);
     if (status != MT_OK) return status;
@@ -212,8 +213,10 @@ mt_status mt_layout_permute(const mt_layout *layout, mt_shape order, mt_layout *
         permuted.stride[i] = layout->stride[dim];
     }
     if (!valid)
-        return mt_fail(MT_ERR_SHAPE, "permute: order %s for a tensor of shape %s; each of its %d dimensions must be named once",
-                       mt_shape_text(order, text_order), mt_shape_text(mt_layout_shape(layout), text), layout->rank);
+        return mt_fail(
+            MT_ERR_SHAPE,
+            "permute: order %s for a tensor of shape %s; each of its %d dimensions must be named once",
+            mt_shape_text(order, text_order), mt_shape_text(mt_layout_shape(layout), text), layout->rank);
     *result = permuted;
     return MT_OK;
 }
@@ -264,14 +267,16 @@ mt_status mt_layout_select(const mt_layout *layout, int64_t dim, int64_t index, 
     if (status != MT_OK) return status;
     int64_t size = layout->size[d];
     if (index < -size || index >= size)
-        return mt_fail(MT_ERR_INDEX, "select: index %" PRId64 " in dimension %d of shape %s, which has %" PRId64 " entries",
+        return mt_fail(MT_ERR_INDEX,
+                       "select: index %" PRId64 " in dimension %d of shape %s, which has %" PRId64 " entries",
                        index, d, mt_shape_text(mt_layout_shape(layout), text), size);
     mt_layout selected = *layout;
     selected.offset += (index < 0 ? index + size : index) * layout->stride[d];
     selected.size[d] = 1;
     if (layout->rank > 1) {
         memmove(selected.size + d, selected.size + d + 1, (size_t)(layout->rank - 1 - d) * sizeof(int64_t));
-        memmove(selected.stride + d, selected.stride + d + 1, (size_t)(layout->rank - 1 - d) * sizeof(int64_t));
+        memmove(selected.stride + d, selected.stride + d + 1,
+                (size_t)(layout->rank - 1 - d) * sizeof(int64_t));
         selected.rank--;
         selected.size[selected.rank] = selected.stride[selected.rank] = 0;
     }
@@ -320,8 +325,8 @@ mt_status mt_layout_unsqueeze(const mt_layout *layout, int64_t dim, mt_layout *r
         return mt_fail(MT_ERR_SHAPE, "unsqueeze: shape %s has %d dimensions already, the most there can be",
                        mt_shape_text(shape, text), MT_MAX_DIMS);
     if (dim < -layout->rank - 1 || dim > layout->rank)
-        return mt_fail(MT_ERR_INDEX, "unsqueeze: dimension %" PRId64 " of shape %s; it can go to %d to %d", dim,
-                       mt_shape_text(shape, text), -layout->rank - 1, layout->rank);
+        return mt_fail(MT_ERR_INDEX, "unsqueeze: dimension %" PRId64 " of shape %s; it can go to %d to %d",
+                       dim, mt_shape_text(shape, text), -layout->rank - 1, layout->rank);
     int d = (int)(dim < 0 ? dim + layout->rank + 1 : dim);
     mt_layout wider = {.rank = layout->rank + 1, .offset = layout->offset};
     for (int i = 0; i < wider.rank; i++) {
@@ -341,8 +346,9 @@ mt_status mt_shape_flatten(mt_shape shape, int64_t first, int64_t last, mt_shape
     if (status == MT_OK) status = resolve_dim(shape, last, "flatten", &b);
     if (status != MT_OK) return status;
     if (a > b)
-        return mt_fail(MT_ERR_SHAPE, "flatten: first dimension %" PRId64 " of shape %s comes after the last, %" PRId64, first,
-                       mt_shape_text(shape, text), last);
+        return mt_fail(MT_ERR_SHAPE,
+                       "flatten: first dimension %" PRId64 " of shape %s comes after the last, %" PRId64,
+                       first, mt_shape_text(shape, text), last);
     mt_shape flat = {0};
     for (int d = 0; d < shape.rank; d++) {
         if (d > a && d <= b)
@@ -366,8 +372,8 @@ void mt_layout_extent(const mt_layout *layout, int64_t *low, int64_t *high)
     ++*high;
 }
 
-/* Exact for what views can make from a row-major tensor: there, sorted by stride, each stride spans all that is below
- * it, unless it is 0. */
+/* Exact for what views can make from a row-major tensor: there, sorted by stride, each stride spans all that
+ * is below it, unless it is 0. */
 bool mt_layout_overlaps_itself(const mt_layout *layout)
 {
     if (mt_layout_count(layout) <= 1) return false;

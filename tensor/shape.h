@@ -1,9 +1,9 @@
 /* tensor/shape.h - shapes and layouts: pure integers, no memory.
  *
- * A layout maps an index (i0, ..., i[r-1]) to the position offset + i0*stride[0] + ... in a storage. Sizes and strides
- * are counted in elements. Every view is a change of layout: a permutation swaps strides, a slice moves the offset and
- * scales a stride, an expansion sets a stride to 0. Functions that can fail return a status with a sentence and leave
- * the result untouched.
+ * A layout maps an index (i0, ..., i[r-1]) to the position offset + i0*stride[0] + ... in a storage. Sizes
+ * and strides are counted in elements. Every view is a change of layout: a permutation swaps strides, a slice
+ * moves the offset and scales a stride, an expansion sets a stride to 0. Functions that can fail return a
+ * status with a sentence and leave the result untouched.
  */
 #ifndef MT_SHAPE_H
 #define MT_SHAPE_H
@@ -25,15 +25,17 @@ typedef struct mt_layout {
 
 MT_BEGIN
 
-/* rank sizes read from an array; a rank outside 1..8 gives rank 0, which every function that takes a shape refuses. */
+/* rank sizes read from an array; a rank outside 1..8 gives rank 0, which every function that takes a shape
+ * refuses. */
 MT_API mt_shape mt_shape_make(int rank, const int64_t *sizes);
 MT_API bool mt_shape_equal(mt_shape a, mt_shape b);
 
-/* The number of elements; -1 with a sentence when a size is negative, the rank is not 1..8 or the product does not
- * fit in 63 bits. */
+/* The number of elements; -1 with a sentence when a size is negative, the rank is not 1..8 or the product
+ * does not fit in 63 bits. */
 MT_API int64_t mt_shape_count(mt_shape shape);
 
-/* The shape that a and b broadcast to: aligned at the right, where a size of 1 (or none) stretches to the other's. */
+/* The shape that a and b broadcast to: aligned at the right, where a size of 1 (or none) stretches to the
+ * other's. */
 MT_API mt_status mt_shape_broadcast(mt_shape a, mt_shape b, mt_shape *result);
 
 /* Writes "(2, 3)" and returns buffer. MT_SHAPE_TEXT bytes hold any shape. */
@@ -42,8 +44,8 @@ MT_API const char *mt_shape_text(mt_shape shape, char buffer[MT_SHAPE_TEXT]);
 
 MT_END
 
-/* mt_shape(2, 3), mt_axes(0, 2), mt_at(i, j): a list of one to eight integers; a ninth does not compile. mt_axes names
- * dimensions and mt_at an element; negative entries count from the end, as in PyTorch. */
+/* mt_shape(2, 3), mt_axes(0, 2), mt_at(i, j): a list of one to eight integers; a ninth does not compile.
+ * mt_axes names dimensions and mt_at an element; negative entries count from the end, as in PyTorch. */
 #ifdef __cplusplus
 template <class... mt_sizes> static inline mt_shape mt_shape_of(mt_sizes... sizes)
 {
@@ -55,7 +57,7 @@ template <class... mt_sizes> static inline mt_shape mt_shape_of(mt_sizes... size
 #else
 #define MT_LIST_LENGTH(...) (sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
 #define MT_LIST_CHECKED(n)  ((n) * sizeof(char[(n) >= 1 && (n) <= MT_MAX_DIMS ? 1 : -1]))
-#define mt_shape(...)                                                                                                  \
+#define mt_shape(...) \
     mt_shape_make((int)MT_LIST_CHECKED(MT_LIST_LENGTH(__VA_ARGS__)), (const int64_t[]){__VA_ARGS__})
 #endif
 #define mt_axes(...) mt_shape(__VA_ARGS__)
@@ -63,7 +65,8 @@ template <class... mt_sizes> static inline mt_shape mt_shape_of(mt_sizes... size
 
 MT_BEGIN
 
-/* Layouts. mt_layout_contiguous is row-major with offset 0. In all of them a negative dim counts from the end. */
+/* Layouts. mt_layout_contiguous is row-major with offset 0. In all of them a negative dim counts from the
+ * end. */
 MT_API mt_layout mt_layout_contiguous(mt_shape shape);
 /* The same into a layout that is all zeros, with the count of elements as its result, as mt_shape_count. */
 MT_API int64_t mt_layout_rows(int rank, const int64_t *size, mt_layout *layout);
@@ -83,11 +86,11 @@ MT_API mt_status mt_layout_view(const mt_layout *layout, mt_shape shape, mt_layo
 MT_API mt_status mt_shape_infer(mt_shape shape, int64_t count, mt_shape *result);
 MT_API mt_status mt_layout_permute(const mt_layout *layout, mt_shape order, mt_layout *result);
 MT_API mt_status mt_layout_transpose(const mt_layout *layout, int64_t dim0, int64_t dim1, mt_layout *result);
-/* Elements start, start+step, ... before stop of one dimension. start and stop are clamped as Python clamps them,
- * MT_END_OF_DIM as stop means the end; step is at least 1. */
+/* Elements start, start+step, ... before stop of one dimension. start and stop are clamped as Python clamps
+ * them, MT_END_OF_DIM as stop means the end; step is at least 1. */
 #define MT_END_OF_DIM INT64_MAX
-MT_API mt_status mt_layout_slice(const mt_layout *layout, int64_t dim, int64_t start, int64_t stop, int64_t step,
-                                 mt_layout *result);
+MT_API mt_status mt_layout_slice(const mt_layout *layout, int64_t dim, int64_t start, int64_t stop,
+                                 int64_t step, mt_layout *result);
 /* One index of a dimension, which disappears; of a vector, a shape of (1) is left. */
 MT_API mt_status mt_layout_select(const mt_layout *layout, int64_t dim, int64_t index, mt_layout *result);
 /* Sizes of 1 stretch, as in broadcasting, with stride 0; -1 keeps a size. */

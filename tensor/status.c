@@ -9,10 +9,7 @@ static _Thread_local struct {
     char message[640];
 } last;
 
-const char *mt_version(void)
-{
-    return MT_VERSION;
-}
+const char *mt_version(void) { return MT_VERSION; }
 
 const char *mt_status_name(mt_status status)
 {
@@ -25,15 +22,9 @@ const char *mt_status_name(mt_status status)
     return (unsigned)status < sizeof names / sizeof *names ? names[status] : "unknown";
 }
 
-const char *mt_last_message(void)
-{
-    return last.message;
-}
+const char *mt_last_message(void) { return last.message; }
 
-mt_status mt_last_status(void)
-{
-    return last.status;
-}
+mt_status mt_last_status(void) { return last.status; }
 
 mt_status mt_fail(mt_status status, const char *format, ...)
 {

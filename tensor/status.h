@@ -1,8 +1,8 @@
 /* tensor/status.h - how a failure is told: a status for the program and one sentence for the person.
  *
- * A function that can fail for a reason outside the program returns NULL or an mt_status and records a sentence for
- * the calling thread; the latest wins. Operations on a tape also record in the tape, where the first wins (tape.h).
- * The library never exits, never aborts and writes to no stream that it was not given.
+ * A function that can fail for a reason outside the program returns NULL or an mt_status and records a
+ * sentence for the calling thread; the latest wins. Operations on a tape also record in the tape, where the
+ * first wins (tape.h). The library never exits, never aborts and writes to no stream that it was not given.
  */
 #ifndef MT_STATUS_H
 #define MT_STATUS_H
@@ -11,17 +11,17 @@
 
 typedef enum mt_status {
     MT_OK = 0,
-    MT_ERR_NULL,    /* an argument was NULL: something before failed; the earlier sentence is left as it was */
-    MT_ERR_SHAPE,   /* shapes, dimensions or strides do not fit */
-    MT_ERR_INDEX,   /* an index is out of bounds */
-    MT_ERR_KIND,    /* REAL where INDEX is needed, or the other way round */
+    MT_ERR_NULL,  /* an argument was NULL: something before failed; the earlier sentence is left as it was */
+    MT_ERR_SHAPE, /* shapes, dimensions or strides do not fit */
+    MT_ERR_INDEX, /* an index is out of bounds */
+    MT_ERR_KIND,  /* REAL where INDEX is needed, or the other way round */
     MT_ERR_BACKEND, /* operands of two backends, or a backend that is not there or refuses */
     MT_ERR_MEMORY,  /* memory ran out */
     MT_ERR_VALUE,   /* a number or an option outside its range */
     MT_ERR_PARSE,   /* text that cannot be read */
     MT_ERR_IO,      /* a file or a pipe failed */
-    MT_ERR_STATE,   /* use after a reset, a value overwritten before backward read it, operands of two tapes */
-    MT_ERR_NAME     /* a name that nothing has */
+    MT_ERR_STATE, /* use after a reset, a value overwritten before backward read it, operands of two tapes */
+    MT_ERR_NAME   /* a name that nothing has */
 } mt_status;
 
 MT_BEGIN
@@ -29,7 +29,8 @@ MT_BEGIN
 /* The status as a short English word, for logs. */
 MT_API const char *mt_status_name(mt_status status);
 
-/* The sentence of the calling thread's latest failure, "" if there was none. Valid until the thread's next failure. */
+/* The sentence of the calling thread's latest failure, "" if there was none. Valid until the thread's next
+ * failure. */
 MT_API const char *mt_last_message(void);
 MT_API mt_status mt_last_status(void);
 

@@ -51,6 +51,7 @@ mt_tensor *mt_tensor_handle(mt_storage *storage, const mt_layout *layout, mt_kin
     tensor->kind = kind;
     atomic_init(&tensor->references, 1);
     mt_storage_retain(storage);
+    tensor->holds_storage = !storage->borrowed;
     if (like) {
         tensor->is_view = true;
         tensor->is_gradient = like->is_gradient;
@@ -72,7 +73,7 @@ void mt_tensor_free(mt_tensor *tensor)
     if (!tensor || atomic_load_explicit(&tensor->references, memory_order_relaxed) == 0) return;
     if (atomic_fetch_sub_explicit(&tensor->references, 1, memory_order_acq_rel) != 1) return;
     mt_tensor_free(tensor->grad);
-    mt_storage_release(tensor->storage);
+    if (tensor->holds_storage) mt_storage_release(tensor->storage);
     mt_lifetime_release(tensor->lifetime);
     mt_free(tensor, sizeof *tensor);
 }
@@ -81,12 +82,11 @@ mt_status mt_tensor_check(const mt_tensor *x)
 {
     if (!x) return MT_ERR_NULL;
     if (x->lifetime && x->lifetime->generation != x->generation)
-        return mt_fail(MT_ERR_STATE, "a tensor of a tape is used after the tape was reset, rewound or freed; copy what must "
-                                     "last with mt_keep before the reset");
+        return mt_fail(
+            MT_ERR_STATE,
+            "a tensor of a tape is used after the tape was reset, rewound or freed; copy what must "
+            "last with mt_keep before the reset");
     return MT_OK;
 }
 
-void mt_tensor_touch(mt_tensor *x)
-{
-    x->storage->version++;
-}
+void mt_tensor_touch(mt_tensor *x) { x->storage->version++; }

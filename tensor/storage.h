@@ -1,8 +1,9 @@
 /* tensor/storage.h - what stands behind a handle: the buffer, and the handle's own fields. Internal.
  *
- * A storage is a buffer on one backend with a count of handles and a version that every in-place write raises. A handle
- * made by a tape lives in the tape's arena and is valid while the tape's lifetime has the generation it was made in; a
- * handle of a constructor or a view is allocated and counted, because tapes that used it hold on to it.
+ * A storage is a buffer on one backend with a count of handles and a version that every in-place write
+ * raises. A handle made by a tape lives in the tape's arena and is valid while the tape's lifetime has the
+ * generation it was made in; a handle of a constructor or a view is allocated and counted, because tapes that
+ * used it hold on to it.
  */
 #ifndef MT_STORAGE_H
 #define MT_STORAGE_H
@@ -21,8 +22,8 @@ typedef struct mt_storage {
     size_t bytes;
 } mt_storage;
 
-/* Shared by a tape and the handles made from it; the generation rises at each reset, so an old handle is recognised
- * even after the tape is gone. */
+/* Shared by a tape and the handles made from it; the generation rises at each reset, so an old handle is
+ * recognised even after the tape is gone. */
 typedef struct mt_lifetime {
     atomic_int references;
     uint64_t generation;
@@ -37,12 +38,13 @@ struct mt_tensor {
     bool has_grad;    /* a gradient has arrived in grad */
     bool is_gradient; /* this is some tensor's grad */
     bool is_view;
+    bool holds_storage;    /* one of storage's references is this handle's; it may outlive a tape's storage */
     atomic_int references; /* of a handle that is not a tape's */
     mt_lifetime *lifetime; /* NULL for what no tape made */
     uint64_t generation;
-    struct mt_node *node;  /* the tape node that made it, NULL for a leaf or a constant */
-    mt_tensor *grad;       /* a parameter's: owned; a tape tensor's: in the arena */
-    bool grad_shared;      /* grad stands for another tensor's gradient too, so it is not added to in place */
+    struct mt_node *node; /* the tape node that made it, NULL for a leaf or a constant */
+    mt_tensor *grad;      /* a parameter's: owned; a tape tensor's: in the arena */
+    bool grad_shared;     /* grad stands for another tensor's gradient too, so it is not added to in place */
 };
 
 MT_BEGIN
@@ -59,9 +61,10 @@ MT_INTERNAL void mt_tensor_retain(mt_tensor *tensor);
 
 /* Whether x can be used: MT_ERR_NULL for NULL, MT_ERR_STATE with a sentence when its tape was reset. */
 MT_INTERNAL mt_status mt_tensor_check(const mt_tensor *x);
-/* The value of an operation into a tensor that was just made, in the shape that the inputs broadcast to, on their
- * backend: what mt_op_map and mt_op_zip would check is known. */
-MT_INTERNAL mt_status mt_op_fresh(mt_tensor *out, mt_op op, const mt_tensor *const *in, int inputs, double p0, double p1);
+/* The value of an operation into a tensor that was just made, in the shape that the inputs broadcast to, on
+ * their backend: what mt_op_map and mt_op_zip would check is known. */
+MT_INTERNAL mt_status mt_op_fresh(mt_tensor *out, mt_op op, const mt_tensor *const *in, int inputs, double p0,
+                                  double p1);
 /* Notes an in-place write. */
 MT_INTERNAL void mt_tensor_touch(mt_tensor *x);
 

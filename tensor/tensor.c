@@ -1,4 +1,5 @@
-/* tensor/tensor.c - constructors, views and copies outside any tape. Each returns a handle that the caller frees. */
+/* tensor/tensor.c - constructors, views and copies outside any tape. Each returns a handle that the caller
+ * frees. */
 #include "ops.h"
 #include "storage.h"
 
@@ -31,7 +32,8 @@ static mt_tensor *keep_if(mt_tensor *tensor, mt_status status)
 /* Values are converted and sent a block at a time, so that no second copy of a large array is needed. */
 enum { BLOCK = 4096 };
 
-/* Fills a new tensor from values of another type: convert(from, first, n, to) writes n elements of the tensor's kind. */
+/* Fills a new tensor from values of another type: convert(from, first, n, to) writes n elements of the
+ * tensor's kind. */
 static mt_tensor *from_host(mt_backend *backend, mt_shape shape, mt_kind kind, const void *values,
                             void (*convert)(const void *values, int64_t first, int64_t n, void *to))
 {
@@ -90,15 +92,9 @@ mt_tensor *mt_full(mt_backend *backend, mt_shape shape, double value)
     return tensor ? keep_if(tensor, mt_op_fill(tensor, value)) : NULL;
 }
 
-mt_tensor *mt_zeros(mt_backend *backend, mt_shape shape)
-{
-    return mt_full(backend, shape, 0);
-}
+mt_tensor *mt_zeros(mt_backend *backend, mt_shape shape) { return mt_full(backend, shape, 0); }
 
-mt_tensor *mt_ones(mt_backend *backend, mt_shape shape)
-{
-    return mt_full(backend, shape, 1);
-}
+mt_tensor *mt_ones(mt_backend *backend, mt_shape shape) { return mt_full(backend, shape, 1); }
 
 typedef struct {
     int64_t start, step;
@@ -109,14 +105,16 @@ static void from_arange(const void *values, int64_t first, int64_t n, void *to)
     const arange *range = values;
     /* Unsigned: the product alone may not fit, the sum does. */
     for (int64_t i = 0; i < n; i++)
-        ((int64_t *)to)[i] = (int64_t)((uint64_t)range->start + (uint64_t)(first + i) * (uint64_t)range->step);
+        ((int64_t *)to)[i] =
+            (int64_t)((uint64_t)range->start + (uint64_t)(first + i) * (uint64_t)range->step);
 }
 
 mt_tensor *mt_arange(mt_backend *backend, int64_t start, int64_t stop, int64_t step)
 {
     if (!backend) return NULL;
     if (step == 0) {
-        mt_fail(MT_ERR_VALUE, "arange: a step of 0 never reaches the stop; give a step of at least 1, or at most -1");
+        mt_fail(MT_ERR_VALUE,
+                "arange: a step of 0 never reaches the stop; give a step of at least 1, or at most -1");
         return NULL;
     }
     /* The distance as an unsigned number, since it may not fit a signed one. */
@@ -180,14 +178,8 @@ mt_tensor *mt_normal(mt_backend *backend, mt_shape shape, mt_rng *rng, double me
 
 mt_tensor *mt_permutation(mt_backend *backend, mt_rng *rng, int64_t count)
 {
-    if (!backend || !rng || mt_shape_count(mt_shape(count)) < 0) return NULL;
-    size_t bytes = (size_t)count * sizeof(int64_t);
-    int64_t *order = mt_alloc(bytes);
-    if (!order) return NULL;
-    mt_rng_permutation(rng, order, count);
-    mt_tensor *tensor = mt_from_indices(backend, order, mt_shape(count));
-    mt_free(order, bytes);
-    return tensor;
+    mt_tensor *tensor = mt_empty(backend, mt_shape(count), MT_INDEX);
+    return tensor ? keep_if(tensor, mt_op_permutation(tensor, rng)) : NULL;
 }
 
 /* ---- views ---- */
@@ -198,15 +190,12 @@ static mt_tensor *view_of(mt_tensor *x, mt_status status, const mt_layout *layou
 }
 
 /* A view's body: check x, compute a layout, make a handle. */
-#define VIEW(call)                                                                                                     \
-    mt_layout layout;                                                                                                  \
-    if (mt_tensor_check(x) != MT_OK) return NULL;                                                                      \
+#define VIEW(call)                                \
+    mt_layout layout;                             \
+    if (mt_tensor_check(x) != MT_OK) return NULL; \
     return view_of(x, call, &layout)
 
-mt_tensor *mt_tensor_view(mt_tensor *x, mt_shape shape)
-{
-    VIEW(mt_layout_view(&x->layout, shape, &layout));
-}
+mt_tensor *mt_tensor_view(mt_tensor *x, mt_shape shape) { VIEW(mt_layout_view(&x->layout, shape, &layout)); }
 
 mt_tensor *mt_tensor_permute(mt_tensor *x, mt_shape order)
 {
@@ -233,10 +222,7 @@ mt_tensor *mt_tensor_expand(mt_tensor *x, mt_shape shape)
     VIEW(mt_layout_expand(&x->layout, shape, &layout));
 }
 
-mt_tensor *mt_tensor_squeeze(mt_tensor *x, int64_t dim)
-{
-    VIEW(mt_layout_squeeze(&x->layout, dim, &layout));
-}
+mt_tensor *mt_tensor_squeeze(mt_tensor *x, int64_t dim) { VIEW(mt_layout_squeeze(&x->layout, dim, &layout)); }
 
 mt_tensor *mt_tensor_unsqueeze(mt_tensor *x, int64_t dim)
 {
@@ -277,10 +263,7 @@ mt_tensor *mt_tensor_as(const mt_tensor *x, mt_kind kind)
     return copy ? keep_if(copy, mt_op_copy(copy, x)) : NULL;
 }
 
-mt_tensor *mt_tensor_copy(const mt_tensor *x)
-{
-    return mt_tensor_as(x, mt_tensor_kind(x));
-}
+mt_tensor *mt_tensor_copy(const mt_tensor *x) { return mt_tensor_as(x, mt_tensor_kind(x)); }
 
 mt_tensor *mt_tensor_to(const mt_tensor *x, mt_backend *backend)
 {
@@ -311,15 +294,9 @@ mt_tensor *mt_tensor_to(const mt_tensor *x, mt_backend *backend)
 
 /* ---- what a tensor is ---- */
 
-int mt_tensor_rank(const mt_tensor *x)
-{
-    return x ? x->layout.rank : 0;
-}
+int mt_tensor_rank(const mt_tensor *x) { return x ? x->layout.rank : 0; }
 
-mt_shape mt_tensor_shape(const mt_tensor *x)
-{
-    return x ? mt_layout_shape(&x->layout) : (mt_shape){0};
-}
+mt_shape mt_tensor_shape(const mt_tensor *x) { return x ? mt_layout_shape(&x->layout) : (mt_shape){0}; }
 
 int64_t mt_tensor_size(const mt_tensor *x, int64_t dim)
 {
@@ -333,41 +310,24 @@ int64_t mt_tensor_stride(const mt_tensor *x, int64_t dim)
     return x && mt_layout_dim(&x->layout, dim, "stride", &d) == MT_OK ? x->layout.stride[d] : 0;
 }
 
-int64_t mt_tensor_offset(const mt_tensor *x)
-{
-    return x ? x->layout.offset : 0;
-}
+int64_t mt_tensor_offset(const mt_tensor *x) { return x ? x->layout.offset : 0; }
 
-int64_t mt_tensor_count(const mt_tensor *x)
-{
-    return x ? mt_layout_count(&x->layout) : -1;
-}
+int64_t mt_tensor_count(const mt_tensor *x) { return x ? mt_layout_count(&x->layout) : -1; }
 
-mt_kind mt_tensor_kind(const mt_tensor *x)
-{
-    return x ? x->kind : MT_REAL;
-}
+mt_kind mt_tensor_kind(const mt_tensor *x) { return x ? x->kind : MT_REAL; }
 
-mt_backend *mt_tensor_backend(const mt_tensor *x)
-{
-    return x ? x->storage->backend : NULL;
-}
+mt_backend *mt_tensor_backend(const mt_tensor *x) { return x ? x->storage->backend : NULL; }
 
-bool mt_tensor_is_contiguous(const mt_tensor *x)
-{
-    return x && mt_layout_is_contiguous(&x->layout);
-}
+bool mt_tensor_is_contiguous(const mt_tensor *x) { return x && mt_layout_is_contiguous(&x->layout); }
 
-uint64_t mt_tensor_version(const mt_tensor *x)
-{
-    return x ? x->storage->version : 0;
-}
+uint64_t mt_tensor_version(const mt_tensor *x) { return x ? x->storage->version : 0; }
 
 const void *mt_tensor_data(const mt_tensor *x)
 {
     if (mt_tensor_check(x) != MT_OK) return NULL;
     if (!x->storage->backend->host) {
-        mt_fail(MT_ERR_BACKEND, "the values are on backend %s; copy them to the host with mt_to_floats or mt_tensor_to",
+        mt_fail(MT_ERR_BACKEND,
+                "the values are on backend %s; copy them to the host with mt_to_floats or mt_tensor_to",
                 x->storage->backend->name);
         return NULL;
     }

@@ -1,9 +1,9 @@
 /* tensor/tensor.h - the tensor handle: a layout over a reference-counted storage that lives on one backend.
  *
  * Everything here is outside any tape: constructors and views return a handle that the caller frees with
- * mt_tensor_free; a view shares its source's storage and keeps it alive. The differentiable twins of the views stand in
- * autodiff/ops.h. NULL as an argument means that something before failed: it passes through. Dimensions and indices may
- * be negative, counting from the end.
+ * mt_tensor_free; a view shares its source's storage and keeps it alive. The differentiable twins of the
+ * views stand in autodiff/ops.h. NULL as an argument means that something before failed: it passes through.
+ * Dimensions and indices may be negative, counting from the end.
  */
 #ifndef MT_TENSOR_H
 #define MT_TENSOR_H
@@ -35,26 +35,30 @@ MT_API mt_tensor *mt_arange(mt_backend *backend, int64_t start, int64_t stop, in
 MT_API mt_tensor *mt_linspace(mt_backend *backend, double first, double last, int64_t count);
 /* The n x n identity. */
 MT_API mt_tensor *mt_eye(mt_backend *backend, int64_t n);
-/* Independent draws from [low, high), or from the normal distribution; rng advances by the number of elements. */
+/* Independent draws from [low, high), or from the normal distribution; rng advances by the number of
+ * elements. */
 MT_API mt_tensor *mt_uniform(mt_backend *backend, mt_shape shape, mt_rng *rng, double low, double high);
 MT_API mt_tensor *mt_normal(mt_backend *backend, mt_shape shape, mt_rng *rng, double mean, double deviation);
 /* 0 .. count-1 in a random order, as INDEX. */
 MT_API mt_tensor *mt_permutation(mt_backend *backend, mt_rng *rng, int64_t count);
 
-/* Frees a handle that a constructor, a view or mt_keep returned; the storage goes with its last handle. A tape that
- * used the tensor keeps it until it is reset. NULL is allowed. A tensor of a tape is not freed: the tape owns it. */
+/* Frees a handle that a constructor, a view or mt_keep returned; the storage goes with its last handle. A
+ * tape that used the tensor keeps it until it is reset. NULL is allowed. A tensor of a tape is not freed: the
+ * tape owns it. */
 MT_API void mt_tensor_free(mt_tensor *tensor);
 
-/* ---- views: a new handle on the same storage; NULL with a sentence when the layout does not allow it ---- */
+/* ---- views: a new handle on the same storage; NULL with a sentence when the layout does not allow it ----
+ */
 
-MT_API mt_tensor *mt_tensor_view(mt_tensor *x, mt_shape shape);     /* contiguous only; one size may be -1 */
-MT_API mt_tensor *mt_tensor_reshape(mt_tensor *x, mt_shape shape);  /* a view, or a copy when it must */
-MT_API mt_tensor *mt_tensor_permute(mt_tensor *x, mt_shape order);  /* result dimension i is x's order[i] */
+MT_API mt_tensor *mt_tensor_view(mt_tensor *x, mt_shape shape);    /* contiguous only; one size may be -1 */
+MT_API mt_tensor *mt_tensor_reshape(mt_tensor *x, mt_shape shape); /* a view, or a copy when it must */
+MT_API mt_tensor *mt_tensor_permute(mt_tensor *x, mt_shape order); /* result dimension i is x's order[i] */
 MT_API mt_tensor *mt_tensor_transpose(mt_tensor *x, int64_t dim0, int64_t dim1);
 /* start, start+step, ... before stop, clamped as in Python; MT_END_OF_DIM for the end; step >= 1. */
 MT_API mt_tensor *mt_tensor_slice(mt_tensor *x, int64_t dim, int64_t start, int64_t stop, int64_t step);
 MT_API mt_tensor *mt_tensor_select(mt_tensor *x, int64_t dim, int64_t index); /* the dimension disappears */
-MT_API mt_tensor *mt_tensor_expand(mt_tensor *x, mt_shape shape); /* sizes of 1 stretch with stride 0; -1 keeps */
+MT_API mt_tensor *mt_tensor_expand(mt_tensor *x,
+                                   mt_shape shape); /* sizes of 1 stretch with stride 0; -1 keeps */
 MT_API mt_tensor *mt_tensor_squeeze(mt_tensor *x, int64_t dim);   /* unchanged when the size is not 1 */
 MT_API mt_tensor *mt_tensor_unsqueeze(mt_tensor *x, int64_t dim); /* a size of 1 before dim; -1 appends */
 MT_API mt_tensor *mt_tensor_flatten(mt_tensor *x, int64_t first, int64_t last); /* a view, or a copy */
@@ -71,9 +75,9 @@ MT_API mt_tensor *mt_tensor_as(const mt_tensor *x, mt_kind kind);
 
 /* ---- what a tensor is ---- */
 
-MT_API int mt_tensor_rank(const mt_tensor *x);                   /* 0 for NULL */
-MT_API mt_shape mt_tensor_shape(const mt_tensor *x);             /* rank 0 for NULL */
-MT_API int64_t mt_tensor_size(const mt_tensor *x, int64_t dim);  /* -1 with a sentence */
+MT_API int mt_tensor_rank(const mt_tensor *x);                    /* 0 for NULL */
+MT_API mt_shape mt_tensor_shape(const mt_tensor *x);              /* rank 0 for NULL */
+MT_API int64_t mt_tensor_size(const mt_tensor *x, int64_t dim);   /* -1 with a sentence */
 MT_API int64_t mt_tensor_stride(const mt_tensor *x, int64_t dim); /* 0 with a sentence */
 MT_API int64_t mt_tensor_offset(const mt_tensor *x);
 MT_API int64_t mt_tensor_count(const mt_tensor *x); /* -1 for NULL */
@@ -98,8 +102,9 @@ MT_API mt_status mt_to_doubles(const mt_tensor *x, double *values, int64_t count
 MT_API mt_status mt_to_indices(const mt_tensor *x, int64_t *values, int64_t count);
 MT_API mt_status mt_write(mt_tensor *x, const double *values, int64_t count);
 
-/* Nested text that mt_parse reads back to the same values, as snprintf writes: at most size bytes with the final 0,
- * returning the length of the whole text, or -1 with a sentence. An empty dimension ends the nesting: "[]". */
+/* Nested text that mt_parse reads back to the same values, as snprintf writes: at most size bytes with the
+ * final 0, returning the length of the whole text, or -1 with a sentence. An empty dimension ends the
+ * nesting: "[]". */
 MT_API int64_t mt_format(const mt_tensor *x, char *buffer, size_t size);
 /* The same to a stream, with a newline. */
 MT_API mt_status mt_print(FILE *stream, const mt_tensor *x);

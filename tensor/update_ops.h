@@ -1,4 +1,5 @@
-/* tensor/update_ops.h - one element of an optimiser's step, for the CPU and for CUDA; the common subset of C and C++. */
+/* tensor/update_ops.h - one element of an optimiser's step, for the CPU and for CUDA; the common subset of C
+ * and C++. */
 #ifndef MT_UPDATE_OPS_H
 #define MT_UPDATE_OPS_H
 
@@ -12,8 +13,8 @@ typedef struct mt_update_constants {
     bool nesterov, first, decoupled;
 } mt_update_constants;
 
-/* SGD as PyTorch has it: v = momentum v + g (v = g at the first step), w -= rate v, or rate (g + momentum v) after
- * Nesterov. velocity is not touched when momentum is 0. */
+/* SGD as PyTorch has it: v = momentum v + g (v = g at the first step), w -= rate v, or rate (g + momentum v)
+ * after Nesterov. velocity is not touched when momentum is 0. */
 MT_FN mt_real mt_update_sgd(mt_real w, mt_real g, mt_real *velocity, const mt_update_constants *c)
 {
     g = g + c->decay * w;

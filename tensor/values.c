@@ -19,9 +19,10 @@ static mt_status element(const mt_tensor *x, mt_shape index, const char *what, v
         valid = index.size[d] >= 0 && index.size[d] < x->layout.size[d];
     }
     if (!valid)
-        return mt_fail(MT_ERR_INDEX, "%s: index %s is outside a tensor of shape %s", what, mt_shape_text(given, text_index),
-                       mt_shape_text(mt_layout_shape(&x->layout), text));
-    *address = (char *)x->storage->data + (size_t)mt_layout_position(&x->layout, index.size) * mt_kind_bytes(x->kind);
+        return mt_fail(MT_ERR_INDEX, "%s: index %s is outside a tensor of shape %s", what,
+                       mt_shape_text(given, text_index), mt_shape_text(mt_layout_shape(&x->layout), text));
+    *address = (char *)x->storage->data +
+               (size_t)mt_layout_position(&x->layout, index.size) * mt_kind_bytes(x->kind);
     return MT_OK;
 }
 
@@ -71,7 +72,8 @@ double mt_item(const mt_tensor *x)
     double value = NAN;
     if (mt_tensor_check(x) != MT_OK) return NAN;
     if (mt_tensor_count(x) != 1) {
-        mt_fail(MT_ERR_SHAPE, "item: a tensor of shape %s is not a single number; use mt_get, or reduce it first",
+        mt_fail(MT_ERR_SHAPE,
+                "item: a tensor of shape %s is not a single number; use mt_get, or reduce it first",
                 mt_shape_text(mt_layout_shape(&x->layout), text));
         return NAN;
     }
@@ -86,8 +88,8 @@ static mt_status check_count(const mt_tensor *x, const void *values, int64_t cou
     char text[MT_SHAPE_TEXT];
     mt_status status = values ? mt_tensor_check(x) : MT_ERR_NULL;
     if (status == MT_OK && count != mt_tensor_count(x))
-        status = mt_fail(MT_ERR_SHAPE, "%s: %" PRId64 " values for a tensor of shape %s, which has %" PRId64, what, count,
-                         mt_shape_text(mt_layout_shape(&x->layout), text), mt_tensor_count(x));
+        status = mt_fail(MT_ERR_SHAPE, "%s: %" PRId64 " values for a tensor of shape %s, which has %" PRId64,
+                         what, count, mt_shape_text(mt_layout_shape(&x->layout), text), mt_tensor_count(x));
     return status;
 }
 
@@ -95,7 +97,8 @@ enum { BLOCK = 4096 };
 
 /* Reads x in row-major order, a block at a time; store receives elements of x's kind. */
 static mt_status read_all(const mt_tensor *x, void *values,
-                          void (*store)(void *values, int64_t first, int64_t n, const mt_tensor *x, const void *block))
+                          void (*store)(void *values, int64_t first, int64_t n, const mt_tensor *x,
+                                        const void *block))
 {
     mt_tensor *rows = mt_tensor_contiguous((mt_tensor *)x);
     if (!rows) return mt_last_status();

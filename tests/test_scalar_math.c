@@ -22,8 +22,12 @@ typedef struct {
 } function;
 
 static const function functions[] = {
-    {"exp", mt_op_exp, exp},    {"log", mt_op_log, log},           {"log1p", mt_op_log1p, log1p},
-    {"tanh", mt_op_tanh, tanh}, {"sigmoid", mt_op_sigmoid, sigmoid}, {"erf", NULL, erf},
+    {"exp", mt_op_exp, exp},
+    {"log", mt_op_log, log},
+    {"log1p", mt_op_log1p, log1p},
+    {"tanh", mt_op_tanh, tanh},
+    {"sigmoid", mt_op_sigmoid, sigmoid},
+    {"erf", NULL, erf},
 };
 
 static void apply(const function *f, mt_tensor *y, const mt_tensor *x)
@@ -43,15 +47,16 @@ static void test_functions(void **state)
     (void)state;
     mt_backend *cpu = mt_backend_get("cpu");
     mt_rng rng = mt_rng_make(7);
-    mt_tensor *x = OWN(mt_normal(cpu, mt_shape(BLOCK), &rng, 0, 30)), *y = OWN(mt_zeros(cpu, mt_shape(BLOCK)));
+    mt_tensor *x = OWN(mt_normal(cpu, mt_shape(BLOCK), &rng, 0, 30)),
+              *y = OWN(mt_zeros(cpu, mt_shape(BLOCK)));
     for (size_t k = 0; k < TEST_LENGTH(functions); k++) {
         if (functions[k].exact == sigmoid) continue;
         apply(&functions[k], y, x);
         const double *in = mt_tensor_data(x), *out = mt_tensor_data(y);
         for (int64_t i = 0; i < BLOCK; i++) {
             double want = functions[k].exact(in[i]);
-            TEST_CHECK(out[i] == want || (isnan(out[i]) && isnan(want)), "%s(%a) is %a, not %a", functions[k].name, in[i],
-                       out[i], want);
+            TEST_CHECK(out[i] == want || (isnan(out[i]) && isnan(want)), "%s(%a) is %a, not %a",
+                       functions[k].name, in[i], out[i], want);
         }
         test_cases++;
     }
@@ -95,7 +100,8 @@ static void test_functions(void **state)
             }
         }
         print_message("    %s: at most %.2f ULP, at %a\n", functions[k].name, worst, (double)at);
-        TEST_CHECK(worst <= 4, "%s is %.2f ULP off at %a; 4 are allowed", functions[k].name, worst, (double)at);
+        TEST_CHECK(worst <= 4, "%s is %.2f ULP off at %a; 4 are allowed", functions[k].name, worst,
+                   (double)at);
         test_cases++;
     }
 }

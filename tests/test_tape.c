@@ -1,0 +1,815 @@
+/* tests/test_tape.c - the tape: what it records, how long things live on it, how it fails, what it allocates.
+ *
+ * This program stands in front of malloc and its family, where the C library lets it, to see that a step in
+ * steady state calls none of them.
+ */
+#define _GNU_SOURCE
+#include "support.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define SANITIZED
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED
+#endif
+
+/* ---- every call of malloc, calloc, realloc, aligned_alloc, posix_memalign, memalign and mmap is counted
+ * ---- */
+
+static atomic_long calls;
+
+#if defined(__GLIBC__) && !defined(SANITIZED)
+#define COUNTS_CALLS true
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+extern void *__libc_malloc(size_t bytes);
+extern void *__libc_calloc(size_t count, size_t bytes);
+extern void *__libc_realloc(void *pointer, size_t bytes);
+extern void *__libc_memalign(size_t alignment, size_t bytes);
+
+void *malloc(size_t bytes)
+{
+    atomic_fetch_add(&calls, 1);
+    return __libc_malloc(bytes);
+}
+
+void *calloc(size_t count, size_t bytes)
+{
+    atomic_fetch_add(&calls, 1);
+    return __libc_calloc(count, bytes);
+}
+
+void *realloc(void *pointer, size_t bytes)
+{
+    atomic_fetch_add(&calls, 1);
+    return __libc_realloc(pointer, bytes);
+}
+
+void *memalign(size_t alignment, size_t bytes);
+void *memalign(size_t alignment, size_t bytes)
+{
+    atomic_fetch_add(&calls, 1);
+    return __libc_memalign(alignment, bytes);
+}
+
+void *aligned_alloc(size_t alignment, size_t bytes)
+{
+    atomic_fetch_add(&calls, 1);
+    return __libc_memalign(alignment, bytes);
+}
+
+int posix_memalign(void **pointer, size_t alignment, size_t bytes)
+{
+    atomic_fetch_add(&calls, 1);
+    *pointer = __libc_memalign(alignment, bytes);
+    return *pointer ? 0 : ENOMEM;
+}
+
+void *mmap(void *address, size_t bytes, int protection, int flags, int file, off_t offset)
+{
+    atomic_fetch_add(&calls, 1);
+    return (void *)syscall(SYS_mmap, address, bytes, protection, flags, file, offset);
+}
+#else
+#define COUNTS_CALLS false
+#endif
+
+static mt_backend *backends[TEST_MAX_BACKENDS];
+static int backend_count;
+
+#define EACH_BACKEND(b)                                 \
+    for (int b##_i = 0; b##_i < backend_count; b##_i++) \
+        for (mt_backend *b = backends[b##_i]; b; b = NULL)
+
+static mt_tensor *leaf(mt_backend *b, const char *text)
+{
+    mt_tensor *x = OWN(mt_parse(b, text));
+    TEST_OK(mt_require_grad(x, true));
+    return x;
+}
+
+static void expect_grad(mt_tensor *x, const char *text, const char *what)
+{
+    mt_tensor *grad = mt_grad(x), *want = OWN(mt_parse(mt_tensor_backend(x), text));
+    TEST_CHECK(grad, "%s: no gradient: %s", what, mt_last_message());
+    TEST_TRUE(mt_shape_equal(mt_tensor_shape(grad), mt_tensor_shape(x)));
+    TEST_ALL_SAME(test_read(grad), test_read(want), mt_tensor_count(want), what);
+    test_cases++;
+}
+
+/* The tape must hold that failure, and nothing may come of it any more. */
+#define TAPE_FAILED(tape, status, part) tape_failed(__FILE__, __LINE__, tape, status, part)
+
+static void tape_failed(const char *file, int line, mt_tape *tape, mt_status status, const char *part)
+{
+    if (mt_tape_status(tape) != status || !strstr(mt_tape_message(tape), part) ||
+        strlen(mt_tape_message(tape)) < 10)
+        test_fail(file, line, "the tape says %s: \"%s\", not %s with \"%s\"",
+                  mt_status_name(mt_tape_status(tape)), mt_tape_message(tape), mt_status_name(status), part);
+    int64_t length = mt_tape_length(tape);
+    if (mt_num(tape, 1) || mt_tape_length(tape) != length)
+        test_fail(file, line, "an operation ran on a failed tape");
+    test_cases++;
+}
+
+/* ---- accumulation ---- */
+
+static void test_leaves(void **data)
+{
+    (void)data;
+    EACH_BACKEND(b)
+    {
+        mt_tape *tape = test_tape(b);
+        mt_tensor *x = leaf(b, "[1, 2, 3]"), *other = leaf(b, "[5]");
+        TEST_TRUE(mt_requires_grad(x) && !mt_has_grad(x));
+        expect_grad(x, "[0, 0, 0]", "before any backward");
+        TEST_TRUE(!mt_has_grad(x));
+        TEST_OK(mt_backward(tape, mt_sum(tape, mt_square(tape, x))));
+        TEST_TRUE(mt_has_grad(x) && !mt_has_grad(other));
+        expect_grad(x, "[2, 4, 6]", "the first backward");
+        expect_grad(other, "[0]", "a leaf that took no part");
+        mt_tape_reset(tape);
+        expect_grad(x, "[2, 4, 6]", "after a reset");
+        TEST_OK(mt_backward(tape, mt_sum(tape, mt_square(tape, x))));
+        expect_grad(x, "[4, 8, 12]", "two backwards add up");
+        mt_zero_grad(x);
+        TEST_TRUE(!mt_has_grad(x));
+        expect_grad(x, "[0, 0, 0]", "after mt_zero_grad");
+        mt_tape_reset(tape);
+        TEST_OK(mt_backward(tape, mt_sum(tape, mt_mul(tape, x, other))));
+        expect_grad(x, "[5, 5, 5]", "writes after mt_zero_grad");
+        expect_grad(other, "[6]", "broadcast");
+        /* a parameter that is the loss itself */
+        mt_zero_grad(other);
+        mt_tape_reset(tape);
+        TEST_OK(mt_backward(tape, other));
+        TEST_OK(mt_backward(tape, other));
+        expect_grad(other, "[2]", "a leaf as the loss");
+        /* constants get none, and cost nothing */
+        mt_tape_reset(tape);
+        mt_tensor *constant = OWN(mt_ones(b, mt_shape(3)));
+        ON(tape, mt_exp(tape, mt_add(tape, constant, constant)));
+        TEST_TRUE(mt_tape_length(tape) == 0 && !mt_requires_grad(constant) && !mt_has_grad(constant));
+        TEST_NULL(mt_grad(constant), MT_ERR_STATE, "require_grad");
+        TEST_OK(mt_require_grad(x, false));
+        TEST_TRUE(!mt_requires_grad(mt_neg(tape, x)));
+        mt_zero_grad(NULL);
+        TEST_TRUE(!mt_has_grad(NULL) && !mt_grad(NULL) && !mt_requires_grad(NULL));
+        test_release();
+    }
+}
+
+static void test_diamonds(void **data)
+{
+    (void)data;
+    EACH_BACKEND(b)
+    {
+        mt_tape *tape = test_tape(b);
+        mt_tensor *x = leaf(b, "[1, 2, 3]");
+        mt_tensor *y = ON(tape, mt_square(tape, x));                                   /* x^2 */
+        mt_tensor *z = ON(tape, mt_add(tape, mt_mul(tape, y, x), mt_add(tape, y, y))); /* x^3 + 2 x^2 */
+        TEST_OK(mt_backward(tape, mt_sum(tape, z)));
+        expect_grad(x, "[7, 20, 39]", "3 x^2 + 4 x");
+        expect_grad(y, "[3, 4, 5]", "an inner tensor: x + 2");
+        /* again, for another output: leaves add, inner tensors show the latest alone */
+        mt_tensor *twice = ON(tape, mt_sum(tape, mt_add(tape, y, y)));
+        TEST_OK(mt_backward(tape, twice));
+        expect_grad(x, "[11, 28, 51]", "both outputs");
+        expect_grad(y, "[2, 2, 2]", "the second output alone");
+        expect_grad(z, "[0, 0, 0]", "not on the way");
+        test_release();
+    }
+}
+
+/* A random expression of numbers, against derivatives carried forward. */
+static void test_random_graphs(void **data)
+{
+    (void)data;
+    enum { LEAVES = 4, NODES = 40 };
+    EACH_BACKEND(b)
+    {
+        for (int round = 0; round < 40; round++) {
+            mt_tape *tape = test_tape(b);
+            mt_tensor *node[NODES];
+            double value[NODES], slope[NODES][LEAVES] = {{0}};
+            for (int i = 0; i < LEAVES; i++) {
+                value[i] = test_round(test_between(0.5, 1.5));
+                node[i] = OWN(mt_full(b, mt_shape(1), value[i]));
+                TEST_OK(mt_require_grad(node[i], true));
+                slope[i][i] = 1;
+            }
+            for (int i = LEAVES; i < NODES; i++) {
+                int p = (int)test_from(i > 8 ? i - 8 : 0, i - 1), q = (int)test_below(i),
+                    kind = (int)test_below(4);
+                double dp = 0, dq = 0;
+                if (kind == 0)
+                    node[i] = mt_add(tape, node[p], node[q]), value[i] = value[p] + value[q], dp = dq = 1;
+                if (kind == 1)
+                    node[i] = mt_sub(tape, node[p], node[q]), value[i] = value[p] - value[q], dp = 1, dq = -1;
+                if (kind == 2)
+                    node[i] = mt_tanh(tape, node[p]), value[i] = tanh(value[p]), dp = 1 - value[i] * value[i];
+                if (kind == 3) {
+                    mt_tensor *squashed = mt_sigmoid(tape, node[q]);
+                    double s = 1 / (1 + exp(-value[q]));
+                    node[i] = mt_mul(tape, node[p], squashed), value[i] = value[p] * s, dp = s,
+                    dq = value[p] * s * (1 - s);
+                }
+                for (int k = 0; k < LEAVES; k++) slope[i][k] = dp * slope[p][k] + dq * slope[q][k];
+            }
+            mt_tensor *out = ON(tape, node[NODES - 1]);
+            TEST_TRUE(test_close(mt_item(out), value[NODES - 1], 1e3 * test_epsilon, 1e3 * test_epsilon));
+            TEST_OK(mt_backward(tape, out));
+            for (int k = 0; k < LEAVES; k++) {
+                double want = slope[NODES - 1][k], got = mt_item(mt_grad(node[k]));
+                TEST_CHECK(test_close(got, want, 1e4 * test_epsilon, 1e4 * test_epsilon),
+                           "leaf %d: %.17g instead of %.17g", k, got, want);
+            }
+            test_cases++;
+            test_release();
+        }
+    }
+}
+
+static void test_starting_points(void **data)
+{
+    (void)data;
+    EACH_BACKEND(b)
+    {
+        mt_tape *tape = test_tape(b);
+        mt_tensor *x = leaf(b, "[[1, 2], [3, 4]]"), *c = OWN(mt_parse(b, "[[1, 0], [2, -1]]"));
+        mt_tensor *y = ON(tape, mt_square(tape, x));
+        TEST_OK(mt_backward_from(tape, y, c));
+        expect_grad(x, "[[2, 0], [12, -8]]", "mt_backward_from");
+        /* a tensor of the tape as the cotangent; through a transpose */
+        mt_zero_grad(x);
+        mt_tensor *turned = ON(tape, mt_transpose(tape, y, 0, 1));
+        TEST_OK(mt_backward_from(tape, turned, ON(tape, mt_mul(tape, c, mt_num(tape, 2)))));
+        expect_grad(x, "[[4, 16], [0, -16]]", "a transposed result");
+        TEST_FAILS(mt_backward(tape, y), MT_ERR_SHAPE, "(2, 2)");
+        TAPE_FAILED(tape, MT_ERR_SHAPE, "(2, 2)");
+        mt_tape_reset(tape);
+        TEST_TRUE(mt_tape_status(tape) == MT_OK && strcmp(mt_tape_message(tape), "") == 0);
+        y = ON(tape, mt_square(tape, x));
+        mt_tensor *row = OWN(mt_ones(b, mt_shape(2)));
+        TEST_FAILS(mt_backward_from(tape, y, row), MT_ERR_SHAPE, "(2)"); /* a cotangent does not broadcast */
+        TAPE_FAILED(tape, MT_ERR_SHAPE, "(2, 2)");
+        mt_tape_reset(tape);
+        mt_tensor *constant = ON(tape, mt_sum(tape, c));
+        TEST_FAILS(mt_backward(tape, constant), MT_ERR_STATE, "gradient");
+        TAPE_FAILED(tape, MT_ERR_STATE, "require_grad");
+        /* no double backward */
+        mt_tape_reset(tape);
+        y = ON(tape, mt_square(tape, x));
+        TEST_FAILS(mt_backward_from(tape, y, x), MT_ERR_STATE, "double backward");
+        TAPE_FAILED(tape, MT_ERR_STATE, "double backward");
+        TEST_FAILS(mt_require_grad(mt_grad(x), true), MT_ERR_STATE, "gradient");
+        /* what can be marked, and what cannot */
+        mt_tape_reset(tape);
+        y = ON(tape, mt_square(tape, x));
+        TEST_FAILS(mt_require_grad(y, true), MT_ERR_STATE, "tape");
+        TEST_FAILS(mt_require_grad(OWN(mt_tensor_transpose(x, 0, 1)), true), MT_ERR_STATE, "view");
+        TEST_FAILS(mt_require_grad(OWN(mt_arange(b, 0, 3, 1)), true), MT_ERR_KIND, "INDEX");
+        TEST_TRUE(mt_require_grad(NULL, true) == MT_ERR_NULL);
+        TEST_OK(mt_backward(tape, mt_sum(tape, y)));
+        test_cases += 4;
+        test_release();
+    }
+}
+
+/* ---- recording off, detach, keep ---- */
+
+static void test_recording_off(void **data)
+{
+    (void)data;
+    EACH_BACKEND(b)
+    {
+        mt_tape *tape = test_tape(b);
+        mt_tensor *x = leaf(b, "[1, 2, 3]");
+        TEST_TRUE(mt_tape_is_recording(tape) && mt_tape_backend(tape) == b);
+        mt_tape_record(tape, false);
+        TEST_TRUE(!mt_tape_is_recording(tape));
+        mt_tensor *y = ON(tape, mt_sum(tape, mt_square(tape, x)));
+        TEST_TRUE(mt_item(y) == 14 && !mt_requires_grad(y) && mt_tape_length(tape) == 0 &&
+                  mt_requires_grad(x));
+        TEST_FAILS(mt_backward(tape, y), MT_ERR_STATE, "");
+        mt_tape_reset(tape);
+        mt_tape_record(tape, true);
+        mt_tensor *inner = ON(tape, mt_square(tape, x)), *same = ON(tape, mt_detach(tape, inner));
+        TEST_TRUE(!mt_requires_grad(same) && mt_tape_length(tape) == 1);
+        TEST_ALL_SAME(test_read(same), test_read(inner), 3, "detach");
+        if (mt_tensor_data(inner)) TEST_TRUE(mt_tensor_data(same) == mt_tensor_data(inner));
+        TEST_OK(mt_backward(tape, mt_sum(tape, mt_mul(tape, inner, same))));
+        expect_grad(x, "[2, 16, 54]", "2 x times the detached x^2");
+        mt_tensor *kept = OWN(mt_keep(mt_transpose(tape, mt_view(tape, inner, mt_shape(1, 3)), 0, 1)));
+        mt_tape_reset(tape);
+        TEST_TRUE(!mt_requires_grad(kept) && mt_tensor_is_contiguous(kept));
+        TEST_ALL_SAME(test_read(kept), (const double[]){1, 4, 9}, 3, "mt_keep");
+        TEST_OK(mt_require_grad(kept, true)); /* it is a tensor like a constructor's */
+        mt_tensor *number = ON(tape, mt_num(tape, 2.5));
+        TEST_TRUE(mt_shape_equal(mt_tensor_shape(number), mt_shape(1)) && mt_item(number) == 2.5);
+        test_release();
+    }
+}
+
+/* ---- lives ---- */
+
+static void test_after_a_reset(void **data)
+{
+    (void)data;
+    EACH_BACKEND(b)
+    {
+        mt_tape *tape = test_tape(b);
+        mt_tensor *x = leaf(b, "[1, 2, 3]");
+        for (int round = 0; round < 3; round++) {
+            mt_tensor *y = ON(tape, mt_square(tape, x)), *view = OWN(mt_tensor_view(y, mt_shape(3, 1)));
+            TEST_OK(mt_backward(tape, mt_sum(tape, y)));
+            mt_tensor *grad = ON(tape, mt_grad(y));
+            mt_tape_reset(tape);
+            TEST_TRUE(mt_tape_length(tape) == 0);
+            double value = 7, out[3] = {7, 7, 7};
+            char text[40] = "before";
+            mt_tensor *const old[] = {y, view, grad};
+            for (size_t i = 0; i < TEST_LENGTH(old); i++) {
+                TEST_FAILS(mt_to_doubles(old[i], out, 3), MT_ERR_STATE, "reset");
+                TEST_FAILS(mt_get(old[i], mt_at(0), &value), MT_ERR_STATE, "reset");
+                TEST_FAILS(mt_set(old[i], mt_at(0), 1), MT_ERR_STATE, "reset");
+                TEST_NULL(mt_tensor_copy(old[i]), MT_ERR_STATE, "reset");
+                TEST_NULL(mt_keep(old[i]), MT_ERR_STATE, "reset");
+                TEST_NULL(mt_tensor_slice(old[i], 0, 0, 1, 1), MT_ERR_STATE, "reset");
+                TEST_NULL(mt_tensor_data(old[i]), MT_ERR_STATE, "reset");
+                TEST_TRUE(mt_format(old[i], text, sizeof text) == -1);
+                TEST_FAILS(mt_op_exp(x, old[i]), MT_ERR_STATE, "reset");
+                TEST_NULL(mt_neg(tape, old[i]), MT_ERR_STATE, "reset");
+                TAPE_FAILED(tape, MT_ERR_STATE, "reset");
+                mt_tape_reset(tape);
+                TEST_FAILS(mt_backward(tape, old[i]), MT_ERR_STATE, "reset");
+                mt_tape_reset(tape);
+                TEST_TRUE(value == 7 && out[0] == 7);
+            }
+            TEST_ALL_SAME(test_read(x), (const double[]){1, 2, 3}, 3, "the leaf");
+            test_cases++;
+        }
+        /* and after the tape is gone */
+        mt_tape *short_lived = mt_tape_new(b);
+        TEST_TRUE(short_lived);
+        mt_tensor *y = ON(short_lived, mt_square(short_lived, x)),
+                  *view = OWN(mt_tensor_view(y, mt_shape(3, 1)));
+        mt_tape_free(short_lived);
+        TEST_NULL(mt_tensor_copy(view), MT_ERR_STATE, "reset");
+        mt_tape_free(NULL);
+        mt_tape_reset(NULL);
+        TEST_TRUE(mt_tape_status(NULL) != MT_OK && strlen(mt_tape_message(NULL)) > 10 &&
+                  mt_tape_length(NULL) == 0);
+        TEST_TRUE(!mt_tape_new(NULL) && !mt_tape_backend(NULL) && !mt_tape_is_recording(NULL));
+        test_release();
+    }
+}
+
+/* A program may free what the tape still needs: the tape holds on to it until the reset. */
+static void test_freed_before_backward(void **data)
+{
+    (void)data;
+    EACH_BACKEND(b)
+    {
+        mt_tape *tape = test_tape(b);
+        size_t held = mt_get_alloc_stats().bytes;
+        for (int round = 0; round < 3; round++) {
+            mt_tensor *x = mt_parse(b, "[[1, 2], [3, 4]]"), *w = leaf(b, "[[1, 1], [1, 1]]");
+            mt_tensor *view = mt_tensor_transpose(x, 0, 1), *part = mt_tensor_slice(view, 0, 1, 2, 1),
+                      *p = mt_parse(b, "[5, 6]");
+            TEST_OK(mt_require_grad(p, true));
+            mt_tensor *product = ON(tape, mt_mul(tape, w, view)),
+                      *sum = ON(tape, mt_add(tape, product, mt_mul(tape, part, p)));
+            mt_tensor_free(x);
+            mt_tensor_free(view);
+            mt_tensor_free(part);
+            mt_tensor_free(p);   /* a parameter too; its gradient goes with it */
+            mt_tensor_free(sum); /* the tape's own: nothing happens */
+            TEST_OK(mt_backward(tape, mt_sum(tape, mt_square(tape, sum))));
+            expect_grad(w, "[[22, 162], [48, 224]]", "operands freed before backward");
+            mt_tape_reset(tape);
+            test_cases++;
+        }
+        test_release();
+        TEST_TRUE(mt_get_alloc_stats().bytes <= held);
+    }
+}
+
+static void test_marks(void **data)
+{
+    (void)data;
+    EACH_BACKEND(b)
+    {
+        mt_tape *tape = test_tape(b);
+        mt_tensor *x = leaf(b, "[1, 2, 3]");
+        mt_tensor *base = ON(tape, mt_square(tape, x));
+        mt_tape_position mark = mt_tape_mark(tape);
+        size_t held = 0;
+        mt_tensor *old = NULL;
+        for (int i = 0; i < 500; i++) {
+            mt_tensor *big = ON(tape, mt_expand(tape, base, mt_shape(200, 3)));
+            old = ON(tape, mt_sum(tape, mt_mul(tape, big, mt_num(tape, i))));
+            TEST_TRUE(test_close(mt_item(old), 2800.0 * i, 0, 100 * test_epsilon));
+            TEST_TRUE(mt_tape_length(tape) == 4);
+            TEST_OK(mt_tape_rewind(tape, mark));
+            TEST_TRUE(mt_tape_length(tape) == 1);
+            if (i == 10) held = mt_get_alloc_stats().bytes;
+        }
+        TEST_TRUE(mt_get_alloc_stats().bytes == held);
+        TEST_NULL(mt_tensor_copy(old), MT_ERR_STATE, "");
+        TEST_ALL_SAME(test_read(base), (const double[]){1, 4, 9}, 3, "what was there before the mark");
+        TEST_OK(mt_backward(tape, mt_sum(tape, base)));
+        expect_grad(x, "[2, 4, 6]", "backward after rewinding");
+        expect_grad(base, "[1, 1, 1]", "an inner gradient");
+
+        /* a gradient that arrived after the mark is forgotten with the rest */
+        mt_tape_reset(tape);
+        base = ON(tape, mt_square(tape, x));
+        mark = mt_tape_mark(tape);
+        TEST_OK(mt_backward(tape, mt_sum(tape, mt_mul(tape, base, base))));
+        expect_grad(base, "[2, 8, 18]", "before the rewind");
+        TEST_OK(mt_tape_rewind(tape, mark));
+        for (int i = 0; i < 20; i++) ON(tape, mt_num(tape, 77)); /* where the gradient was */
+        expect_grad(base, "[0, 0, 0]", "after the rewind");
+        mt_zero_grad(x);
+        TEST_OK(mt_backward(tape, mt_sum(tape, base)));
+        expect_grad(x, "[2, 4, 6]", "backward after a rewind over gradients");
+
+        /* positions that are not behind: of before a reset, or rewound over */
+        mt_tape_reset(tape);
+        TEST_FAILS(mt_tape_rewind(tape, mark), MT_ERR_STATE, "");
+        mt_tape_record(tape, false);
+        mt_tape_position first = mt_tape_mark(tape);
+        ON(tape, mt_neg(tape, x));
+        mt_tape_position second = mt_tape_mark(tape);
+        TEST_OK(mt_tape_rewind(tape, first));
+        TEST_FAILS(mt_tape_rewind(tape, second), MT_ERR_STATE, "");
+        ON(tape, mt_neg(tape, mt_neg(tape, x)));
+        TEST_FAILS(mt_tape_rewind(tape, second), MT_ERR_STATE, "");
+        TEST_OK(mt_tape_rewind(tape, first));
+        TEST_OK(mt_tape_rewind(tape, first)); /* as often as wanted */
+        TEST_TRUE(mt_tape_rewind(NULL, first) == MT_ERR_NULL);
+        test_cases++;
+        test_release();
+    }
+}
+
+/* ---- failures ---- */
+
+static void test_failures(void **data)
+{
+    (void)data;
+    EACH_BACKEND(b)
+    {
+        mt_tape *tape = test_tape(b), *second = test_tape(b);
+        mt_tensor *x = leaf(b, "[1, 2, 3]"), *y = OWN(mt_parse(b, "[1, 2]"));
+        /* the first failure is kept, whatever comes after */
+        TEST_NULL(mt_add(tape, x, y), MT_ERR_SHAPE, "(3)");
+        TEST_TRUE(!mt_matmul(tape, x, NULL) && !mt_sum_dim(tape, x, 9, false) && !mt_exp(tape, x));
+        TEST_TRUE(mt_backward(tape, mt_sum(tape, mt_exp(tape, x))) == MT_ERR_SHAPE);
+        TAPE_FAILED(tape, MT_ERR_SHAPE, "(2)");
+        TEST_TRUE(!mt_has_grad(x));
+        mt_tape_reset(tape);
+        ON(tape, mt_exp(tape, x));
+        /* NULL passes through; the sentence is that of whatever made it NULL */
+        mt_tensor *broken = mt_parse(b, "[1, 2");
+        TEST_TRUE(!broken && !mt_exp(tape, broken));
+        TAPE_FAILED(tape, MT_ERR_PARSE, "parse");
+        mt_tape_reset(tape);
+        TEST_TRUE(mt_backward(tape, NULL) != MT_OK && mt_tape_status(tape) != MT_OK);
+        mt_tape_reset(tape);
+        TEST_TRUE(mt_backward_from(tape, mt_exp(tape, x), NULL) != MT_OK);
+        /* operands of two tapes */
+        mt_tape_reset(tape);
+        mt_tensor *far = ON(second, mt_exp(second, x));
+        TEST_NULL(mt_add(tape, x, far), MT_ERR_STATE, "tape");
+        TAPE_FAILED(tape, MT_ERR_STATE, "tape");
+        TEST_TRUE(mt_tape_status(second) == MT_OK);
+        mt_tape_reset(tape);
+        TEST_FAILS(mt_backward(tape, mt_sum(second, far)), MT_ERR_STATE, "tape");
+        /* operands of two backends */
+        for (int i = 0; i < backend_count; i++) {
+            if (backends[i] == b) continue;
+            mt_tape_reset(tape);
+            mt_tensor *there = OWN(mt_ones(backends[i], mt_shape(3)));
+            TEST_NULL(mt_add(tape, x, there), MT_ERR_BACKEND, backends[i]->name);
+            TAPE_FAILED(tape, MT_ERR_BACKEND, b->name);
+            mt_tape_reset(tape);
+            TEST_NULL(mt_exp(tape, there), MT_ERR_BACKEND, backends[i]->name);
+        }
+        /* no tape at all */
+        TEST_NULL(mt_exp(NULL, x), MT_ERR_STATE, "tape");
+        TEST_TRUE(!mt_num(NULL, 1) && !mt_sum(NULL, x) && !mt_matmul(NULL, x, x) &&
+                  !mt_view(NULL, x, mt_shape(3)));
+        TEST_TRUE(!mt_detach(NULL, x) && mt_backward(NULL, x) != MT_OK && !mt_mse(NULL, x, x));
+        /* every kind of bad argument gives up with a sentence, and the next step is fine */
+        mt_tensor *index = OWN(mt_arange(b, 0, 3, 1)), *matrix = leaf(b, "[[1, 2], [3, 4]]");
+        int64_t cases = 0;
+#define GIVES_UP(call, status, part)     \
+    do {                                 \
+        mt_tape_reset(tape);             \
+        TEST_NULL(call, status, part);   \
+        TAPE_FAILED(tape, status, part); \
+        cases++;                         \
+    } while (0)
+        GIVES_UP(mt_exp(tape, index), MT_ERR_KIND, "INDEX");
+        GIVES_UP(mt_mul(tape, x, index), MT_ERR_KIND, "INDEX");
+        GIVES_UP(mt_map(tape, MT_OP_add, x, 0, 0), MT_ERR_NAME, "add");
+        GIVES_UP(mt_zip(tape, MT_OP_exp, x, x, 0, 0), MT_ERR_NAME, "exp");
+        GIVES_UP(mt_map(tape, MT_OP_COUNT, x, 0, 0), MT_ERR_NAME, "");
+        GIVES_UP(mt_sum(tape, index), MT_ERR_KIND, "INDEX");
+        GIVES_UP(mt_sum_dim(tape, x, 1, false), MT_ERR_INDEX, "1");
+        GIVES_UP(mt_max_dim(tape, x, -2, true), MT_ERR_INDEX, "-2");
+        GIVES_UP(mt_mean_dims(tape, matrix, mt_axes(0, 0), true), MT_ERR_SHAPE, "(0, 0)");
+        GIVES_UP(mt_sum_dims(tape, matrix, mt_shape_make(9, NULL), true), MT_ERR_SHAPE, "");
+        GIVES_UP(mt_var_dim(tape, x, 4, 1, false), MT_ERR_INDEX, "4");
+        GIVES_UP(mt_max(tape, OWN(mt_zeros(b, mt_shape(0)))), MT_ERR_SHAPE, "(0)");
+        GIVES_UP(mt_argmin_dim(tape, OWN(mt_zeros(b, mt_shape(2, 0))), 1, false), MT_ERR_SHAPE, "(2, 0)");
+        GIVES_UP(mt_matmul(tape, matrix, x), MT_ERR_SHAPE, "(2, 2)");
+        GIVES_UP(mt_matmul(tape, OWN(mt_ones(b, mt_shape(2, 2, 2))), OWN(mt_ones(b, mt_shape(3, 2, 2)))),
+                 MT_ERR_SHAPE, "(3, 2, 2)");
+        GIVES_UP(mt_linear(tape, matrix, x, y), MT_ERR_SHAPE, "(3)");
+        GIVES_UP(mt_linear(tape, x, matrix, y), MT_ERR_SHAPE, "(2, 2)");
+        GIVES_UP(mt_linear(tape, matrix, matrix, x), MT_ERR_SHAPE, "(3)");
+        GIVES_UP(mt_linear_act(tape, matrix, matrix, y, MT_OP_clamp), MT_ERR_VALUE, "clamp");
+        GIVES_UP(mt_linear_act(tape, matrix, matrix, y, MT_OP_add), MT_ERR_NAME, "add");
+        GIVES_UP(mt_view(tape, x, mt_shape(2, 2)), MT_ERR_SHAPE, "(2, 2)");
+        GIVES_UP(mt_view(tape, mt_transpose(tape, matrix, 0, 1), mt_shape(4)), MT_ERR_SHAPE, "(2, 2)");
+        GIVES_UP(mt_reshape(tape, x, mt_shape(-1, -1)), MT_ERR_SHAPE, "-1");
+        GIVES_UP(mt_permute(tape, matrix, mt_axes(0, 0)), MT_ERR_SHAPE, "(0, 0)");
+        GIVES_UP(mt_transpose(tape, x, 0, 1), MT_ERR_INDEX, "1");
+        GIVES_UP(mt_slice(tape, x, 0, 0, 2, 0), MT_ERR_VALUE, "0");
+        GIVES_UP(mt_select(tape, x, 0, 3), MT_ERR_INDEX, "3");
+        GIVES_UP(mt_expand(tape, x, mt_shape(2)), MT_ERR_SHAPE, "(3)");
+        GIVES_UP(mt_squeeze(tape, x, 1), MT_ERR_INDEX, "1");
+        GIVES_UP(mt_unsqueeze(tape, x, 3), MT_ERR_INDEX, "3");
+        GIVES_UP(mt_flatten(tape, matrix, 1, 0), MT_ERR_SHAPE, "(2, 2)");
+        GIVES_UP(mt_take_rows(tape, matrix, x), MT_ERR_KIND, "INDEX");
+        GIVES_UP(mt_take_rows(tape, matrix, index), MT_ERR_INDEX, "2");
+        GIVES_UP(mt_take_rows(tape, x, OWN(mt_from_indices(b, (int64_t[]){0, 0}, mt_shape(1, 2)))),
+                 MT_ERR_SHAPE, "(1, 2)");
+        GIVES_UP(mt_mse(tape, x, y), MT_ERR_SHAPE, "(2)");
+        GIVES_UP(mt_bce(tape, x, x), MT_ERR_STATE, "target");
+        GIVES_UP(mt_bce_with_logits(tape, index, index), MT_ERR_KIND, "INDEX");
+#undef GIVES_UP
+        mt_tape_reset(tape);
+        mt_zero_grad(x);
+        TEST_OK(mt_backward(tape, mt_sum(tape, x)));
+        expect_grad(x, "[1, 1, 1]", "after all those failures");
+        test_cases += (long)cases;
+        test_release();
+    }
+}
+
+/* A value that backward needs has been written meanwhile: an error, where it matters, and only there. */
+static void test_overwritten(void **data)
+{
+    (void)data;
+    EACH_BACKEND(b)
+    {
+        mt_tape *tape = test_tape(b);
+        for (int how = 0; how < 4; how++) {
+            mt_tape_reset(tape);
+            mt_tensor *x = leaf(b, "[1, 2, 3]"), *c = OWN(mt_parse(b, "[4, 5, 6]")),
+                      *part = OWN(mt_tensor_slice(c, 0, 1, 2, 1));
+            mt_tensor *loss = ON(tape, mt_sum(tape, mt_mul(tape, x, c)));
+            if (how == 0) TEST_OK(mt_set(c, mt_at(0), 9));
+            if (how == 1) TEST_OK(mt_op_fill(part, 9)); /* through a view */
+            if (how == 2) TEST_OK(mt_op_exp(c, c));
+            if (how == 3) TEST_OK(mt_write(c, (const double[]){4, 5, 6}, 3)); /* even with the same values */
+            TEST_FAILS(mt_backward(tape, loss), MT_ERR_STATE, "mul");
+            TAPE_FAILED(tape, MT_ERR_STATE, "in place");
+            TEST_TRUE(!mt_has_grad(x));
+        }
+        mt_tape_reset(tape);
+        mt_tensor *x = leaf(b, "[1, 2, 3]"),
+                  *y = ON(tape, mt_exp(tape, x)); /* exp's derivative is its result */
+        TEST_OK(mt_op_fill(y, 1));
+        TEST_FAILS(mt_backward(tape, mt_sum(tape, y)), MT_ERR_STATE, "exp");
+        mt_tape_reset(tape);
+        y = ON(tape, mt_exp(tape, x));
+        mt_tensor *loss = ON(tape, mt_sum(tape, y));
+        TEST_OK(mt_op_fill(x, 1)); /* and not its argument */
+        TEST_OK(mt_backward(tape, loss));
+        mt_tape_reset(tape);
+        loss = ON(tape, mt_sum(tape, mt_add(tape, x, x)));
+        TEST_OK(mt_op_fill(x, 2)); /* a sum needs no values at all */
+        TEST_OK(mt_backward(tape, loss));
+        mt_tape_reset(tape);
+        mt_tensor *w = leaf(b, "[[1, 2], [3, 4]]"), *v = leaf(b, "[1, 1]");
+        loss = ON(tape, mt_sum(tape, mt_matmul(tape, w, v)));
+        TEST_OK(mt_op_sub(w, w, w)); /* an optimiser's step in the wrong place */
+        TEST_FAILS(mt_backward(tape, loss), MT_ERR_STATE, "matmul");
+        mt_tape_reset(tape);
+        loss = ON(tape, mt_sum(tape, mt_linear_act(tape, w, w, v, MT_OP_sigmoid)));
+        TEST_OK(mt_set(w, mt_at(0, 0), 1));
+        TEST_FAILS(mt_backward(tape, loss), MT_ERR_STATE, "linear");
+        mt_tape_reset(tape);
+        loss = ON(tape, mt_sum(tape, mt_max_dim(tape, w, 0, false)));
+        TEST_OK(mt_set(w, mt_at(0, 0), 100));
+        TEST_FAILS(mt_backward(tape, loss), MT_ERR_STATE, "max");
+        mt_tape_reset(tape);
+        loss = ON(tape, mt_bce_with_logits(tape, v, OWN(mt_ones(b, mt_shape(2)))));
+        TEST_OK(mt_set(v, mt_at(0), 100));
+        TEST_FAILS(mt_backward(tape, loss), MT_ERR_STATE, "bce");
+        test_cases += 8;
+        test_release();
+    }
+}
+
+/* ---- size ---- */
+
+/* A backend that counts what it is asked, on top of simple. */
+static atomic_long slot_calls;
+static mt_status (*simple_zip)(mt_backend *backend, const mt_elementwise_work *work);
+
+static mt_status counting_zip(mt_backend *backend, const mt_elementwise_work *work)
+{
+    atomic_fetch_add(&slot_calls, 1);
+    return simple_zip(backend, work);
+}
+
+typedef struct chain {
+    mt_backend *backend;
+    int64_t length;
+    size_t bytes; /* the most that was held */
+    long slots;   /* calls of zip */
+    double value, grad;
+    mt_status status;
+} chain;
+
+static void *run_chain(void *argument)
+{
+    chain *c = argument;
+    size_t before = mt_get_alloc_stats().bytes;
+    atomic_store(&slot_calls, 0);
+    mt_tape *tape = mt_tape_new(c->backend);
+    mt_tensor *x = mt_full(c->backend, mt_shape(1), 1), *y = x, *factor = mt_full(c->backend, mt_shape(1), 1);
+    c->status = mt_require_grad(x, true);
+    for (int64_t i = 0; i < c->length; i++) y = i % 2 ? mt_mul(tape, y, factor) : mt_add(tape, y, factor);
+    if (c->status == MT_OK && mt_tape_length(tape) != c->length) c->status = MT_ERR_VALUE;
+    if (c->status == MT_OK) c->status = mt_backward(tape, y);
+    c->value = mt_item(y);
+    c->grad = mt_item(mt_grad(x));
+    c->bytes = mt_get_alloc_stats().bytes - before;
+    c->slots = atomic_load(&slot_calls);
+    mt_tape_free(tape);
+    mt_tensor_free(x);
+    mt_tensor_free(factor);
+    if (mt_get_alloc_stats().bytes != before) c->status = MT_ERR_MEMORY;
+    return NULL;
+}
+
+/* On a stack of 128 KiB, which a recursion over the nodes would overflow; memory and work grow linearly. */
+static void test_a_long_chain(void **data)
+{
+    (void)data;
+    static mt_backend counting;
+    counting = *test_simple();
+    counting.name = "counting";
+    simple_zip = counting.zip;
+    counting.zip = counting_zip;
+    TEST_OK(mt_backend_register(&counting));
+    chain runs[] = {{.backend = &counting, .length = 10000},
+                    {.backend = &counting, .length = 100000},
+                    {.backend = test_cpu(), .length = 100000}};
+    for (size_t i = 0; i < TEST_LENGTH(runs); i++) {
+        pthread_attr_t small;
+        pthread_t thread;
+        TEST_TRUE(pthread_attr_init(&small) == 0 &&
+                  pthread_attr_setstacksize(&small, COUNTS_CALLS ? 128 << 10 : 1 << 20) == 0);
+        TEST_TRUE(pthread_create(&thread, &small, run_chain, &runs[i]) == 0 &&
+                  pthread_join(thread, NULL) == 0);
+        pthread_attr_destroy(&small);
+        TEST_TRUE(runs[i].status == MT_OK);
+        TEST_TRUE(runs[i].value == 1 + (double)runs[i].length / 2 && runs[i].grad == 1);
+        test_cases++;
+    }
+    TEST_CHECK(runs[1].slots <= 10 * runs[0].slots + 100, "%ld calls for 10,000 nodes, %ld for 100,000",
+               runs[0].slots, runs[1].slots);
+    /* blocks double, so a tape may hold twice what it needs; a quadratic cost would be a hundredfold */
+    TEST_CHECK(runs[1].bytes <= 25 * runs[0].bytes, "%zu bytes for 10,000 nodes, %zu for 100,000",
+               runs[0].bytes, runs[1].bytes);
+}
+
+/* ---- steady state ---- */
+
+typedef struct training {
+    mt_tape *tape;
+    mt_tensor *x, *y, *w1, *b1, *w2, *b2, *rate;
+} training;
+
+static mt_tensor *random_parameter(mt_backend *b, mt_shape shape, mt_rng *rng)
+{
+    mt_tensor *x = OWN(mt_uniform(b, shape, rng, -0.5, 0.5));
+    TEST_OK(mt_require_grad(x, true));
+    return x;
+}
+
+static training start_training(mt_backend *b, int64_t hidden)
+{
+    mt_rng rng = mt_rng_make(test_bits());
+    training t = {.tape = test_tape(b)};
+    t.x = OWN(mt_uniform(b, mt_shape(50, 2), &rng, 0, 1));
+    t.y = OWN(mt_zeros(b, mt_shape(50, 1)));
+    t.w1 = random_parameter(b, mt_shape(2, hidden), &rng), t.b1 = random_parameter(b, mt_shape(hidden), &rng);
+    t.w2 = random_parameter(b, mt_shape(hidden, 1), &rng), t.b2 = random_parameter(b, mt_shape(1), &rng);
+    t.rate = OWN(mt_full(b, mt_shape(1), 1e-3));
+    return t;
+}
+
+/* One step of gradient descent, as a program would write it: no asserts inside, since they might allocate. */
+static mt_status step(training *t, int i)
+{
+    mt_tape *tape = t->tape;
+    mt_tensor *batch = mt_slice(tape, t->x, 0, i % 40, i % 40 + 10, 1),
+              *target = mt_slice(tape, t->y, 0, i % 40, i % 40 + 10, 1);
+    mt_tensor *hidden = mt_linear_act(tape, batch, t->w1, t->b1, MT_OP_relu);
+    mt_tensor *p = mt_sigmoid(tape, mt_linear(tape, hidden, t->w2, t->b2));
+    mt_tensor *penalty =
+        mt_mul(tape, mt_num(tape, 1e-4), mt_sum(tape, mt_square(tape, mt_transpose(tape, t->w1, 0, 1))));
+    mt_tensor *loss = mt_add(tape, mt_bce(tape, p, target), mt_add(tape, penalty, mt_var(tape, p, 1)));
+    mt_status status =
+        mt_backward(tape, mt_add(tape, loss, mt_mean(tape, mt_max_dim(tape, hidden, 1, false))));
+    mt_tensor *const parameters[] = {t->w1, t->b1, t->w2, t->b2};
+    for (int k = 0; k < 4 && status == MT_OK; k++) {
+        mt_tensor *grad = mt_grad(parameters[k]);
+        status = mt_op_mul(grad, grad, t->rate);
+        if (status == MT_OK) status = mt_op_sub(parameters[k], parameters[k], grad);
+        mt_zero_grad(parameters[k]);
+    }
+    mt_tape_reset(tape);
+    return status;
+}
+
+static void test_steady_state(void **data)
+{
+    (void)data;
+    int threads = mt_get_threads();
+    TEST_OK(mt_set_threads(2));
+    EACH_BACKEND(b)
+    {
+        bool simple = b == test_simple();
+        static const int64_t widths[] = {20, 600};
+        for (size_t k = 0; k < TEST_LENGTH(widths); k++) {
+            training t = start_training(b, widths[k]);
+            int warm = 100, steps = simple || k > 0 ? 400 : 10000;
+            for (int i = 0; i < warm; i++) TEST_OK(step(&t, i));
+            mt_alloc_stats before = mt_get_alloc_stats();
+            long calls_before = atomic_load(&calls);
+            mt_status status = MT_OK;
+            for (int i = warm; i < steps && status == MT_OK; i++) status = step(&t, i);
+            long calls_after = atomic_load(&calls);
+            mt_alloc_stats after = mt_get_alloc_stats();
+            TEST_OK(status);
+            TEST_CHECK(after.bytes == before.bytes && after.peak_bytes == before.peak_bytes,
+                       "%s: %zu bytes (peak %zu) after %d steps, %zu (peak %zu) after %d", b->name,
+                       before.bytes, before.peak_bytes, warm, after.bytes, after.peak_bytes, steps);
+            TEST_CHECK(after.allocations == before.allocations, "%s: %llu allocations in %d steps", b->name,
+                       (unsigned long long)(after.allocations - before.allocations), steps - warm);
+            if (COUNTS_CALLS)
+                TEST_CHECK(calls_after == calls_before, "%s: %ld calls of malloc and the like in %d steps",
+                           b->name, calls_after - calls_before, steps - warm);
+            test_cases++;
+            test_release();
+        }
+    }
+    TEST_OK(mt_set_threads(threads));
+    if (COUNTS_CALLS) {
+        long before = atomic_load(&calls);
+        void *volatile some = malloc(10);
+        free(some);
+        TEST_TRUE(atomic_load(&calls) > before); /* the counter counts */
+    }
+}
+
+int main(void)
+{
+    backend_count = test_backends(backends);
+    static const struct CMUnitTest tests[] = {
+        TEST(test_leaves),
+        TEST(test_diamonds),
+        TEST(test_random_graphs),
+        TEST(test_starting_points),
+        TEST(test_recording_off),
+        TEST(test_after_a_reset),
+        TEST(test_freed_before_backward),
+        TEST(test_marks),
+        TEST(test_failures),
+        TEST(test_overwritten),
+        TEST(test_a_long_chain),
+        TEST(test_steady_state),
+    };
+    return TEST_RUN("tape", tests);
+}

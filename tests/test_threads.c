@@ -1,0 +1,262 @@
+/* tests/test_threads.c - different tapes in different threads at once, sharing what they only read; and a
+ * forked child.
+ *
+ * Meant for ThreadSanitizer too, which knows nothing of OpenMP's own barriers: there the cpu backend is set
+ * to one thread, and the program's threads alone run at once.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "support.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define THREAD_SANITIZED
+#endif
+#endif
+#ifdef __SANITIZE_THREAD__
+#define THREAD_SANITIZED
+#endif
+
+enum { THREADS = 4, STEPS = 12 };
+
+static mt_backend *backends[TEST_MAX_BACKENDS];
+static int backend_count;
+
+/* What all threads read. */
+typedef struct shared {
+    mt_backend *backend;
+    mt_tensor *inputs, *targets, *weights; /* constants here, views of which every thread makes */
+    mt_tensor *frozen; /* wants a gradient, but is only used while the tape does not record */
+} shared;
+
+typedef struct worker {
+    const shared *all;
+    int number;
+    double loss, checksum;
+    char message[200]; /* of a failure that this thread caused on purpose */
+    mt_status status;
+} worker;
+
+/* A few steps of training with parameters of the thread's own. */
+static void *work(void *argument)
+{
+    worker *w = argument;
+    const shared *all = w->all;
+    mt_rng rng = mt_rng_make(7 + (uint64_t)w->number % 2); /* two threads of each kind must agree */
+    mt_tensor *p = mt_uniform(all->backend, mt_shape(16, 1), &rng, -0.5, 0.5),
+              *bias = mt_zeros(all->backend, mt_shape(1));
+    mt_tensor *rate = mt_full(all->backend, mt_shape(1), 0.1),
+              *view = mt_tensor_transpose(all->weights, 0, 1);
+    mt_tape *t = mt_tape_new(all->backend);
+    w->status = mt_require_grad(p, true);
+    if (w->status == MT_OK) w->status = mt_require_grad(bias, true);
+    for (int i = 0; i < STEPS && w->status == MT_OK; i++) {
+        mt_tape_record(t, false);
+        mt_tensor *scale = mt_sigmoid(t, mt_sum(t, all->frozen));
+        mt_tape_record(t, true);
+        mt_tensor *hidden = mt_tanh(t, mt_matmul(t, all->inputs, mt_transpose(t, view, 0, 1)));
+        mt_tensor *logits = mt_linear(t, mt_mul(t, hidden, scale), p, bias);
+        mt_tensor *loss = mt_bce_with_logits(t, logits, all->targets);
+        w->status = mt_backward(t, loss);
+        if (w->status != MT_OK) break;
+        w->loss = mt_item(loss);
+        mt_tensor *const parameters[] = {p, bias};
+        for (int k = 0; k < 2 && w->status == MT_OK; k++) {
+            mt_tensor *grad = mt_grad(parameters[k]);
+            w->status = mt_op_mul(grad, grad, rate);
+            if (w->status == MT_OK) w->status = mt_op_sub(parameters[k], parameters[k], grad);
+            mt_zero_grad(parameters[k]);
+        }
+        mt_tape_reset(t);
+    }
+    mt_tensor *total = mt_sum(t, p);
+    w->checksum = mt_item(total);
+    /* failures and their sentences belong to the thread */
+    mt_status want = mt_tensor_select(all->inputs, 0, 1000 + w->number) ? MT_OK : MT_ERR_INDEX;
+    snprintf(w->message, sizeof w->message, "%s", mt_last_message());
+    if (w->status == MT_OK && (want != MT_ERR_INDEX || mt_last_status() != MT_ERR_INDEX))
+        w->status = MT_ERR_VALUE;
+    mt_tape_free(t);
+    mt_tensor_free(view);
+    mt_tensor_free(rate);
+    mt_tensor_free(bias);
+    mt_tensor_free(p);
+    return NULL;
+}
+
+static shared share(mt_backend *b)
+{
+    mt_rng rng = mt_rng_make(test_bits());
+    shared all = {.backend = b};
+    all.inputs = OWN(mt_uniform(b, mt_shape(64, 8), &rng, -1, 1));
+    all.targets = OWN(mt_zeros(b, mt_shape(64, 1)));
+    all.weights = OWN(mt_uniform(b, mt_shape(8, 16), &rng, -1, 1));
+    all.frozen = OWN(mt_uniform(b, mt_shape(16), &rng, -1, 1));
+    TEST_OK(mt_require_grad(all.frozen, true));
+    return all;
+}
+
+static void test_many_tapes(void **data)
+{
+    (void)data;
+    for (int i = 0; i < backend_count; i++) {
+        shared all = share(backends[i]);
+        worker alone[2] = {{.all = &all, .number = 0}, {.all = &all, .number = 1}};
+        work(&alone[0]);
+        work(&alone[1]);
+        for (int round = 0; round < 5; round++) {
+            worker workers[THREADS] = {{0}};
+            pthread_t thread[THREADS];
+            for (int k = 0; k < THREADS; k++) {
+                workers[k] = (worker){.all = &all, .number = k};
+                TEST_TRUE(pthread_create(&thread[k], NULL, work, &workers[k]) == 0);
+            }
+            for (int k = 0; k < THREADS; k++) TEST_TRUE(pthread_join(thread[k], NULL) == 0);
+            for (int k = 0; k < THREADS; k++) {
+                char part[20];
+                snprintf(part, sizeof part, "%d", 1000 + k);
+                TEST_CHECK(workers[k].status == MT_OK, "thread %d: %s", k, mt_status_name(workers[k].status));
+                TEST_CHECK(strstr(workers[k].message, part), "thread %d reads \"%s\"", k, workers[k].message);
+                TEST_CHECK(workers[k].loss == alone[k % 2].loss &&
+                               workers[k].checksum == alone[k % 2].checksum,
+                           "%s: thread %d finds a loss of %.17g instead of %.17g", backends[i]->name, k,
+                           workers[k].loss, alone[k % 2].loss);
+                test_cases++;
+            }
+        }
+        TEST_TRUE(alone[0].loss != alone[1].loss && isfinite(alone[0].loss));
+        test_release();
+    }
+}
+
+/* Handles and storages are counted atomically: threads make and free views of one tensor. */
+static void *make_views(void *argument)
+{
+    mt_tensor *x = argument;
+    for (int i = 0; i < 2000; i++) {
+        mt_tensor *row = mt_tensor_select(x, 0, i % 50), *turned = mt_tensor_unsqueeze(row, 0);
+        double value = 0;
+        if (mt_get(turned, mt_at(0, 3), &value) != MT_OK || value != i % 50) return x;
+        mt_tensor_free(row);
+        mt_tensor_free(turned);
+    }
+    return NULL;
+}
+
+static void test_shared_storage(void **data)
+{
+    (void)data;
+    for (int i = 0; i < backend_count; i++) {
+        size_t held = mt_get_alloc_stats().bytes;
+        mt_tensor *column = OWN(mt_tensor_as(OWN(mt_arange(backends[i], 0, 50, 1)), MT_REAL));
+        mt_tensor *x = OWN(mt_tensor_expand(OWN(mt_tensor_view(column, mt_shape(50, 1))), mt_shape(50, 5)));
+        pthread_t thread[THREADS];
+        for (int k = 0; k < THREADS; k++) TEST_TRUE(pthread_create(&thread[k], NULL, make_views, x) == 0);
+        for (int k = 0; k < THREADS; k++) {
+            void *failed;
+            TEST_TRUE(pthread_join(thread[k], &failed) == 0 && !failed);
+        }
+        test_release();
+        TEST_TRUE(mt_get_alloc_stats().bytes == held);
+        test_cases++;
+    }
+}
+
+#ifndef THREAD_SANITIZED
+/* After parallel work a forked child computes serially, and the same. */
+static void test_fork(void **data)
+{
+    (void)data;
+    enum { N = 400 };
+    int threads = mt_get_threads();
+    TEST_OK(mt_set_threads(4));
+    for (int i = 0; i < backend_count; i++) {
+        mt_backend *b = backends[i];
+        mt_rng rng = mt_rng_make(test_bits());
+        int64_t n = b == test_simple() ? 60 : N;
+        mt_tensor *x = OWN(mt_uniform(b, mt_shape(n, n), &rng, -1, 1));
+        mt_tensor *product = OWN(mt_empty(b, mt_shape(n, n), MT_REAL)),
+                  *sums = OWN(mt_empty(b, mt_shape(n), MT_REAL));
+        TEST_OK(mt_op_matmul(product, x, x));
+        TEST_OK(mt_op_tanh(product, product));
+        TEST_OK(mt_op_sum(sums, product, mt_axes(1)));
+        const double *want = test_read(sums);
+        fflush(NULL);
+        pid_t child = fork();
+        TEST_TRUE(child >= 0);
+        if (child == 0) {
+            alarm(60); /* a child that waits for threads it does not have would wait for ever */
+            mt_status status = mt_op_matmul(product, x, x);
+            if (status == MT_OK) status = mt_op_tanh(product, product);
+            if (status == MT_OK) status = mt_op_sum(sums, product, mt_axes(1));
+            double *got = malloc((size_t)n * sizeof *got);
+            bool same = status == MT_OK && got && mt_to_doubles(sums, got, n) == MT_OK;
+            for (int64_t k = 0; same && k < n; k++) same = got[k] == want[k];
+            mt_tape *t = mt_tape_new(b);
+            mt_tensor *w = mt_ones(b, mt_shape(n));
+            bool trains =
+                mt_require_grad(w, true) == MT_OK && mt_backward(t, mt_sum(t, mt_matmul(t, x, w))) == MT_OK;
+            _exit(same ? trains ? 0 : 2 : 1);
+        }
+        int how = -1;
+        TEST_TRUE(waitpid(child, &how, 0) == child);
+        TEST_CHECK(WIFEXITED(how) && WEXITSTATUS(how) == 0, "%s: the child ended with %s %d", b->name,
+                   WIFEXITED(how) ? "status" : "signal", WIFEXITED(how) ? WEXITSTATUS(how) : WTERMSIG(how));
+        TEST_OK(mt_op_matmul(product, x, x)); /* and the parent goes on in parallel */
+        TEST_OK(mt_op_tanh(product, product));
+        TEST_OK(mt_op_sum(sums, product, mt_axes(1)));
+        TEST_ALL_SAME(test_read(sums), want, n, "the parent after a fork");
+        test_cases++;
+        test_release();
+    }
+    TEST_OK(mt_set_threads(threads));
+}
+#endif
+
+/* The first use of everything, in all threads at once: what is made on first use is made once. */
+static void *start_cold(void *argument)
+{
+    bool *fine = argument;
+    mt_backend *b = mt_backend_get("cpu");
+    mt_tensor *x = mt_ones(b, mt_shape(3, 3)), *out = mt_empty(b, mt_shape(3, 3), MT_REAL),
+              *sum = mt_zeros(b, mt_shape(3));
+    *fine = mt_op_matmul(out, x, x) == MT_OK && mt_op_exp(out, out) == MT_OK &&
+            mt_op_sum(sum, out, mt_axes(0)) == MT_OK;
+    mt_tensor_free(x);
+    mt_tensor_free(out);
+    mt_tensor_free(sum);
+    return NULL;
+}
+
+static void test_cold_start(void **data)
+{
+    (void)data;
+    pthread_t thread[THREADS];
+    bool fine[THREADS];
+    for (int k = 0; k < THREADS; k++) TEST_TRUE(pthread_create(&thread[k], NULL, start_cold, &fine[k]) == 0);
+    for (int k = 0; k < THREADS; k++) TEST_TRUE(pthread_join(thread[k], NULL) == 0 && fine[k]);
+    backend_count = test_backends(backends);
+    test_cases++;
+}
+
+int main(void)
+{
+#ifdef THREAD_SANITIZED
+    mt_set_threads(1);
+#endif
+    static const struct CMUnitTest tests[] = {
+        TEST(test_cold_start), /* first: nothing of the library has run */
+        TEST(test_many_tapes),
+        TEST(test_shared_storage),
+#ifndef THREAD_SANITIZED
+        TEST(test_fork),
+#endif
+    };
+    return TEST_RUN("threads", tests);
+}
