@@ -40,7 +40,7 @@ MT_FN void mt_random_order(uint64_t seed, uint64_t counter, int64_t *values, int
     for (int64_t i = 0; i < count; i++) {
         uint64_t bits = mt_philox_bits(seed, counter + (uint64_t)i);
         int64_t j = (int64_t)mt_upper_product(bits, (uint64_t)i + 1);
-        values[i * stride] = values[j * stride];
+        values[i * stride] = j < i ? values[j * stride] : i;
         values[j * stride] = i;
     }
 }

@@ -8,6 +8,8 @@
    less. 2. Every global symbol of a static library is marked, MT_API or MT_INTERNAL, and has the prefix; so the two
    libraries share none, and one program can link both. 3. Nothing runs before main or at exit. 4. The library never
    exits, prints to a stream it was not given or handles a signal, and only tensor/alloc.c asks the system for memory.
+The CUDA twins and the simulator are C++: their objects may have C++'s own symbols and start-up code, and the
+simulator is the same in both static libraries; what else they define must be a launcher named for its precision.
 --instrumented leaves out 3 and 4, for sanitizers and coverage, which add such things; --debug allows assert to abort.
 """
 import argparse
@@ -24,6 +26,9 @@ NEVER = {
 MEMORY = {"malloc", "calloc", "realloc", "free", "aligned_alloc", "posix_memalign", "memalign", "strdup", "strndup",
           "mmap", "reallocarray"}
 MEMORY_OWNER = "tensor_alloc.c"
+# Objects of ops_cuda that a C++ compiler or nvcc made: sim_map_minitorch.o, gpu_map_minitorch.o, ..._sim_hooks.cpp.o.
+TWIN = re.compile(r"(^|[\\/(])(sim|gpu)_\w+\.o$|\.cpp\.o$")
+TWIN_NAMES = re.compile(r"_Z|__tsan_|__cuda|__fatbin|mt_sim_|DW\.ref")
 ASSERT = {"__assert_fail", "__assert_rtn", "__assert"}
 
 
@@ -86,10 +91,15 @@ def main():
         show(problems, "%s exports, but no header marks it MT_API" % shared, found - api)
         show(problems, "%s does not export what a header marks MT_API" % shared, api - found)
 
-        symbols = archive_symbols(arguments.nm, static)
-        defined[static] = {name for _, name, kind in symbols if kind not in "Uwv"}
+        everything = archive_symbols(arguments.nm, static)
+        symbols = [symbol for symbol in everything if not TWIN.search(symbol[0])]
+        launchers = {name for member, name, kind in everything
+                     if TWIN.search(member) and kind not in "UwvVu" and not TWIN_NAMES.match(name)}
+        show(problems, "%s: a twin defines what is neither a launcher of this precision nor marked" % static,
+             {name for name in launchers - marked if not re.match(prefix + r"(sim|cuda)_launch_\w+$", name)})
+        defined[static] = {name for _, name, kind in symbols if kind not in "Uwv"} | launchers
         show(problems, "%s: a function or object with external linkage has neither MT_API nor MT_INTERNAL" % static,
-             {name for name in defined[static] - marked if not name.startswith(("__odr_asan", "__asan", "__start_",
+             {name for name in defined[static] - marked - launchers if not name.startswith(("__odr_asan", "__asan", "__start_",
                                                                                 "__stop_", "DW.ref"))})
         double = [n for n, c in collections.Counter(n for _, n, k in symbols if k in "TDBRC").items() if c > 1]
         show(problems, "%s defines twice" % static, double)
@@ -102,8 +112,10 @@ def main():
         show(problems, "%s: memory is asked of the system outside %s" % (static, MEMORY_OWNER),
              {"%s (%s)" % (name, member) for member, name in wanted
               if name in MEMORY and MEMORY_OWNER not in member})
-        sections = set(re.findall(r"\s(\.(?:init_array|fini_array|ctors|dtors|preinit_array)\S*)\s",
-                                  run([arguments.readelf, "-SW", static])))
+        sections = set()
+        for member in re.split(r"^File: ", run([arguments.readelf, "-SW", static]), flags=re.MULTILINE):
+            if not TWIN.search(member.split("\n")[0].rstrip(")")):
+                sections |= set(re.findall(r"\s(\.(?:init_array|fini_array|ctors|dtors|preinit_array)\S*)\s", member))
         show(problems, "%s has constructors or destructors, in the sections" % static, sections)
 
     show(problems, "both static libraries define", set.intersection(*defined.values()))

@@ -88,7 +88,8 @@ def build(meson, tree, compiler):
     out = os.path.join(tree, "build")
     if not os.path.isdir(out):
         environment = dict(os.environ, CC=" ".join(compiler))
-        must([meson, "setup", out, tree, "-Dbuildtype=release", "-Dopenmp=disabled"], env=environment)
+        must([meson, "setup", out, tree, "-Dbuildtype=release", "-Dopenmp=disabled", "-Dsim=disabled",
+              "-Dcuda=disabled"], env=environment)
     targets = ["minitorch_d:static_library"]
     if has_gradient_test(tree):
         targets.append("test_gradients_double")

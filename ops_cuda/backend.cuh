@@ -1,0 +1,205 @@
+/* ops_cuda/backend.cuh - what the .cu files of the backend share: the slots, the memory behind them, a
+ * checked launch.
+ *
+ * Each slot is a launcher that plans its work on the host (tensor/plan.h) and starts kernels on the backend's
+ * one stream. Work is ordered by that stream, so memory given back after a launch may be handed out again at
+ * once. Every launch and every copy is counted.
+ */
+#ifndef MT_BACKEND_CUH
+#define MT_BACKEND_CUH
+
+#include "launch.cuh"
+#include "tensor/plan.h"
+#include "tensor/scalar_math.h"
+
+/* Loops over registers must disappear, and a loop whose body is long must not be copied. */
+#ifdef __CUDACC__
+#define MT_UNROLL       _Pragma("unroll")
+#define MT_UNROLL_TWICE _Pragma("unroll 2")
+#define MT_NO_UNROLL    _Pragma("unroll 1")
+#else
+#define MT_UNROLL
+#define MT_UNROLL_TWICE
+#define MT_NO_UNROLL
+#endif
+
+namespace MT_TWIN {
+
+extern "C" {
+/* memory.cu: a pool of device memory, staged copies, and counts. */
+mt_status MT_LAUNCHER(open)(mt_backend *backend);
+void *MT_LAUNCHER(allocate)(mt_backend *backend, size_t bytes);
+void MT_LAUNCHER(release)(mt_backend *backend, void *pointer, size_t bytes);
+void *MT_LAUNCHER(keep)(mt_backend *backend, size_t bytes); /* for the backend itself, not a tensor's */
+void MT_LAUNCHER(unkeep)(mt_backend *backend, void *pointer, size_t bytes);
+void MT_LAUNCHER(mark)(mt_backend *backend, void *pointer, size_t bytes, bool live);
+mt_status MT_LAUNCHER(upload)(mt_backend *backend, void *to, const void *from_host, size_t bytes);
+mt_status MT_LAUNCHER(download)(mt_backend *backend, void *to_host, const void *from, size_t bytes);
+int MT_LAUNCHER(describe)(mt_backend *backend, char *text, size_t size);
+mt_stream MT_LAUNCHER(stream)(mt_backend *backend);
+void MT_LAUNCHER(count)(mt_backend *backend, const char *kernel);
+
+mt_status MT_LAUNCHER(fill)(mt_backend *backend, mt_operand out, mt_kind kind, double value);
+mt_status MT_LAUNCHER(copy)(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_operand in,
+                            mt_kind in_kind);
+mt_status MT_LAUNCHER(map)(mt_backend *backend, const mt_elementwise_work *work);
+mt_status MT_LAUNCHER(zip)(mt_backend *backend, const mt_elementwise_work *work);
+mt_status MT_LAUNCHER(reduce)(mt_backend *backend, const mt_reduce_work *work);
+mt_status MT_LAUNCHER(scatter)(mt_backend *backend, const mt_scatter_work *work);
+mt_status MT_LAUNCHER(rows)(mt_backend *backend, const mt_rows_work *work);
+mt_status MT_LAUNCHER(matmul)(mt_backend *backend, const mt_matmul_work *work);
+mt_status MT_LAUNCHER(random)(mt_backend *backend, const mt_random_work *work);
+mt_status MT_LAUNCHER(permutation)(mt_backend *backend, mt_operand out, mt_rng rng);
+mt_status MT_LAUNCHER(update)(mt_backend *backend, const mt_update_work *work);
+void MT_LAUNCHER(forget_tables)(mt_backend *backend); /* update.cu's, when no tensor is left */
+}
+
+/* Types and templates stay in the file that uses them: the libraries of both precisions, and both twins, have
+ * them under the same names. */
+namespace {
+
+/* A failure of the runtime as the library tells it. */
+static inline mt_status failed(mt_backend *backend)
+{
+    return mt_fail(MT_ERR_BACKEND, "backend %s: %s", backend->name, dev_message());
+}
+
+/* Starts a kernel under a name of its own, which --stats and the simulator's reports show. */
+template <class... P, class... A>
+static inline mt_status start(mt_backend *backend, const char *name, const char *file, int line,
+                              void (*kernel)(P...), dim3 grid, dim3 block, A &&...arguments)
+{
+    MT_LAUNCHER(count)(backend, name);
+    int status = launch(name, file, line, grid, block, 0, MT_LAUNCHER(stream)(backend), kernel,
+                        static_cast<A &&>(arguments)...);
+    return status == 0 ? MT_OK : failed(backend);
+}
+#define MT_START(backend, name, kernel, grid, block, ...) \
+    start(backend, name, __FILE__, __LINE__, kernel, grid, block, __VA_ARGS__)
+
+/* Memory for the length of one slot's work. */
+struct scratch {
+    mt_backend *backend;
+    size_t bytes;
+    void *data;
+    scratch(mt_backend *b, size_t n) : backend(b), bytes(n), data(MT_LAUNCHER(allocate)(b, n)) {}
+    ~scratch()
+    {
+        if (data) MT_LAUNCHER(release)(backend, data, bytes);
+    }
+    scratch(const scratch &) = delete;
+    scratch &operator=(const scratch &) = delete;
+};
+
+/* Threads of a block for n independent elements: whole warps, as few as do for a tiny tensor. */
+static inline unsigned block_for(int64_t n, unsigned most = 256)
+{
+    return n >= (int64_t)most ? most : n <= 32 ? 32u : (unsigned)(n + 31) / 32 * 32;
+}
+
+static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* How many elements a kernel gets through with one thread each: 2^31 - 1 blocks of 256. */
+static const int64_t MOST_THREADS = (int64_t)0x7fffffff * 256;
+
+static inline void *first_of(const mt_operand &operand, size_t element)
+{
+    return static_cast<char *>(operand.data) + (size_t)operand.layout->offset * element;
+}
+
+/* ---- on the device ---- */
+
+MT_DEVICE int64_t thread_number() { return (int64_t)blockIdx.x * blockDim.x + threadIdx.x; }
+
+/* Divides by a number that the host knows. For 32 bits a multiplication and a shift, right for a dividend
+ * below 2^31 (Granlund and Montgomery, 1994); for 64 bits a division. */
+template <class I> struct divisor;
+template <> struct divisor<uint32_t> {
+    uint32_t by, factor, shift;
+    void set(int64_t n)
+    {
+        by = (uint32_t)n;
+        for (shift = 0; ((uint64_t)1 << shift) < by;) shift++;
+        factor = (uint32_t)((((uint64_t)1 << 32) * (((uint64_t)1 << shift) - by)) / by + 1);
+    }
+    __device__ __forceinline__ uint32_t quotient(uint32_t n) const
+    {
+        return (__umulhi(n, factor) + n) >> shift;
+    }
+};
+template <> struct divisor<uint64_t> {
+    uint64_t by;
+    void set(int64_t n) { by = (uint64_t)n; }
+    __device__ __forceinline__ uint64_t quotient(uint64_t n) const { return n / by; }
+};
+
+/* Dimensions as a kernel walks them: row-major sizes, and the strides of OPERANDS arrays. */
+template <class I, int OPERANDS, int MOST = MT_MAX_DIMS> struct walk {
+    int rank;
+    divisor<I> size[MOST];
+    I stride[OPERANDS][MOST];
+};
+
+/* Adds the positions of element i to at[]. RANK 0: as many dimensions as the walk says. */
+template <int RANK, class I, int OPERANDS, int MOST>
+MT_DEVICE void position_of(const walk<I, OPERANDS, MOST> &w, I i, I (&at)[OPERANDS])
+{
+    int rank = RANK ? RANK : w.rank;
+    MT_UNROLL
+    for (int d = rank - 1; d > 0; d--) {
+        I q = w.size[d].quotient(i), r = i - q * w.size[d].by;
+        for (int k = 0; k < OPERANDS; k++) at[k] += r * w.stride[k][d];
+        i = q;
+    }
+    for (int k = 0; k < OPERANDS; k++) at[k] += i * w.stride[k][0];
+}
+
+/* x y + s, fused on the card, where --fmad=false leaves every other sum as it is written. */
+MT_DEVICE mt_real multiply_add(mt_real x, mt_real y, mt_real s) { return MT_FMA(x, y, s); }
+
+/* 16 bytes as an array, from and to an address that 16 divides, in one access. */
+#ifdef __CUDACC__
+template <class T> struct wide;
+template <> struct wide<float> {
+    typedef float4 type;
+};
+template <> struct wide<double> {
+    typedef double2 type;
+};
+template <> struct wide<int64_t> {
+    typedef longlong2 type;
+};
+template <class T, size_t N> MT_DEVICE void load16(const T *from, T (&v)[N])
+{
+    typename wide<T>::type all = *reinterpret_cast<const typename wide<T>::type *>(from);
+    v[0] = all.x, v[1] = all.y;
+    if constexpr (N == 4) v[2] = all.z, v[3] = all.w;
+}
+template <class T, size_t N> MT_DEVICE void store16(T *to, const T (&v)[N])
+{
+    typename wide<T>::type all;
+    all.x = v[0], all.y = v[1];
+    if constexpr (N == 4) all.z = v[2], all.w = v[3];
+    *reinterpret_cast<typename wide<T>::type *>(to) = all;
+}
+#else
+template <class T> struct wide {
+    typedef T type __attribute__((vector_size(16), may_alias));
+};
+template <class T, size_t N> MT_DEVICE void load16(const T *from, T (&v)[N])
+{
+    typename wide<T>::type all = *reinterpret_cast<const typename wide<T>::type *>(from);
+    for (size_t j = 0; j < N; j++) v[j] = all[j];
+}
+template <class T, size_t N> MT_DEVICE void store16(T *to, const T (&v)[N])
+{
+    typename wide<T>::type all;
+    for (size_t j = 0; j < N; j++) all[j] = v[j];
+    *reinterpret_cast<typename wide<T>::type *>(to) = all;
+}
+#endif
+
+} // namespace
+} // namespace MT_TWIN
+
+#endif

@@ -1,0 +1,59 @@
+/* ops_cuda/map.cu - maps and their gradients: a kernel for each row of op_table.inc and each layout class. */
+#include "elementwise.cuh"
+#include "tensor/scalar_ops.h"
+
+namespace MT_TWIN {
+
+namespace {
+
+/* y = f(x), and g d(x, y) from g, x and y. */
+#define MT_MAP(name, params, needs, low, high, formula)                                              \
+    struct map_##name {                                                                              \
+        typedef mt_real in, out;                                                                     \
+        typedef two_numbers constants;                                                               \
+        static constexpr int inputs = 1, reads = 1;                                                  \
+        static __device__ __forceinline__ mt_real apply(const mt_real (&x)[1], const two_numbers &p) \
+        {                                                                                            \
+            return mt_f_##name(x[0], p.p0, p.p1);                                                    \
+        }                                                                                            \
+    };                                                                                               \
+    struct map_grad_##name {                                                                         \
+        typedef mt_real in, out;                                                                     \
+        typedef two_numbers constants;                                                               \
+        static constexpr int inputs = 3,                                                             \
+                             reads = 1 | ((needs)&MT_NEED_A ? 2 : 0) | ((needs)&MT_NEED_Y ? 4 : 0);  \
+        static __device__ __forceinline__ mt_real apply(const mt_real (&x)[3], const two_numbers &p) \
+        {                                                                                            \
+            return x[0] * mt_d_##name(given(reads & 2, x[1]), given(reads & 4, x[2]), p.p0, p.p1);   \
+        }                                                                                            \
+    };
+#include "tensor/op_table.inc"
+
+template <class ROW>
+static mt_status start_map(mt_backend *backend, const char *name, const mt_operand *operand,
+                           const mt_elementwise_plan *plan, two_numbers p)
+{
+    flat_work<ROW> work = gather<ROW>(operand, p, plan->count);
+    return is_flat<ROW>(plan) ? start_flat<ROW, 0>(backend, name, work)
+                              : start_general<ROW>(backend, name, work, plan);
+}
+
+static const struct {
+    const char *value_name, *grad_name;
+    row_launcher value, grad;
+} maps[] = {
+#define MT_MAP(name, params, needs, low, high, formula) \
+    {"map " #name, "map " #name " gradient", start_map<map_##name>, start_map<map_grad_##name>},
+#include "tensor/op_table.inc"
+};
+
+} // namespace
+
+extern "C" mt_status MT_LAUNCHER(map)(mt_backend *backend, const mt_elementwise_work *work)
+{
+    bool value = work->part == MT_PART_VALUE;
+    return run_row(backend, work, value ? maps[work->op].value_name : maps[work->op].grad_name,
+                   value ? maps[work->op].value : maps[work->op].grad);
+}
+
+} // namespace MT_TWIN

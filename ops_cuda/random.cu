@@ -1,0 +1,91 @@
+/* ops_cuda/random.cu - uniform and normal draws, and permutations.
+ *
+ * Element i of a draw, in row-major order, comes from counter + i alone, so the bits are those of every other
+ * backend; a permutation is mt_random_order of random_ops.h, step by step.
+ */
+#include "backend.cuh"
+#include "tensor/scalar_math.h"
+#include "tensor/random_ops.h"
+
+namespace MT_TWIN {
+
+namespace {
+
+struct random_work {
+    mt_real *out;
+    uint64_t seed, counter;
+    double a, b;
+    uint64_t count;
+    walk<uint64_t, 1> dims;
+};
+
+/* One element a thread: the generator has no state to share. */
+template <mt_distribution DISTRIBUTION> MT_KERNEL void draw(random_work w)
+{
+    uint64_t i = (uint64_t)thread_number(), at[1] = {0};
+    if (i >= w.count) return;
+    position_of<0>(w.dims, i, at);
+    uint64_t bits = mt_philox_bits(w.seed, w.counter + i);
+    w.out[at[0]] = (mt_real)(DISTRIBUTION == MT_UNIFORM ? mt_uniform_from_bits(bits, w.a, w.b)
+                                                        : mt_normal_from_bits(bits, w.a, w.b));
+}
+
+} // namespace
+
+extern "C" mt_status MT_LAUNCHER(random)(mt_backend *backend, const mt_random_work *work)
+{
+    const mt_layout *layout = work->out.layout;
+    random_work w;
+    w.out = static_cast<mt_real *>(first_of(work->out, sizeof(mt_real)));
+    w.seed = work->rng.seed, w.counter = work->rng.counter;
+    w.a = work->a, w.b = work->b;
+    w.count = 1;
+    w.dims.rank = layout->rank;
+    for (int d = 0; d < layout->rank; d++) {
+        w.count *= (uint64_t)layout->size[d];
+        w.dims.size[d].set(layout->size[d]);
+        w.dims.stride[0][d] = (uint64_t)layout->stride[d];
+    }
+    if (w.count == 0) return MT_OK;
+    if ((int64_t)w.count > MOST_THREADS)
+        return mt_fail(MT_ERR_SHAPE, "random: %lld elements are more than a grid has threads; draw in pieces",
+                       (long long)w.count);
+    unsigned block = block_for((int64_t)w.count);
+    dim3 grid((unsigned)ceil_div((int64_t)w.count, block));
+    return work->distribution == MT_UNIFORM
+               ? MT_START(backend, "uniform", (draw<MT_UNIFORM>), grid, dim3(block), w)
+               : MT_START(backend, "normal", (draw<MT_NORMAL>), grid, dim3(block), w);
+}
+
+namespace {
+
+/* A warp draws 32 steps at once; its first thread makes the exchanges, each of which needs the one before.
+ * That is slow for millions of rows, and still faster than sending them. */
+MT_KERNEL void shuffle_order(int64_t *out, int64_t stride, int64_t count, uint64_t seed, uint64_t counter)
+{
+    MT_SHARED(int64_t, drawn, [32]);
+    const int lane = threadIdx.x;
+    for (int64_t first = 0; first < count; first += 32) {
+        uint64_t i = (uint64_t)(first + lane);
+        drawn[lane] = (int64_t)mt_upper_product(mt_philox_bits(seed, counter + i), i + 1);
+        __syncthreads();
+        for (int64_t k = first; lane == 0 && k < first + 32 && k < count; k++) {
+            int64_t j = drawn[k - first];
+            out[k * stride] = j < k ? out[j * stride] : k;
+            out[j * stride] = k;
+        }
+        __syncthreads();
+    }
+}
+
+} // namespace
+
+extern "C" mt_status MT_LAUNCHER(permutation)(mt_backend *backend, mt_operand out, mt_rng rng)
+{
+    if (out.layout->size[0] == 0) return MT_OK;
+    return MT_START(backend, "permutation", shuffle_order, dim3(1), dim3(32),
+                    static_cast<int64_t *>(first_of(out, sizeof(int64_t))), out.layout->stride[0],
+                    out.layout->size[0], rng.seed, rng.counter);
+}
+
+} // namespace MT_TWIN

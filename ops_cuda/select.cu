@@ -1,0 +1,235 @@
+/* ops_cuda/select.cu - work that an INDEX tensor steers: taking and putting rows, and scatter.
+ *
+ * Indices are checked on the device before anything is written: the first bad entry comes back in two words,
+ * and the slot fails with its place and value. Rows that are put at the same place are added in the order of
+ * their entries, by one thread, so that no atomic decides a rounding.
+ */
+#include "backend.cuh"
+
+namespace MT_TWIN {
+
+namespace {
+
+/* ---- checking ---- */
+
+struct check_work {
+    const int64_t *index;
+    unsigned long long *first_bad;
+    uint64_t count;
+    int64_t limit;
+    walk<uint64_t, 1> dims;
+};
+
+MT_KERNEL void index_check(check_work w)
+{
+    uint64_t i = (uint64_t)thread_number(), at[1] = {0};
+    if (i >= w.count) return;
+    position_of<0>(w.dims, i, at);
+    int64_t value = w.index[at[0]];
+    if (value < 0 || value >= w.limit) atomicMin(w.first_bad, (unsigned long long)i);
+}
+
+template <int OPERANDS>
+static void add_dimension(walk<uint64_t, OPERANDS> *dims, int64_t size, const int64_t *stride)
+{
+    dims->size[dims->rank].set(size);
+    for (int k = 0; k < OPERANDS; k++) dims->stride[k][dims->rank] = (uint64_t)stride[k];
+    dims->rank++;
+}
+
+/* The number of the first entry outside 0 .. limit-1 and its value; -1 when there is none. Waits for the
+ * device. */
+static mt_status first_bad(mt_backend *backend, const mt_operand &index, int64_t limit, int64_t *entry,
+                           int64_t *value)
+{
+    const mt_layout *layout = index.layout;
+    check_work w;
+    w.index = static_cast<const int64_t *>(first_of(index, sizeof(int64_t)));
+    w.count = 1;
+    w.limit = limit;
+    w.dims.rank = 0;
+    for (int d = 0; d < layout->rank; d++) {
+        w.count *= (uint64_t)layout->size[d];
+        add_dimension(&w.dims, layout->size[d], &layout->stride[d]);
+    }
+    *entry = -1;
+    if (w.count == 0) return MT_OK;
+    scratch word(backend, sizeof(unsigned long long));
+    if (!word.data) return MT_ERR_MEMORY;
+    unsigned long long none = ~0ull, found;
+    w.first_bad = static_cast<unsigned long long *>(word.data);
+    unsigned block = block_for((int64_t)w.count);
+    mt_status status =
+        dev_fill(w.first_bad, 0xff, sizeof none, MT_LAUNCHER(stream)(backend)) == 0 ? MT_OK : failed(backend);
+    if (status == MT_OK)
+        status = MT_START(backend, "index check", index_check,
+                          dim3((unsigned)ceil_div((int64_t)w.count, block)), dim3(block), w);
+    if (status == MT_OK) status = MT_LAUNCHER(download)(backend, &found, w.first_bad, sizeof found);
+    if (status != MT_OK || found == none) return status;
+    *entry = (int64_t)found;
+    uint64_t at = 0, rest = found;
+    for (int d = layout->rank - 1; d >= 0; d--) {
+        at += rest % (uint64_t)layout->size[d] * (uint64_t)layout->stride[d];
+        rest /= (uint64_t)layout->size[d];
+    }
+    return MT_LAUNCHER(download)(backend, value, w.index + at, sizeof *value);
+}
+
+/* ---- taking rows ---- */
+
+template <class T> struct rows_work {
+    T *out;
+    const T *in;
+    const int64_t *index;
+    int64_t index_step, out_step, in_step; /* from row to row */
+    uint64_t entries, width;               /* elements of a row */
+    int64_t *next, *before; /* put: the next and the previous entry with the same index, or -1 */
+    walk<uint64_t, 2> dims; /* of a row, in out and in */
+};
+
+/* One element a thread, neighbours along the row. */
+template <class T> MT_KERNEL void take(rows_work<T> w)
+{
+    uint64_t number = (uint64_t)thread_number(), at[2] = {0, 0};
+    if (number >= w.entries * w.width) return;
+    uint64_t i = number / w.width;
+    position_of<0>(w.dims, number % w.width, at);
+    w.out[(int64_t)(i * w.out_step) + at[0]] = w.in[w.index[i * w.index_step] * w.in_step + at[1]];
+}
+
+/* ---- putting rows ---- */
+
+/* Links the entries that name the same row: one thread an entry looks in both directions. */
+template <class T> MT_KERNEL void put_link(rows_work<T> w)
+{
+    int64_t i = thread_number(), n = (int64_t)w.entries;
+    if (i >= n) return;
+    int64_t mine = w.index[i * w.index_step], next = i + 1, before = i - 1;
+    while (next < n && w.index[next * w.index_step] != mine) next++;
+    while (before >= 0 && w.index[before * w.index_step] != mine) before--;
+    w.next[i] = next < n ? next : -1;
+    w.before[i] = before;
+}
+
+/* The thread of a row's first entry adds that one and those that follow it, in order. */
+template <class T> MT_KERNEL void put_add(rows_work<T> w)
+{
+    uint64_t number = (uint64_t)thread_number(), at[2] = {0, 0};
+    if (number >= w.entries * w.width) return;
+    int64_t i = (int64_t)(number / w.width);
+    if (w.before[i] >= 0) return;
+    position_of<0>(w.dims, number % w.width, at);
+    T *out = w.out + w.index[i * w.index_step] * w.out_step + at[0];
+    T sum = *out;
+    for (; i >= 0; i = w.next[i]) sum += w.in[i * w.in_step + (int64_t)at[1]];
+    *out = sum;
+}
+
+template <class T> static mt_status run_rows(mt_backend *backend, const mt_rows_work *work)
+{
+    const mt_layout *out = work->out.layout, *in = work->in.layout, *index = work->index.layout;
+    rows_work<T> w;
+    w.out = static_cast<T *>(first_of(work->out, sizeof(T)));
+    w.in = static_cast<const T *>(first_of(work->in, sizeof(T)));
+    w.index = static_cast<const int64_t *>(first_of(work->index, sizeof(int64_t)));
+    w.index_step = index->stride[0], w.out_step = out->stride[0], w.in_step = in->stride[0];
+    w.entries = (uint64_t)index->size[0];
+    w.width = 1;
+    w.dims.rank = 0;
+    for (int d = 1; d < out->rank; d++) {
+        const int64_t stride[2] = {out->stride[d], in->stride[d]};
+        w.width *= (uint64_t)out->size[d];
+        add_dimension(&w.dims, out->size[d], stride);
+    }
+    if (w.dims.rank == 0) {
+        const int64_t stride[2] = {0, 0};
+        add_dimension(&w.dims, 1, stride);
+    }
+    int64_t elements = (int64_t)(w.entries * w.width);
+    if (elements == 0) return MT_OK;
+    unsigned block = block_for(elements), entry_block = block_for((int64_t)w.entries);
+    dim3 grid((unsigned)ceil_div(elements, block)),
+        entry_grid((unsigned)ceil_div((int64_t)w.entries, entry_block));
+    if (!work->put) return MT_START(backend, "rows take", (take<T>), grid, dim3(block), w);
+    scratch links(backend, 2 * w.entries * sizeof(int64_t));
+    if (!links.data) return MT_ERR_MEMORY;
+    w.next = static_cast<int64_t *>(links.data);
+    w.before = w.next + w.entries;
+    mt_status status = MT_START(backend, "rows link", (put_link<T>), entry_grid, dim3(entry_block), w);
+    return status == MT_OK ? MT_START(backend, "rows put", (put_add<T>), grid, dim3(block), w) : status;
+}
+
+} // namespace
+
+extern "C" mt_status MT_LAUNCHER(rows)(mt_backend *backend, const mt_rows_work *work)
+{
+    const mt_operand *whole = work->put ? &work->out : &work->in;
+    int64_t entry = -1, value = 0, limit = whole->layout->size[0];
+    mt_status status = work->known ? MT_OK : first_bad(backend, work->index, limit, &entry, &value);
+    if (status != MT_OK) return status;
+    if (entry >= 0)
+        return mt_fail(MT_ERR_INDEX, "%s: entry %lld of the index is %lld, and there are %lld rows",
+                       work->put ? "put_rows" : "take_rows", (long long)entry, (long long)value,
+                       (long long)limit);
+    return work->kind == MT_INDEX ? run_rows<int64_t>(backend, work) : run_rows<mt_real>(backend, work);
+}
+
+namespace {
+
+/* ---- scatter ---- */
+
+struct scatter_work {
+    mt_real *out;
+    const mt_real *value;
+    const int64_t *index;
+    uint64_t count;
+    walk<uint64_t, 3> kept;    /* in out, value and index */
+    walk<uint64_t, 1> reduced; /* in out */
+};
+
+/* One entry a thread. Each kept index has its own elements of out, so no two threads write the same. */
+MT_KERNEL void scatter(scatter_work w)
+{
+    uint64_t i = (uint64_t)thread_number(), at[3] = {0, 0, 0}, place[1] = {0};
+    if (i >= w.count) return;
+    position_of<0>(w.kept, i, at);
+    position_of<0>(w.reduced, (uint64_t)w.index[at[2]], place);
+    w.out[at[0] + place[0]] = w.value[at[1]];
+}
+
+} // namespace
+
+extern "C" mt_status MT_LAUNCHER(scatter)(mt_backend *backend, const mt_scatter_work *work)
+{
+    const mt_layout *out = work->out.layout, *index = work->index.layout, *value = work->value.layout;
+    int64_t limit = 1, entry, bad = 0;
+    scatter_work w;
+    w.out = static_cast<mt_real *>(first_of(work->out, sizeof(mt_real)));
+    w.value = static_cast<const mt_real *>(first_of(work->value, sizeof(mt_real)));
+    w.index = static_cast<const int64_t *>(first_of(work->index, sizeof(int64_t)));
+    w.count = 1;
+    w.kept.rank = w.reduced.rank = 0;
+    for (int d = 0; d < out->rank; d++) {
+        const int64_t stride[3] = {out->stride[d], value->stride[d], index->stride[d]};
+        if (work->reduced[d]) {
+            limit *= out->size[d];
+            add_dimension(&w.reduced, out->size[d], stride);
+        } else {
+            w.count *= (uint64_t)index->size[d];
+            add_dimension(&w.kept, index->size[d], stride);
+        }
+    }
+    const int64_t none[3] = {0, 0, 0};
+    if (w.kept.rank == 0) add_dimension(&w.kept, 1, none);
+    if (w.reduced.rank == 0) add_dimension(&w.reduced, 1, none);
+    if (w.count == 0) return MT_OK;
+    mt_status status = first_bad(backend, work->index, limit, &entry, &bad);
+    if (status != MT_OK) return status;
+    if (entry >= 0)
+        return mt_fail(MT_ERR_INDEX, "scatter: index %lld is outside the reduced dimensions", (long long)bad);
+    unsigned block = block_for((int64_t)w.count);
+    return MT_START(backend, "scatter", scatter, dim3((unsigned)ceil_div((int64_t)w.count, block)),
+                    dim3(block), w);
+}
+
+} // namespace MT_TWIN

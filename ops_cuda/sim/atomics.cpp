@@ -1,0 +1,99 @@
+/* ops_cuda/sim/atomics.cpp - atomic operations: checked as accesses that race with plain ones only.
+ *
+ * Only one CUDA thread runs at a time, so the operation itself is plain. A thread that does many atomics
+ * without waiting for anything may be waiting for another one: it lets the others run, and in the end it is
+ * called stuck.
+ */
+#include "internal.h"
+
+using namespace mt_sim;
+
+namespace {
+
+enum : u32 { SPINS_BETWEEN_YIELDS = 1024, SPINS_UNTIL_STUCK = 1u << 22 };
+
+void before(const void *at, size_t bytes, const char *file, int line)
+{
+    Site site = {file, line};
+    uintptr_t address = (uintptr_t)at;
+    if (address % bytes) fail_misaligned(address, bytes, true, nullptr, &site);
+    check_atomic(address, bytes, &site);
+    order_atomic(at);
+    g_block.kernel->stats.atomics++;
+    Thread *self = g_now.self;
+    if (++self->spins % SPINS_BETWEEN_YIELDS) return;
+    if (self->spins >= SPINS_UNTIL_STUCK) {
+        report_threads(
+            MT_SIM_STUCK, (int)g_now.thread, &site, -1, nullptr,
+            "has done %u atomics without waiting for anything: it seems to wait for what never comes",
+            self->spins);
+        stop_launch();
+    }
+    yield_here();
+}
+
+template <class T> T whole(int kind, T old, T value, T compare)
+{
+    switch (kind) {
+    case MT_SIM_CAS: return old == compare ? value : old;
+    case MT_SIM_EXCH: return value;
+    case MT_SIM_MIN: return value < old ? value : old;
+    case MT_SIM_MAX: return old < value ? value : old;
+    case MT_SIM_AND: return old & value;
+    case MT_SIM_OR: return old | value;
+    case MT_SIM_XOR: return old ^ value;
+    case MT_SIM_INC: return old >= value ? 0 : old + 1;
+    case MT_SIM_DEC: return old == 0 || old > value ? value : old - 1;
+    default: return (T)((unsigned long long)old + (unsigned long long)value);
+    }
+}
+
+template <class T> T integer(int kind, T *at, T value, T compare, const char *file, int line)
+{
+    before(at, sizeof *at, file, line);
+    T old = *at;
+    *at = whole(kind, old, value, compare);
+    return old;
+}
+
+template <class T> T real(int kind, T *at, T value, const char *file, int line)
+{
+    before(at, sizeof *at, file, line);
+    T old = *at;
+    *at = kind == MT_SIM_EXCH ? value : old + value;
+    return old;
+}
+
+} // namespace
+
+extern "C" {
+
+int mt_sim_atomic_i32(int kind, int *at, int value, int compare, const char *file, int line)
+{
+    return integer(kind, at, value, compare, file, line);
+}
+unsigned mt_sim_atomic_u32(int kind, unsigned *at, unsigned value, unsigned compare, const char *file,
+                           int line)
+{
+    return integer(kind, at, value, compare, file, line);
+}
+unsigned long long mt_sim_atomic_u64(int kind, unsigned long long *at, unsigned long long value,
+                                     unsigned long long compare, const char *file, int line)
+{
+    return integer(kind, at, value, compare, file, line);
+}
+long long mt_sim_atomic_i64(int kind, long long *at, long long value, long long compare, const char *file,
+                            int line)
+{
+    return integer(kind, at, value, compare, file, line);
+}
+float mt_sim_atomic_f32(int kind, float *at, float value, float, const char *file, int line)
+{
+    return real(kind, at, value, file, line);
+}
+double mt_sim_atomic_f64(int kind, double *at, double value, double, const char *file, int line)
+{
+    return real(kind, at, value, file, line);
+}
+
+} // extern "C"

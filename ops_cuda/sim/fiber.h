@@ -1,0 +1,31 @@
+/* ops_cuda/sim/fiber.h - a stack and a place to go on from: what a CUDA thread is here.
+ *
+ * Fibers are pooled and reused latest first, so that a thread which never waits runs on a stack still in
+ * cache.
+ */
+#ifndef MT_SIM_FIBER_H
+#define MT_SIM_FIBER_H
+
+#include <cstddef>
+#include <cstdint>
+
+namespace mt_sim {
+
+struct Fiber;
+
+/* A fiber that will run entry(argument) at its next resume; null when the pool is exhausted. entry must not
+return, but pause for the last time. */
+Fiber *fiber_take(void (*entry)(void *), void *argument);
+/* From the scheduler's own stack: runs the fiber until it pauses or finishes. */
+void fiber_resume(Fiber *fiber);
+/* From a fiber: back to the scheduler, until the next resume. */
+void fiber_pause(Fiber *self);
+/* Gives a fiber that will not be resumed back to the pool. */
+void fiber_release(Fiber *fiber);
+
+/* Whether an address is on a fiber's stack. */
+bool fiber_owns(uintptr_t address);
+
+} // namespace mt_sim
+
+#endif

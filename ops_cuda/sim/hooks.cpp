@@ -1,0 +1,166 @@
+/* ops_cuda/sim/hooks.cpp - the functions that -fsanitize=thread makes kernels call at each access to memory.
+ *
+ * libtsan is not linked: these are their only definitions, for gcc and clang. They return at once when the OS
+ * thread runs no kernel (a launcher's own code is compiled with the same flag), and quickly when the address
+ * is not in shared or device memory. A hook runs before its access; one that reports a fatal fault does not
+ * return.
+ */
+#include <cstring>
+#include "shadow.h"
+
+using namespace mt_sim;
+
+namespace {
+
+/* All that the fast path leaves over. It may record again what the fast path has recorded: that changes
+ * nothing. */
+__attribute__((noinline, cold)) void slow_access(uintptr_t address, size_t bytes, bool write,
+                                                 const void *code)
+{
+    if (fiber_owns(address)) return;
+    if (address - g_memory.base >= g_memory.size) {
+        check_outside(address, bytes, write, code);
+        return;
+    }
+    if (address % bytes) fail_misaligned(address, bytes, write, code, nullptr);
+    if (g_detail) count_access(address, bytes, code);
+    check_access(address, bytes, write, code);
+}
+
+/* Records an access to one granule; false when more has to be known of it. */
+template <bool WRITE> MT_SIM_HOT bool granule(Now *now, size_t offset, const void *code)
+{
+    uint16_t *state = &g_state[offset >> 2];
+    Cell *cell = &g_cells[offset >> 2];
+    u32 from = first_stamp(now, offset);
+    if (WRITE) {
+        if (MT_UNLIKELY(*state != USABLE && *state != LIVE)) return false;
+        if (MT_UNLIKELY(!writer_in_order(now, cell, from) || !readers_in_order(now, &cell->readers, from)))
+            return false;
+        *state = USABLE;
+        cell->stamp = now->stamp;
+        cell->writer = who(now, code);
+        return true;
+    }
+    if (MT_UNLIKELY(*state != USABLE)) return false;
+    if (readers_full(now, &cell->readers)) return true;
+    if (MT_UNLIKELY(!writer_in_order(now, cell, from))) return false;
+    return add_reader(now, &cell->readers, who(now, code), from);
+}
+
+template <size_t N, bool WRITE> MT_SIM_HOT void access(const void *pointer, const void *code)
+{
+    Now *now = t_now;
+    if (!now) return;
+    uintptr_t address = (uintptr_t)pointer;
+    size_t offset = address - g_memory.base;
+    if (N < 4 || offset >= g_fast_size || offset % N) return slow_access(address, N, WRITE, code);
+    if (!granule<WRITE>(now, offset, code)) return slow_access(address, N, WRITE, code);
+    if (N >= 8 && !granule<WRITE>(now, offset + 4, code)) return slow_access(address, N, WRITE, code);
+    if (N < 16) return;
+    if (granule<WRITE>(now, offset + 8, code) && granule<WRITE>(now, offset + 12, code)) return;
+    slow_access(address, N, WRITE, code);
+}
+
+void range(const void *pointer, size_t bytes, bool write, const void *code)
+{
+    if (!t_now || bytes == 0) return;
+    uintptr_t address = (uintptr_t)pointer;
+    if (address - g_memory.base >= g_memory.size) {
+        if (!fiber_owns(address)) check_outside(address, bytes, write, code);
+        return;
+    }
+    if (g_detail) count_access(address, bytes, code);
+    check_access(address, bytes, write, code);
+}
+
+} // namespace
+
+#define CALLER __builtin_return_address(0)
+
+#define HOOKS(n)                                                                    \
+    void __tsan_read##n(void *p) { access<n, false>(p, CALLER); }                   \
+    void __tsan_write##n(void *p) { access<n, true>(p, CALLER); }                   \
+    void __tsan_unaligned_read##n(void *p) { range(p, n, false, CALLER); }          \
+    void __tsan_unaligned_write##n(void *p) { range(p, n, true, CALLER); }          \
+    void __tsan_read_write##n(void *p)                                              \
+    {                                                                               \
+        access<n, false>(p, CALLER);                                                \
+        access<n, true>(p, CALLER);                                                 \
+    }                                                                               \
+    void __tsan_unaligned_read_write##n(void *p)                                    \
+    {                                                                               \
+        range(p, n, false, CALLER);                                                 \
+        range(p, n, true, CALLER);                                                  \
+    }                                                                               \
+    void __tsan_volatile_read##n(void *p) { access<n, false>(p, CALLER); }          \
+    void __tsan_volatile_write##n(void *p) { access<n, true>(p, CALLER); }          \
+    void __tsan_unaligned_volatile_read##n(void *p) { range(p, n, false, CALLER); } \
+    void __tsan_unaligned_volatile_write##n(void *p) { range(p, n, true, CALLER); }
+
+extern "C" {
+
+HOOKS(1)
+HOOKS(2)
+HOOKS(4)
+HOOKS(8)
+HOOKS(16)
+
+void __tsan_init(void) {}
+void __tsan_func_entry(void *) {}
+void __tsan_func_exit(void) {}
+void __tsan_ignore_thread_begin(void) {}
+void __tsan_ignore_thread_end(void) {}
+void __tsan_vptr_read(void **) {}
+void __tsan_vptr_update(void **, void *) {}
+void __tsan_read_range(void *p, size_t bytes) { range(p, bytes, false, CALLER); }
+void __tsan_write_range(void *p, size_t bytes) { range(p, bytes, true, CALLER); }
+
+/* What the compiler's own memcpy, memmove and memset become, by twin.cuh or by newer versions of clang. */
+void *mt_sim_memcpy(void *to, const void *from, size_t bytes)
+{
+    range(from, bytes, false, CALLER);
+    range(to, bytes, true, CALLER);
+    return memcpy(to, from, bytes);
+}
+void *mt_sim_memmove(void *to, const void *from, size_t bytes)
+{
+    range(from, bytes, false, CALLER);
+    range(to, bytes, true, CALLER);
+    return memmove(to, from, bytes);
+}
+void *mt_sim_memset(void *to, int byte, size_t bytes)
+{
+    range(to, bytes, true, CALLER);
+    return memset(to, byte, bytes);
+}
+void *__tsan_memcpy(void *to, const void *from, size_t bytes) __attribute__((alias("mt_sim_memcpy")));
+void *__tsan_memmove(void *to, const void *from, size_t bytes) __attribute__((alias("mt_sim_memmove")));
+void *__tsan_memset(void *to, int byte, size_t bytes) __attribute__((alias("mt_sim_memset")));
+
+} // extern "C"
+
+void mt_sim::copy_vector(void *to, const void *from, size_t bytes, const void *code)
+{
+    if (t_now && (((uintptr_t)to | (uintptr_t)from) & (bytes - 1))) {
+        bool write = ((uintptr_t)to & (bytes - 1)) != 0;
+        fail_misaligned(write ? (uintptr_t)to : (uintptr_t)from, bytes, write, code, nullptr);
+    }
+    switch (bytes) {
+    case 4:
+        access<4, false>(from, code);
+        access<4, true>(to, code);
+        memcpy(to, from, 4);
+        break;
+    case 8:
+        access<8, false>(from, code);
+        access<8, true>(to, code);
+        memcpy(to, from, 8);
+        break;
+    default:
+        access<16, false>(from, code);
+        access<16, true>(to, code);
+        memcpy(to, from, 16);
+        break;
+    }
+}

@@ -1,0 +1,255 @@
+/* ops_cuda/sim/internal.h - what the simulator's files share: stamps, shadow cells, threads, the block that
+ * runs.
+ *
+ * Time is counted in stamps, which only grow: a launch, a block and each barrier interval begin at a stamp of
+ * their own, and each access is kept with its thread's stamp. Blocks run one after another, so a stamp alone
+ * tells launch, block and interval, and nothing has to be cleared between them. One launch runs at a time,
+ * under `lock`.
+ */
+#ifndef MT_SIM_INTERNAL_H
+#define MT_SIM_INTERNAL_H
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+#include "device.h"
+#include "fiber.h"
+#include "sim.h"
+
+namespace mt_sim {
+
+typedef uint32_t u32;
+typedef uint64_t u64;
+
+enum { WARP = 32, MAX_THREADS = 1024, MAX_WARPS = MAX_THREADS / WARP };
+
+struct Site {
+    const char *file;
+    int line;
+};
+
+/* ---- shadow: for each 4 bytes of shared and device memory (a granule) a state and a cell ---- */
+
+/* state: bits 0-3 which bytes are live, 4-7 which were written, 8 that each byte has a cell
+ * (shadow.cpp). */
+enum : uint16_t { LIVE = 0x0f, WRITTEN = 0xf0, USABLE = 0xff, SPLIT = 0x100 };
+
+/* A thread's number within its block (10 bits) and its code place relative to the kernel (22 bits, 0:
+ * unknown). */
+struct Who {
+    u32 bits;
+    u32 thread() const { return bits & 1023; }
+    int place() const { return (int)bits >> 10; }
+};
+
+/* Readers of a granule, as many as a later writer needs: the warp that read last, a reader of another warp of
+ * the same interval, a reader of an earlier block. Stamps of 0 say nobody. */
+struct Readers {
+    u32 stamp;
+    Who who;         /* the first of the lanes that read at `stamp`, */
+    u32 lanes;       /* all of which are here */
+    u32 other_stamp; /* a reader of another warp than who's */
+    uint16_t other, earlier;
+    u32 earlier_stamp; /* a reader of an earlier block of the launch */
+};
+
+struct Cell {
+    u32 stamp; /* of the last write */
+    Who writer;
+    Readers readers;
+};
+static_assert(sizeof(Cell) == 32, "a cell is half a cache line");
+
+struct Range {
+    uintptr_t base;
+    size_t size;
+};
+extern Range g_memory;       /* shared memory first, then device memory: addresses reserved once */
+extern size_t g_shared_size; /* of the part that is shared memory */
+extern size_t g_fast_size;   /* of the part that the hooks check themselves: all, or none with detail */
+extern uint16_t *g_state;    /* one per granule */
+extern Cell *g_cells;        /* one per granule */
+
+/* ---- order between threads ---- */
+
+/* What a thread knows of others through atomics: all that was released to variable `var` before its entry
+ * `length`. */
+struct Acquired {
+    u32 var, length;
+};
+
+/* What of a block a fence has made ready for release: writes with a stamp below these. */
+struct Fence {
+    u32 own, warp, all;
+};
+
+struct WarpCall {
+    int kind;
+    u32 mask;
+    u64 value;
+    int argument, width;
+    Site site;
+    u64 result;
+};
+
+enum class State : uint8_t { ready, at_barrier, at_warp, done };
+
+struct Thread {
+    u32 stamp;      /* that its accesses are kept with */
+    u32 warp_known; /* what its whole warp did before this stamp is ordered before it */
+    u32 index[3];
+    State state;
+    Fiber *fiber;
+    Site site; /* of the barrier that it waits at, or its last one */
+    int predicate, barrier_result;
+    WarpCall call;
+    Fence fence;
+    u32 spins; /* atomics since it last waited for anything */
+    std::vector<Acquired> acquired;
+};
+
+struct Warp {
+    bool partial;          /* a part of its lanes synchronised since the last barrier: `known` holds */
+    u32 waiting;           /* lanes in a warp operation */
+    u32 live;              /* lanes that have not left the kernel */
+    u32 all;               /* lanes that the block has */
+    u32 known[WARP][WARP]; /* [me][you]: what you did before this stamp is ordered before me */
+};
+
+/* What the hooks read at each access. */
+struct Now {
+    u32 thread, warp, lane_bit;
+    u32 stamp, interval, block, launch;
+    uintptr_t code; /* the kernel's address */
+    Thread *self;
+};
+
+struct Kernel;
+
+struct Block {
+    const mt_sim_launch *launch;
+    Kernel *kernel;
+    u32 index[3];
+    u32 threads, warps, live;
+    u32 clock;                      /* the latest stamp given out */
+    bool fenced;                    /* a thread called a fence since the last barrier */
+    u32 fences;                     /* which snapshot of all threads' fences the last barrier made, 0: none */
+    bool atomics;                   /* a thread acquired something since the last barrier */
+    std::vector<Acquired> acquired; /* by the block as a whole, at the last barrier */
+};
+
+extern std::recursive_mutex g_lock;
+extern Now g_now;
+extern Block g_block;
+extern Thread g_threads[MAX_THREADS];
+extern Warp g_warps[MAX_WARPS];
+/* &g_now in the OS thread that runs a kernel, while it does; else null, and hooks return at once. */
+extern __thread Now *t_now __attribute__((tls_model("initial-exec")));
+
+/* Stamps and first stamps of the blocks of this launch, in the order in which they ran. */
+struct BlockRun {
+    u32 stamp, linear;
+};
+extern std::vector<BlockRun> g_block_runs;
+const BlockRun *block_of_stamp(u32 stamp);
+void block_index_of(u32 linear, unsigned index[3]);
+void thread_index_of(u32 thread, unsigned index[3]);
+
+/* ---- scheduler.cpp ---- */
+void setup_once(void);
+u32 random_below(u32 n);
+void make_ready(u32 thread);
+void pause_here(
+    void); /* leaves the running thread, whose state says what for, until someone makes it ready */
+void yield_here(void);
+[[noreturn]] void stop_launch(void); /* after a report of an access that must not happen */
+
+/* ---- warp.cpp ---- */
+void warp_start(u32 warp, u32 lanes);
+bool warp_resolve_stuck(
+    void); /* finishes warp operations that cannot complete, with a report; whether there was one */
+
+/* ---- order.cpp ---- */
+/* Whether what `thread` did at `stamp` is ordered before the running thread's next access. from: accesses
+ * before this stamp do not matter. atomic: it was an atomic, which may itself have been what released. */
+bool ordered(u32 thread, u32 stamp, u32 from, bool atomic);
+void order_launch_start(void);
+void order_block_start(void);
+void order_barrier(void);
+void order_atomic(const void *address);
+void order_join_lanes(u32 first_thread, u32 lanes);
+
+/* ---- shadow.cpp; the inline part is in shadow.h ---- */
+/* What hooks.cpp's fast path leaves over: an access of any size, granule by granule; no return when it is
+ * fatal. */
+void check_access(uintptr_t address, size_t bytes, bool write, const void *code);
+void check_atomic(uintptr_t address, size_t bytes, const Site *site);
+[[noreturn]] void fail_misaligned(uintptr_t address, size_t bytes, bool write, const void *code,
+                                  const Site *site);
+void check_outside(uintptr_t address, size_t bytes, bool write, const void *code);
+/* Copies a float4 or the like as one access; hooks.cpp. */
+void copy_vector(void *to, const void *from, size_t bytes, const void *code);
+
+/* ---- memory.cpp ---- */
+/* The piece that an offset lies in or, when in none, the one that ends last before it. */
+struct Piece {
+    size_t offset, bytes;
+    bool whole; /* an allocation that no mark has cut up */
+    char name[32];
+};
+const Piece *piece_near(size_t offset);
+const Piece *piece_freed(size_t offset); /* the piece given back last that held offset, or null */
+/* Sets the bytes' state to 0, LIVE or LIVE | WRITTEN; bytes that share a granule with them keep theirs. */
+void mark_state(size_t offset, size_t bytes, uint16_t state);
+bool memory_reserve(void);
+void memory_open(
+    bool open); /* lets this OS thread's code at device memory, or not, when the host trap is on */
+void memory_forget_stamps(void);
+
+/* ---- shared.cpp ---- */
+bool shared_launch_start(size_t dynamic_bytes); /* false: more than a block may have */
+void shared_block_start(void);
+const Piece *shared_piece_near(size_t offset);
+
+/* ---- report.cpp ---- */
+struct Fault {
+    mt_sim_kind kind;
+    size_t offset; /* of the first byte in g_memory, or an address for HOST_MEMORY */
+    size_t bytes;
+    bool write, atomic;
+    const void *code; /* where, or */
+    const Site *site; /* where, when known without looking it up */
+    bool has_other, other_write, other_atomic;
+    Who other;
+    u32 other_stamp;
+};
+void report_access(const Fault &fault);
+/* A fault of threads, not of an access. thread and other: numbers in the running block, negative where there
+ * is none. */
+void report_threads(mt_sim_kind kind, int thread, const Site *site, int other, const Site *other_site,
+                    const char *format, ...) __attribute__((format(printf, 6, 7)));
+/* A number for the place of an atomic, which stands in for a code place in Who; 0 when there are too many. */
+u32 site_number(const Site *site);
+/* Ends a launch or a copy, which began when faults_seen was so: keeps the thread's message, calls the
+ * program's callback for new reports. Whether there was no fault. */
+bool call_end(u64 faults_before);
+/* How many faults were seen, those of a place that is already reported included. */
+u64 faults_seen(void);
+
+/* lines.cpp: writes "file.cu:31" for a return address; false when nothing is known. */
+bool line_of(const void *code, char *text, size_t size);
+
+/* ---- counters.cpp ---- */
+struct Kernel {
+    mt_sim_stats stats;
+    char name[128];
+};
+Kernel *kernel_named(const char *name);
+extern bool g_detail;
+void count_access(uintptr_t address, size_t bytes, const void *code);
+void count_interval_end(void);
+
+} // namespace mt_sim
+
+#endif

@@ -1,0 +1,359 @@
+/* ops_cuda/sim/memory.cpp - device memory: one range of addresses, what is live in it, and copies.
+ *
+ * The range and its shadow are reserved once and committed by use. Addresses are handed out in a circle, so
+ * freed memory stays recognisable for long. Allocations are what a pool asks for; pieces are what its marks
+ * say is a tensor, or a whole allocation that no mark has cut. Both lists are sorted by offset.
+ */
+#include "internal.h"
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <sys/mman.h>
+
+namespace mt_sim {
+
+namespace {
+
+enum : size_t {
+    SHARED_BYTES = 1 << 20,
+    MOST = (size_t)8 << 30,
+    LEAST = (size_t)256 << 20,
+    PAGE = 4096,
+    FREED = 256
+};
+
+struct Allocation {
+    size_t offset, bytes;
+};
+std::vector<Allocation> s_allocations;
+std::vector<Piece> s_pieces;
+Piece s_freed[FREED];
+unsigned s_freed_count;
+size_t s_cursor; /* where the next allocation is tried first */
+size_t s_capacity = (size_t)4 << 30;
+mt_sim_memory s_stats;
+bool s_trap, s_trapped;
+
+void *reserve(size_t bytes)
+{
+    void *p =
+        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) return nullptr;
+#ifdef MADV_DONTDUMP
+    madvise(p, bytes, MADV_DONTDUMP);
+#endif
+    return p;
+}
+
+/* Gives the whole pages within the bytes back to the system; they read as zero again. */
+void drop_pages(void *start, size_t bytes)
+{
+    uintptr_t first = ((uintptr_t)start + PAGE - 1) & ~(PAGE - 1),
+              last = ((uintptr_t)start + bytes) & ~(PAGE - 1);
+    if (last > first) madvise((void *)first, last - first, MADV_DONTNEED);
+}
+
+template <class T> size_t lower(const std::vector<T> &list, size_t offset)
+{
+    return (size_t)(std::lower_bound(list.begin(), list.end(), offset,
+                                     [](const T &item, size_t at) { return item.offset < at; }) -
+                    list.begin());
+}
+
+/* Takes the pieces that the bytes touch out of the list, and keeps what they were for reports. */
+void forget_pieces(size_t offset, size_t bytes)
+{
+    size_t first = lower(s_pieces, offset);
+    if (first > 0 && s_pieces[first - 1].offset + s_pieces[first - 1].bytes > offset) --first;
+    size_t last = first;
+    while (last < s_pieces.size() && s_pieces[last].offset < offset + bytes) {
+        const Piece &p = s_pieces[last++];
+        mark_state(p.offset, p.bytes, 0);
+        if (!p.whole || bytes >= p.bytes) s_freed[s_freed_count++ % FREED] = p;
+    }
+    s_pieces.erase(s_pieces.begin() + (ptrdiff_t)first, s_pieces.begin() + (ptrdiff_t)last);
+}
+
+void add_piece(size_t offset, size_t bytes, bool whole, const char *name)
+{
+    Piece piece = {offset, bytes, whole, ""};
+    snprintf(piece.name, sizeof piece.name, "%s", name ? name : "");
+    s_pieces.insert(s_pieces.begin() + (ptrdiff_t)lower(s_pieces, offset), piece);
+    mark_state(offset, bytes, LIVE);
+}
+
+bool is_device(const void *pointer)
+{
+    return (uintptr_t)pointer - g_memory.base < g_memory.size && g_memory.size;
+}
+size_t offset_of(const void *pointer) { return (uintptr_t)pointer - g_memory.base; }
+
+/* The first gap of that size at or after the offset; 0 when there is none before the end. */
+size_t find_gap(size_t from, size_t bytes)
+{
+    size_t i = lower(s_allocations, from);
+    if (i > 0) from = std::max(from, s_allocations[i - 1].offset + s_allocations[i - 1].bytes);
+    for (;; ++i) {
+        from = (from + MT_SIM_GUARD + 255) & ~(size_t)255;
+        size_t end = i < s_allocations.size() ? s_allocations[i].offset : g_memory.size;
+        if (from + bytes + MT_SIM_GUARD <= end) return from;
+        if (i == s_allocations.size()) return 0;
+        from = s_allocations[i].offset + s_allocations[i].bytes;
+    }
+}
+
+/* All bytes live and, for a read, written; else a report. */
+bool range_usable(const char *what, const void *pointer, size_t bytes, bool read)
+{
+    if (bytes == 0) return true;
+    size_t offset = offset_of(pointer), unwritten = SIZE_MAX, dead = SIZE_MAX;
+    if (!is_device(pointer) || offset + bytes > g_memory.size) {
+        report_threads(MT_SIM_LAUNCH, -1, nullptr, -1, nullptr,
+                       "%s of %zu bytes: the address is not the device's", what, bytes);
+        return false;
+    }
+    for (size_t at = offset; at < offset + bytes && dead == SIZE_MAX; ++at) {
+        uint16_t state = g_state[at >> 2];
+        if ((state & USABLE) == USABLE && at % 4 == 0) {
+            at += 3;
+            continue;
+        }
+        if (!(state >> at % 4 & 1))
+            dead = at;
+        else if (!(state >> (4 + at % 4) & 1) && unwritten == SIZE_MAX)
+            unwritten = at;
+    }
+    if (dead != SIZE_MAX) {
+        report_threads(MT_SIM_OUT_OF_BOUNDS, -1, nullptr, -1, nullptr,
+                       "%s of %zu bytes: byte %zu of them is outside every tensor", what, bytes,
+                       dead - offset);
+        return false;
+    }
+    if (!read || unwritten == SIZE_MAX) return true;
+    report_threads(MT_SIM_UNINITIALISED, -1, nullptr, -1, nullptr,
+                   "%s of %zu bytes: nobody wrote byte %zu of them", what, bytes, unwritten - offset);
+    return false;
+}
+
+/* What a call from the host holds while it touches device memory. */
+struct Call {
+    std::lock_guard<std::recursive_mutex> lock;
+    u64 faults;
+    Call() : lock(g_lock), faults(faults_seen())
+    {
+        setup_once();
+        memory_reserve();
+        memory_open(true);
+    }
+    ~Call()
+    {
+        memory_open(false);
+        call_end(faults);
+    }
+};
+
+} // namespace
+
+bool memory_reserve(void)
+{
+    if (g_memory.size) return true;
+    size_t most = LEAST;
+    while (most / 2 < s_capacity) most *= 2; /* so that freed memory stays recognisable for a while */
+    for (size_t size = most; size >= LEAST; size /= 2) {
+        void *memory = reserve(size), *state = reserve(size / 4 * sizeof *g_state);
+        void *cells = reserve(size / 4 * sizeof *g_cells);
+        if (memory && state && cells) {
+            g_state = static_cast<uint16_t *>(state);
+            g_cells = static_cast<Cell *>(cells);
+            g_shared_size = s_cursor = SHARED_BYTES;
+            g_memory = {(uintptr_t)memory, size};
+            g_fast_size = g_detail ? 0 : size;
+            return true;
+        }
+        if (memory) munmap(memory, size);
+        if (state) munmap(state, size / 4 * sizeof *g_state);
+        if (cells) munmap(cells, size / 4 * sizeof *g_cells);
+    }
+    return false;
+}
+
+void memory_open(bool open)
+{
+    if (!g_memory.size || s_trapped == !open || (!open && (!s_trap || t_now))) return;
+    mprotect((void *)(g_memory.base + g_shared_size), g_memory.size - g_shared_size,
+             open ? PROT_READ | PROT_WRITE : PROT_NONE);
+    s_trapped = !open;
+}
+
+void memory_forget_stamps(void)
+{
+    drop_pages(g_cells, g_memory.size / 4 * sizeof *g_cells);
+    for (size_t g = 0; g < g_memory.size / 4; ++g)
+        if (g_state[g] & SPLIT) g_state[g] &= (uint16_t)~SPLIT; /* the byte cells are made anew when needed */
+}
+
+void mark_state(size_t offset, size_t bytes, uint16_t state)
+{
+    size_t at = offset, end = offset + bytes;
+    for (; at < end && at % 4; ++at) {
+        uint16_t byte = (uint16_t)(0x11u << at % 4);
+        g_state[at >> 2] = (uint16_t)((g_state[at >> 2] & ~byte) | (state & byte));
+    }
+    if (at < end && end - at >= 4) {
+        uint16_t *first = g_state + (at >> 2), *last = g_state + (end >> 2);
+        if (state == 0 && (size_t)(last - first) > 64 * PAGE) {
+            uint16_t *page = (uint16_t *)(((uintptr_t)first + PAGE - 1) & ~(PAGE - 1));
+            std::fill(first, page, state);
+            first = (uint16_t *)((uintptr_t)last & ~(PAGE - 1));
+            drop_pages(page, (size_t)(first - page) * sizeof *page);
+        }
+        std::fill(first, last, state);
+        at = end & ~(size_t)3;
+    }
+    for (; at < end; ++at) {
+        uint16_t byte = (uint16_t)(0x11u << at % 4);
+        g_state[at >> 2] = (uint16_t)((g_state[at >> 2] & ~byte) | (state & byte));
+    }
+}
+
+const Piece *piece_near(size_t offset)
+{
+    if (offset < g_shared_size) return shared_piece_near(offset);
+    size_t i = lower(s_pieces, offset + 1);
+    return i > 0 ? &s_pieces[i - 1] : nullptr;
+}
+
+const Piece *piece_freed(size_t offset)
+{
+    for (unsigned i = 0; i < FREED && i < s_freed_count; ++i) {
+        const Piece &p = s_freed[(s_freed_count - 1 - i) % FREED];
+        if (offset - p.offset < p.bytes) return &p;
+    }
+    return nullptr;
+}
+
+} // namespace mt_sim
+
+using namespace mt_sim;
+
+extern "C" {
+
+void *mt_sim_alloc(size_t bytes, const char *name)
+{
+    Call call;
+    if (bytes == 0) return nullptr;
+    size_t offset = 0;
+    if (memory_reserve() && bytes <= s_capacity && s_stats.held <= s_capacity - bytes) {
+        offset = find_gap(s_cursor, bytes);
+        if (!offset) offset = find_gap(g_shared_size, bytes);
+    }
+    if (!offset) {
+        report_threads(MT_SIM_LAUNCH, -1, nullptr, -1, nullptr,
+                       "the device has no room for %zu bytes: %zu of %zu are held", bytes, s_stats.held,
+                       s_capacity);
+        return nullptr;
+    }
+    s_cursor = offset + bytes;
+    s_allocations.insert(s_allocations.begin() + (ptrdiff_t)lower(s_allocations, offset), {offset, bytes});
+    add_piece(offset, bytes, true, name);
+    s_stats.held += bytes;
+    s_stats.allocations++;
+    if (s_stats.held > s_stats.peak) s_stats.peak = s_stats.held;
+    return (void *)(g_memory.base + offset);
+}
+
+bool mt_sim_free(void *pointer)
+{
+    Call call;
+    size_t offset = offset_of(pointer), i = lower(s_allocations, offset);
+    if (i == s_allocations.size() || s_allocations[i].offset != offset) {
+        report_threads(MT_SIM_LAUNCH, -1, nullptr, -1, nullptr,
+                       "a free of what is no allocation's start, or was freed before");
+        return false;
+    }
+    size_t bytes = s_allocations[i].bytes;
+    forget_pieces(offset, bytes);
+    mark_state(offset, bytes, 0);
+    drop_pages(pointer, bytes);
+    drop_pages(g_cells + (offset >> 2), bytes / 4 * sizeof *g_cells);
+    s_allocations.erase(s_allocations.begin() + (ptrdiff_t)i);
+    s_stats.held -= bytes;
+    return true;
+}
+
+void mt_sim_mark(void *pointer, size_t bytes, bool live)
+{
+    std::lock_guard<std::recursive_mutex> lock(g_lock);
+    if (!is_device(pointer) || bytes == 0) return;
+    forget_pieces(offset_of(pointer), bytes);
+    if (live) add_piece(offset_of(pointer), bytes, false, nullptr);
+}
+
+void mt_sim_name(void *pointer, const char *name)
+{
+    std::lock_guard<std::recursive_mutex> lock(g_lock);
+    if (!is_device(pointer)) return;
+    size_t i = lower(s_pieces, offset_of(pointer) + 1);
+    if (i > 0) snprintf(s_pieces[i - 1].name, sizeof s_pieces[i - 1].name, "%s", name);
+}
+
+bool mt_sim_upload(void *to, const void *from_host, size_t bytes)
+{
+    Call call;
+    if (!range_usable("a copy to the device", to, bytes, false)) return false;
+    memcpy(to, from_host, bytes);
+    mark_state(offset_of(to), bytes, USABLE);
+    s_stats.uploads++, s_stats.upload_bytes += bytes;
+    return true;
+}
+
+bool mt_sim_download(void *to_host, const void *from, size_t bytes)
+{
+    Call call;
+    if (!range_usable("a copy from the device", from, bytes, true)) return false;
+    memcpy(to_host, from, bytes);
+    s_stats.downloads++, s_stats.download_bytes += bytes;
+    return true;
+}
+
+bool mt_sim_copy(void *to, const void *from, size_t bytes)
+{
+    Call call;
+    if (!range_usable("a copy on the device", from, bytes, true)) return false;
+    if (!range_usable("a copy on the device", to, bytes, false)) return false;
+    memmove(to, from, bytes);
+    mark_state(offset_of(to), bytes, USABLE);
+    s_stats.copies++, s_stats.copy_bytes += bytes;
+    return true;
+}
+
+bool mt_sim_fill(void *to, int byte, size_t bytes)
+{
+    Call call;
+    if (!range_usable("a fill on the device", to, bytes, false)) return false;
+    memset(to, byte, bytes);
+    mark_state(offset_of(to), bytes, USABLE);
+    return true;
+}
+
+void mt_sim_set_host_trap(bool on)
+{
+    std::lock_guard<std::recursive_mutex> lock(g_lock);
+    s_trap = on;
+    memory_open(!on);
+}
+
+void mt_sim_set_capacity(size_t bytes)
+{
+    std::lock_guard<std::recursive_mutex> lock(g_lock);
+    s_capacity = bytes;
+}
+
+mt_sim_memory mt_sim_memory_stats(void)
+{
+    std::lock_guard<std::recursive_mutex> lock(g_lock);
+    s_stats.capacity = s_capacity;
+    return s_stats;
+}
+
+} // extern "C"

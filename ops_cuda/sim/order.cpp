@@ -1,0 +1,182 @@
+/* ops_cuda/sim/order.cpp - which accesses are ordered before which: barriers, warps, and fences with atomics.
+ *
+ * A barrier orders all that the block did before it, __syncwarp what the lanes of its mask did. Between
+ * blocks, and where there is no barrier, an atomic orders: it acquires what earlier atomics on the same
+ * address released, and it releases what a __threadfence before it has made ready (the calling thread's own
+ * accesses before the fence, and those that a barrier or a whole warp's __syncwarp ordered before the fence).
+ * An atomic without a fence before it releases nothing. Shuffles and votes order nothing, as CUDA says.
+ */
+#include "internal.h"
+#include <unordered_map>
+
+namespace mt_sim {
+
+namespace {
+
+/* What the threads of a block had fenced when a barrier came: any of them may release it afterwards. */
+struct Snapshot {
+    u32 all;
+    std::vector<u32> own;
+};
+
+struct Release {
+    u32 block, thread, at; /* the block's first stamp; the atomic's thread and stamp */
+    Fence fence;
+    u32 snapshot; /* index + 1, 0: none */
+};
+
+/* An address that atomics met at, with its releases in the order in which they happened: blocks ascend. */
+struct Var {
+    std::vector<Release> releases;
+    std::vector<Acquired> passed_on; /* what the releasing threads had acquired themselves */
+};
+
+std::vector<Snapshot> s_snapshots;
+std::vector<Var> s_vars;
+std::unordered_map<u64, u32> s_var_of;
+
+void learn(std::vector<Acquired> &to, Acquired what)
+{
+    for (Acquired &have : to) {
+        if (have.var != what.var) continue;
+        if (have.length < what.length) have.length = what.length;
+        return;
+    }
+    to.push_back(what);
+}
+
+void learn_all(std::vector<Acquired> &to, const std::vector<Acquired> &what)
+{
+    for (const Acquired &one : what) learn(to, one);
+}
+
+bool covers(const Release &r, u32 thread, u32 stamp, bool atomic)
+{
+    if (stamp < r.fence.all) return true;
+    if (thread >> 5 == r.thread >> 5 && stamp < r.fence.warp) return true;
+    if (thread == r.thread && (stamp < r.fence.own || (atomic && stamp <= r.at))) return true;
+    if (r.snapshot == 0) return false;
+    const Snapshot &snapshot = s_snapshots[r.snapshot - 1];
+    return stamp < snapshot.all || stamp < snapshot.own[thread];
+}
+
+bool released(const std::vector<Acquired> &acquired, u32 block, u32 thread, u32 stamp, bool atomic)
+{
+    for (const Acquired &a : acquired) {
+        const std::vector<Release> &all = s_vars[a.var].releases;
+        size_t low = 0, high = a.length;
+        while (low < high) {
+            size_t middle = (low + high) / 2;
+            if (all[middle].block < block)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        for (; low < a.length && all[low].block == block; ++low)
+            if (covers(all[low], thread, stamp, atomic)) return true;
+    }
+    return false;
+}
+
+u32 known_of(u32 thread)
+{
+    const Warp &warp = g_warps[g_now.warp];
+    return warp.partial ? warp.known[g_now.thread & 31][thread & 31] : g_now.self->warp_known;
+}
+
+} // namespace
+
+bool ordered(u32 thread, u32 stamp, u32 from, bool atomic)
+{
+    if (stamp < from) return true;
+    u32 block = g_now.block;
+    if (stamp >= block) {
+        if (stamp < g_now.interval || thread == g_now.thread) return true;
+        if (thread >> 5 == g_now.warp && stamp < known_of(thread)) return true;
+    } else {
+        block = block_of_stamp(stamp)->stamp;
+    }
+    return released(g_now.self->acquired, block, thread, stamp, atomic) ||
+           released(g_block.acquired, block, thread, stamp, atomic);
+}
+
+void order_launch_start(void)
+{
+    s_snapshots.clear();
+    s_vars.clear();
+    s_var_of.clear();
+}
+
+void order_block_start(void)
+{
+    g_block.fences = 0;
+    g_block.fenced = g_block.atomics = false;
+    g_block.acquired.clear();
+}
+
+void order_barrier(void)
+{
+    if (g_block.fenced) {
+        Snapshot snapshot = {0, std::vector<u32>(g_block.threads)};
+        for (u32 t = 0; t < g_block.threads; ++t) {
+            const Fence &fence = g_threads[t].fence;
+            if (fence.all > snapshot.all) snapshot.all = fence.all;
+            snapshot.own[t] = fence.own;
+        }
+        s_snapshots.push_back(std::move(snapshot));
+        g_block.fences = (u32)s_snapshots.size();
+        g_block.fenced = false;
+    }
+    if (g_block.atomics) {
+        for (u32 t = 0; t < g_block.threads; ++t) learn_all(g_block.acquired, g_threads[t].acquired);
+        g_block.atomics = false;
+    }
+}
+
+void order_join_lanes(u32 first_thread, u32 lanes)
+{
+    if (!g_block.atomics) return;
+    std::vector<Acquired> all;
+    for (u32 l = lanes; l; l &= l - 1)
+        learn_all(all, g_threads[first_thread + (u32)__builtin_ctz(l)].acquired);
+    for (u32 l = lanes; l; l &= l - 1) g_threads[first_thread + (u32)__builtin_ctz(l)].acquired = all;
+}
+
+void order_atomic(const void *address)
+{
+    Thread *self = g_now.self;
+    size_t offset = (uintptr_t)address - g_memory.base;
+    u64 key = (u64)offset << 1; /* a block's shared memory is its own: the block's stamp tells them apart */
+    if (offset < g_shared_size) key = (u64)g_now.block << 32 | key | 1;
+    bool releases = self->fence.own != 0 || g_block.fences != 0;
+    auto found = s_var_of.find(key);
+    if (found == s_var_of.end()) {
+        if (!releases) return;
+        found = s_var_of.emplace(key, (u32)s_vars.size()).first;
+        s_vars.emplace_back();
+    }
+    Var &var = s_vars[found->second];
+    if (!var.releases.empty()) {
+        learn(self->acquired, {found->second, (u32)var.releases.size()});
+        learn_all(self->acquired, var.passed_on);
+        g_block.atomics = true;
+    }
+    if (releases) {
+        learn_all(var.passed_on, self->acquired);
+        learn_all(var.passed_on, g_block.acquired);
+        var.releases.push_back({g_now.block, g_now.thread, g_now.stamp, self->fence, g_block.fences});
+    }
+}
+
+} // namespace mt_sim
+
+using namespace mt_sim;
+
+extern "C" void mt_sim_fence(void)
+{
+    Thread *self = g_now.self;
+    u32 stamp = ++g_block.clock;
+    self->fence = {stamp, self->warp_known, g_now.interval};
+    self->stamp = g_now.stamp = stamp;
+    g_block.fenced = true;
+}

@@ -1,0 +1,312 @@
+/* ops_cuda/sim/report.cpp - turns a fault into a report: who, where in memory, at which line, against whom.
+ *
+ * The same fault at the same place of the same kernel is counted, not told again. Nothing is printed here: a
+ * program reads the reports, or asks to be called at each new one.
+ */
+#include "internal.h"
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+
+namespace mt_sim {
+
+namespace {
+
+enum { MAX_REPORTS = 64, MAX_SITES = 1000 };
+
+/* What makes two faults the same one. */
+struct Key {
+    mt_sim_kind kind;
+    const Kernel *kernel;
+    const void *code;
+    int line, other_place;
+};
+
+mt_sim_report s_reports[MAX_REPORTS];
+Key s_keys[MAX_REPORTS];
+int s_count, s_delivered;
+int s_call_first = -1; /* the report of the first fault of the running launch or copy */
+__thread char t_message[sizeof(mt_sim_report::sentence)];
+u64 s_faults;
+Site s_sites[MAX_SITES]; /* of atomics */
+u32 s_site_count;
+void (*s_callback)(void *, const mt_sim_report *);
+void *s_context;
+
+bool same(const Key &a, const Key &b)
+{
+    return a.kind == b.kind && a.kernel == b.kernel && a.code == b.code && a.line == b.line &&
+           a.other_place == b.other_place;
+}
+
+/* A new report for the key, or null when it is an old one or there are too many. */
+mt_sim_report *begin(const Key &key)
+{
+    ++s_faults;
+    for (int i = 0; i < s_count; ++i) {
+        if (!same(s_keys[i], key)) continue;
+        s_reports[i].count++;
+        if (s_call_first < 0) s_call_first = i;
+        return nullptr;
+    }
+    if (s_count == MAX_REPORTS) return nullptr;
+    mt_sim_report *r = &s_reports[s_count];
+    memset(r, 0, sizeof *r);
+    s_keys[s_count] = key;
+    if (s_call_first < 0) s_call_first = s_count;
+    r->kind = key.kind;
+    r->count = 1;
+    r->kernel = key.kernel ? key.kernel->name : "";
+    if (t_now) {
+        memcpy(r->block, g_block.index, sizeof r->block);
+        thread_index_of(g_now.thread, r->thread);
+        memcpy(r->other, r->thread, sizeof r->other);
+    }
+    return r;
+}
+
+/* A read that came before its write, with no barrier between, looks first like a read of what nobody wrote.
+ * When the write comes the race is the report, under every schedule. */
+void forget_unwritten(const void *code, int line)
+{
+    for (int i = s_delivered; i < s_count; ++i) {
+        const Key &key = s_keys[i];
+        if (key.kind != MT_SIM_UNINITIALISED || key.kernel != g_block.kernel) continue;
+        if (code ? key.code != code : key.line != line) continue;
+        size_t after = (size_t)(s_count - i - 1);
+        memmove(&s_reports[i], &s_reports[i + 1], after * sizeof *s_reports);
+        memmove(&s_keys[i], &s_keys[i + 1], after * sizeof *s_keys);
+        --s_count;
+        if (s_call_first == i) s_call_first = -1;
+        if (s_call_first > i) --s_call_first;
+        return;
+    }
+}
+
+void place_of(char *text, size_t size, const Site *site, const void *code)
+{
+    text[0] = '\0';
+    if (site && site->file) {
+        const char *slash = strrchr(site->file, '/');
+        snprintf(text, size, "%s:%d", slash ? slash + 1 : site->file, site->line);
+    } else if (code) {
+        line_of(code, text, size);
+    }
+}
+
+struct Text {
+    char *at;
+    size_t left;
+    void add(const char *format, ...) __attribute__((format(printf, 2, 3)))
+    {
+        va_list arguments;
+        va_start(arguments, format);
+        int n = vsnprintf(at, left, format, arguments);
+        va_end(arguments);
+        if (n < 0) return;
+        size_t used = (size_t)n < left ? (size_t)n : left - 1;
+        at += used, left -= used;
+    }
+    void triple(const char *what, const unsigned i[3]) { add("%s (%u,%u,%u)", what, i[0], i[1], i[2]); }
+};
+
+void add_place(Text *text, const char *place)
+{
+    if (place[0])
+        text->add(" at %s", place);
+    else
+        text->add(" at an unknown line (compile the .cu with -g)");
+}
+
+void add_location(Text *text, const Fault &f)
+{
+    if (f.kind == MT_SIM_HOST_MEMORY) {
+        text->add("%zu bytes at 0x%zx, which is not device memory", f.bytes, f.offset);
+        return;
+    }
+    bool shared = f.offset < g_shared_size;
+    const char *space = shared ? "shared memory" : "device memory";
+    const Piece *p = piece_near(f.offset);
+    if (f.kind == MT_SIM_USE_AFTER_FREE) p = piece_freed(f.offset);
+    if (!p) {
+        text->add("%zu bytes of %s outside every tensor", f.bytes, space);
+        return;
+    }
+    char name[96];
+    if (p->name[0])
+        snprintf(name, sizeof name, "'%s' (%zu bytes of %s)", p->name, p->bytes, space);
+    else
+        snprintf(name, sizeof name, "a tensor of %zu bytes in %s", p->bytes, space);
+    size_t at = f.offset - p->offset;
+    if (at >= p->bytes)
+        text->add("%zu bytes, %zu bytes past the end of %s", f.bytes, at - p->bytes, name);
+    else
+        text->add("byte %zu (element %zu of %zu bytes) of %s", at, at / f.bytes, f.bytes, name);
+}
+
+const char *verb(bool write, bool atomic)
+{
+    return atomic ? "updates atomically" : write ? "writes" : "reads";
+}
+
+/* Where the other thread's access stands: Who holds a code place or, for atomics, a site's number. */
+struct Other {
+    const void *code;
+    const Site *site;
+};
+Other other_of(const Fault &f)
+{
+    int place = f.other.place();
+    if (place == 0) return {nullptr, nullptr};
+    if (f.other_atomic) return {nullptr, &s_sites[place - 1]};
+    return {(const char *)g_block.launch->code + place, nullptr};
+}
+
+void add_other(Text *text, const Fault &f, mt_sim_report *r)
+{
+    unsigned block[3];
+    const BlockRun *run = block_of_stamp(f.other_stamp);
+    block_index_of(run->linear, block);
+    thread_index_of(f.other.thread(), r->other);
+    bool same_block = f.other_stamp >= g_now.block;
+    Other other = other_of(f);
+    place_of(r->other_place, sizeof r->other_place, other.site, other.code);
+    text->triple(", which thread", r->other);
+    if (!same_block) text->triple(" of block", block);
+    text->add(" %s", verb(f.other_write, f.other_atomic));
+    if (r->other_place[0]) add_place(text, r->other_place);
+    if (same_block)
+        text->add(" in the same barrier interval: a race");
+    else
+        text->add(" in the same launch: a race between blocks");
+}
+
+} // namespace
+
+void report_access(const Fault &f)
+{
+    Key key = {f.kind, g_block.kernel, f.code, f.site ? f.site->line : 0, f.has_other ? f.other.place() : 0};
+    if (f.has_other) {
+        Other other = other_of(f);
+        if (other.code || other.site) forget_unwritten(other.code, other.site ? other.site->line : 0);
+    }
+    mt_sim_report *r = begin(key);
+    if (!r) return;
+    place_of(r->place, sizeof r->place, f.site, f.code);
+    Text text = {r->sentence, sizeof r->sentence};
+    text.add("%s: ", r->kernel);
+    text.triple("thread", r->thread);
+    text.triple(" of block", r->block);
+    text.add(" %s ", verb(f.write, f.atomic));
+    add_location(&text, f);
+    add_place(&text, r->place);
+    switch (f.kind) {
+    case MT_SIM_UNINITIALISED: text.add(", which nobody wrote"); break;
+    case MT_SIM_OUT_OF_BOUNDS: text.add(": out of bounds"); break;
+    case MT_SIM_USE_AFTER_FREE: text.add(", which was given back before"); break;
+    case MT_SIM_MISALIGNED: text.add(": the address is not a multiple of %zu", f.bytes); break;
+    default: break;
+    }
+    if (f.has_other) add_other(&text, f, r);
+    ++s_count;
+}
+
+void report_threads(mt_sim_kind kind, int thread, const Site *site, int other, const Site *other_site,
+                    const char *format, ...)
+{
+    Key key = {kind, thread >= 0 || site ? g_block.kernel : nullptr, format, site ? site->line : 0,
+               other_site ? other_site->line : 0};
+    mt_sim_report *r = begin(key);
+    if (!r) return;
+    place_of(r->place, sizeof r->place, site, nullptr);
+    place_of(r->other_place, sizeof r->other_place, other_site, nullptr);
+    Text text = {r->sentence, sizeof r->sentence};
+    if (r->kernel[0]) text.add("%s: ", r->kernel);
+    if (thread >= 0) {
+        thread_index_of((u32)thread, r->thread);
+        memcpy(r->other, r->thread, sizeof r->other);
+        text.triple("thread", r->thread);
+        text.triple(" of block", r->block);
+        text.add(" ");
+    }
+    va_list arguments;
+    va_start(arguments, format);
+    int n = vsnprintf(text.at, text.left, format, arguments);
+    va_end(arguments);
+    size_t used = n < 0 ? 0 : (size_t)n < text.left ? (size_t)n : text.left - 1;
+    text.at += used, text.left -= used;
+    if (r->place[0]) add_place(&text, r->place);
+    if (other >= 0) {
+        thread_index_of((u32)other, r->other);
+        text.triple("; the other is thread", r->other);
+        if (r->other_place[0]) add_place(&text, r->other_place);
+    }
+    ++s_count;
+}
+
+u64 faults_seen(void) { return s_faults; }
+
+u32 site_number(const Site *site)
+{
+    for (u32 i = 0; i < s_site_count; ++i)
+        if (s_sites[i].line == site->line && s_sites[i].file == site->file) return i + 1;
+    if (s_site_count == MAX_SITES) return 0;
+    s_sites[s_site_count++] = *site;
+    return s_site_count;
+}
+
+bool call_end(u64 faults_before)
+{
+    bool failed = s_faults != faults_before;
+    if (failed)
+        snprintf(t_message, sizeof t_message, "%s",
+                 s_call_first >= 0 ? s_reports[s_call_first].sentence
+                                   : "more different faults than are kept");
+    s_call_first = -1;
+    while (s_delivered < s_count) {
+        const mt_sim_report *r = &s_reports[s_delivered++];
+        if (s_callback) s_callback(s_context, r);
+    }
+    return !failed;
+}
+
+} // namespace mt_sim
+
+using namespace mt_sim;
+
+extern "C" {
+
+int mt_sim_report_count(void)
+{
+    std::lock_guard<std::recursive_mutex> lock(g_lock);
+    return s_count;
+}
+
+const mt_sim_report *mt_sim_report_at(int i)
+{
+    std::lock_guard<std::recursive_mutex> lock(g_lock);
+    return i >= 0 && i < s_count ? &s_reports[i] : nullptr;
+}
+
+const char *mt_sim_last_report(void)
+{
+    std::lock_guard<std::recursive_mutex> lock(g_lock);
+    return s_count > 0 ? s_reports[0].sentence : "";
+}
+
+const char *mt_sim_message(void) { return t_message; }
+
+void mt_sim_clear(void)
+{
+    std::lock_guard<std::recursive_mutex> lock(g_lock);
+    s_count = s_delivered = 0;
+}
+
+void mt_sim_on_report(void (*callback)(void *context, const mt_sim_report *report), void *context)
+{
+    std::lock_guard<std::recursive_mutex> lock(g_lock);
+    s_callback = callback;
+    s_context = context;
+}
+
+} // extern "C"

@@ -1,0 +1,88 @@
+/* ops_cuda/sim/shared.cpp - where a block's shared arrays stand, and their names.
+ *
+ * Arrays keep their place for a whole launch and are dead bytes apart, so that an index past one never lands
+ * in the next. At a block's start all their bytes are live and unwritten again.
+ */
+#include "internal.h"
+#include <cstdio>
+#include <cstring>
+
+namespace mt_sim {
+
+namespace {
+
+enum { STATIC_LIMIT = 48 * 1024, DYNAMIC_LIMIT = 227 * 1024, MAX_ARRAYS = 64 };
+/* Dynamic shared memory, and the rest: where a launch asks for none, its place is dead bytes. */
+enum : size_t { DYNAMIC_OFFSET = 1024, STATIC_OFFSET = 256 * 1024 };
+
+struct Array {
+    const mt_sim_shared_site *site; /* null: the dynamic one */
+    Piece piece;
+};
+Array s_arrays[MAX_ARRAYS];
+int s_count;
+size_t s_end, s_static_bytes;
+
+void add_array(const mt_sim_shared_site *site, const char *name, size_t bytes)
+{
+    Array *a = &s_arrays[s_count++];
+    a->site = site;
+    a->piece.offset = s_end;
+    a->piece.bytes = bytes;
+    snprintf(a->piece.name, sizeof a->piece.name, "%s", name);
+    mark_state(s_end, bytes, LIVE);
+    s_end += (bytes + 255) / 256 * 256 + 256;
+}
+
+} // namespace
+
+bool shared_launch_start(size_t dynamic_bytes)
+{
+    for (int i = 0; i < s_count; ++i) mark_state(s_arrays[i].piece.offset, s_arrays[i].piece.bytes, 0);
+    s_count = 0;
+    s_static_bytes = 0;
+    if (dynamic_bytes > DYNAMIC_LIMIT) return false;
+    s_end = DYNAMIC_OFFSET;
+    if (dynamic_bytes > 0) add_array(nullptr, "dynamic", dynamic_bytes);
+    s_end = STATIC_OFFSET;
+    return true;
+}
+
+void shared_block_start(void)
+{
+    for (int i = 0; i < s_count; ++i) mark_state(s_arrays[i].piece.offset, s_arrays[i].piece.bytes, LIVE);
+}
+
+const Piece *shared_piece_near(size_t offset)
+{
+    const Piece *near = nullptr;
+    for (int i = 0; i < s_count; ++i)
+        if (s_arrays[i].piece.offset <= offset) near = &s_arrays[i].piece;
+    return near;
+}
+
+} // namespace mt_sim
+
+using namespace mt_sim;
+
+extern "C" {
+
+void *mt_sim_shared(const mt_sim_shared_site *site)
+{
+    for (int i = 0; i < s_count; ++i)
+        if (s_arrays[i].site == site) return (void *)(g_memory.base + s_arrays[i].piece.offset);
+    s_static_bytes += site->bytes;
+    if (s_static_bytes > STATIC_LIMIT || s_count == MAX_ARRAYS) {
+        report_threads(MT_SIM_LAUNCH, (int)g_now.thread, nullptr, -1, nullptr,
+                       "needs %zu bytes of shared memory with '%s': a block has %d, and up to %d when asked "
+                       "for at the launch",
+                       s_static_bytes, site->name, STATIC_LIMIT, DYNAMIC_LIMIT);
+        stop_launch();
+    }
+    add_array(site, site->name, site->bytes);
+    return (void *)(g_memory.base + s_arrays[s_count - 1].piece.offset);
+}
+
+void *mt_sim_dynamic_shared(void) { return (void *)(g_memory.base + DYNAMIC_OFFSET); }
+
+} // extern "C"

@@ -1,0 +1,281 @@
+/* lab.c - runs the kernels of this folder on the simulator, or on a GPU: are they right, and what do they ask
+ * of the memory?
+ *
+ * A product is compared with one summed in double. Rounding alone may move an element by k 2^-24 sum |a b|;
+ * more is wrong. On the simulator each run is repeated with several schedules, and whatever it reports is
+ * printed.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lab.h"
+#include "ops_cuda/sim/sim.h"
+#include "project/options.h"
+
+enum { MOST_SIZES = 32, LARGEST_SIZE = 4096, MOST_SCHEDULES = 1000, REPEATS = 20 };
+
+typedef struct settings {
+    const char *sizes;
+    int64_t schedules;
+    uint64_t seed;
+    int backend;
+    bool stats, help;
+} settings;
+
+typedef struct size3 {
+    int m, n, k;
+} size3;
+
+/* What became of one kernel. */
+typedef struct outcome {
+    double error, flops, seconds; /* error: the largest, as a part of what rounding may do */
+    bool is_matmul, failed;
+} outcome;
+
+static const char *backend_choice(int i)
+{
+    static const char *names[] = {"gpu-sim", "gpu"};
+    return i < 2 ? names[i] : NULL;
+}
+
+static const option rows[] = {
+    {"--size", "", OPTION_TEXT, offsetof(settings, sizes), 0, 0, NULL, "LIST",
+     "1x1x1,33x65x17,64x64x64,5x130x7,67x36x100",
+     "of C = A B: rows of A x columns of B x what they share; several with commas"},
+    {"--schedules", "", OPTION_INT, offsetof(settings, schedules), 1, MOST_SCHEDULES, NULL, "N", "3",
+     "orders of the threads to try, on gpu-sim"},
+    {"--seed", "", OPTION_SEED, offsetof(settings, seed), 0, 0, NULL, "N", "1",
+     "of the matrices, and of the first schedule"},
+    {"--backend", "", OPTION_CHOICE, offsetof(settings, backend), 0, 0, backend_choice, "NAME", "gpu-sim",
+     "where to run; gpu prints times too"},
+    {"--stats", "", OPTION_FLAG, offsetof(settings, stats), 0, 0, NULL, "", "",
+     "print what each kernel asked of the memory: counts, from gpu-sim"},
+    {"--help", "-h", OPTION_FLAG, offsetof(settings, help), 0, 0, NULL, "", "", "print this and exit"},
+};
+static const option_group groups[] = {{"Options", rows, (int)(sizeof rows / sizeof rows[0])}};
+static const option_table table = {"lab", groups, 1};
+
+/* ---- matrices ---- */
+
+/* SplitMix64, as a float from -1 to 1. */
+static float next_value(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    z ^= z >> 31;
+    return (float)(z >> 40) * 0x1p-23f - 1;
+}
+
+static float *random_matrix(size_t count, uint64_t *state)
+{
+    float *x = malloc(count * sizeof *x);
+    for (size_t i = 0; x != NULL && i < count; i++) x[i] = next_value(state);
+    return x;
+}
+
+/* The largest error of C, as a part of what rounding may do; infinite for a NaN. */
+static double largest_error(const lab_task *t)
+{
+    double largest = 0;
+    for (int i = 0; i < t->m; i++) {
+        for (int j = 0; j < t->n; j++) {
+            double sum = 0, size = 0;
+            for (int p = 0; p < t->k; p++) {
+                const double product = (double)t->a[(size_t)i * t->k + p] * t->b[(size_t)p * t->n + j];
+                sum += product, size += fabs(product);
+            }
+            const double error = fabs(t->c[(size_t)i * t->n + j] - sum) / (t->k * 0x1p-24 * size + 1e-30);
+            if (!(error <= largest)) largest = isnan(error) ? INFINITY : error;
+        }
+    }
+    return largest;
+}
+
+/* ---- running ---- */
+
+static void print_reports(const char *name)
+{
+    for (int i = 0; i < mt_sim_report_count(); i++) printf("%s: %s\n", name, mt_sim_report_at(i)->sentence);
+    mt_sim_clear();
+}
+
+/* One size, every schedule. */
+static void run_size(const settings *options, const lab_kernel *kernel, size3 size, outcome *result)
+{
+    uint64_t state = options->seed;
+    float *a = random_matrix((size_t)size.m * (size_t)size.k, &state);
+    float *b = random_matrix((size_t)size.k * (size_t)size.n, &state);
+    float *c = malloc((size_t)size.m * (size_t)size.n * sizeof *c);
+    const bool on_card = options->backend == 1;
+    if (a == NULL || b == NULL || c == NULL) {
+        printf("%s: no memory for %d x %d x %d; try a smaller --size\n", kernel->name, size.m, size.n,
+               size.k);
+        result->failed = true;
+    }
+    for (int64_t i = 0; !result->failed && i < (on_card ? 1 : options->schedules); i++) {
+        lab_task task = {.m = size.m, .n = size.n, .k = size.k, .a = a, .b = b, .c = c};
+        task.repeats = on_card ? REPEATS : 0;
+        mt_sim_set_seed(options->seed + (uint64_t)i);
+        const int status = on_card ? kernel->gpu(&task) : kernel->sim(&task);
+        const double error = status == 0 && task.is_matmul ? largest_error(&task) : 0;
+        result->is_matmul |= task.is_matmul;
+        result->flops += 2.0 * size.m * size.n * size.k;
+        result->seconds += task.seconds;
+        if (error > result->error) result->error = error;
+        result->failed = status != 0 || !(error <= 1);
+        if (!result->failed) continue;
+        if (mt_sim_report_count() > 0)
+            print_reports(kernel->name);
+        else
+            printf("%s: %s\n", kernel->name, task.message[0] != 0 ? task.message : "the result is not right");
+        printf("%s: WRONG, %d x %d x %d, schedule %" PRIu64 "\n", kernel->name, size.m, size.n, size.k,
+               options->seed + (uint64_t)i);
+    }
+    free(a);
+    free(b);
+    free(c);
+}
+
+static double ratio(double a, double b) { return b > 0 ? a / b : 0; }
+
+static void print_stats_title(void)
+{
+    printf("\nCounts, not times. A request is one access of a warp, a sector 32 bytes of device memory, "
+           "partial a request\n"
+           "that only some threads of the warp made (an edge, or a branch), flop/byte the work done for each "
+           "byte moved.\n"
+           "%16s %8s %9s %12s %8s %12s %10s\n",
+           "", "", "", "device", "sectors/", "shared", "bank");
+    printf("%-16s %8s %9s %12s %8s %12s %10s %8s %9s\n", "kernel", "blocks", "barriers", "requests",
+           "request", "requests", "conflicts", "partial", "flop/byte");
+}
+
+/* The kernels that ran since the last reset; all of them belong to one entry. */
+static void print_stats(const outcome *result)
+{
+    mt_sim_stats s;
+    double bytes = 0;
+    for (int i = 0; mt_sim_stats_at(i, &s); i++) bytes += 32.0 * (double)s.sectors;
+    for (int i = 0; mt_sim_stats_at(i, &s); i++) {
+        if (s.launches == 0) continue;
+        printf("%-16s %8" PRIu64 " %9" PRIu64 " %12" PRIu64 " %8.2f %12" PRIu64 " %10" PRIu64 " %7.1f%%",
+               s.kernel, s.blocks, s.barriers, s.requests, ratio((double)s.sectors, (double)s.requests),
+               s.shared_requests, s.bank_conflicts,
+               100 * ratio((double)s.partial_requests, (double)(s.requests + s.shared_requests)));
+        if (result->is_matmul)
+            printf(" %9.2f\n", ratio(result->flops, bytes));
+        else
+            printf(" %9s\n", "-");
+    }
+}
+
+/* ---- the command line ---- */
+
+/* Reads "65x33x17,8x8x8". Returns how many, 0 with a sentence on stderr. */
+static int read_sizes(const char *text, size3 sizes[MOST_SIZES])
+{
+    int count = 0, used = 0;
+    for (const char *at = text;; at += used + 1) {
+        size3 s = {0, 0, 0};
+        const bool read = count < MOST_SIZES && sscanf(at, "%5dx%5dx%5d%n", &s.m, &s.n, &s.k, &used) == 3;
+        const bool fits = s.m >= 1 && s.n >= 1 && s.k >= 1 && s.m <= LARGEST_SIZE && s.n <= LARGEST_SIZE &&
+                          s.k <= LARGEST_SIZE;
+        if (!read || !fits || (at[used] != 0 && at[used] != ',')) {
+            char shown[QUOTED_BYTES];
+            fprintf(stderr,
+                    "lab: --size must be up to %d of ROWSxCOLUMNSxSHARED, each from 1 to %d, as in "
+                    "65x33x17,8x8x8, not '%s'\n",
+                    MOST_SIZES, LARGEST_SIZE, quoted(text, shown));
+            return 0;
+        }
+        sizes[count++] = s;
+        if (at[used] == 0) return count;
+    }
+}
+
+static void print_kernels(FILE *stream)
+{
+    for (int i = 0; i < lab_kernel_count; i++)
+        fprintf(stream, "%s%s", i > 0 ? ", " : "", lab_kernels[i].name);
+    fputc('\n', stream);
+}
+
+static int print_help(void)
+{
+    printf("Usage: lab KERNEL|all [--option VALUE | --option=VALUE]...\n"
+           "Runs a CUDA kernel of project/lab and compares its product with one summed in double.\n"
+           "Kernels: ");
+    print_kernels(stdout);
+    printf("\n");
+    options_help(&table, stdout);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+static int run(const settings *options, const char *name, const size3 *sizes, int count)
+{
+    bool all = strcmp(name, "all") == 0, found = false, failed = false;
+    const bool counting = options->stats && options->backend == 0;
+    outcome results[64] = {{0}};
+    mt_sim_set_detail(counting);
+    printf("seed %" PRIu64 ", backend %s\n", options->seed, options->backend == 1 ? "gpu" : "gpu-sim");
+    if (counting) print_stats_title();
+    for (int i = 0; i < lab_kernel_count && i < 64; i++) {
+        const lab_kernel *kernel = &lab_kernels[i];
+        if (!all && strcmp(kernel->name, name) != 0) continue;
+        found = true;
+        if (options->backend == 1 && kernel->gpu == NULL) {
+            fprintf(stderr,
+                    "lab: this build has no kernels for a GPU, since nvcc was not found; use gpu-sim\n");
+            return 1;
+        }
+        mt_sim_stats_reset();
+        for (int s = 0; s < count && !results[i].failed; s++)
+            run_size(options, kernel, sizes[s], &results[i]);
+        if (counting) print_stats(&results[i]);
+        failed |= results[i].failed;
+    }
+    if (!found) {
+        char shown[QUOTED_BYTES];
+        fprintf(stderr, "lab: there is no kernel '%s'; there are ", quoted(name, shown));
+        print_kernels(stderr);
+        return 2;
+    }
+    if (counting) printf("\n");
+    for (int i = 0; i < lab_kernel_count && i < 64; i++) {
+        const outcome *r = &results[i];
+        if ((!all && strcmp(lab_kernels[i].name, name) != 0) || r->failed) continue;
+        printf("%-16s right", lab_kernels[i].name);
+        if (r->is_matmul)
+            printf(": %d size%s, largest error %.2f of what rounding may do", count, count == 1 ? "" : "s",
+                   r->error);
+        if (r->seconds > 0) printf(", %.4g GFLOP/s", 1e-9 * r->flops / r->seconds);
+        printf("\n");
+    }
+    if (fflush(stdout) != 0) return 1;
+    return failed ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of write */
+    settings options = {.sizes = NULL};
+    options_defaults(&table, &options);
+    const bool named = argc > 1 && argv[1][0] != '-';
+    char *const name = named ? argv[1] : NULL;
+    if (named) argv[1] = argv[0];
+    if (!options_parse(&table, argc - named, argv + named, &options)) return 2;
+    if (options.help) return print_help();
+    if (!named) {
+        fprintf(stderr, "lab: say which kernel: all, ");
+        print_kernels(stderr);
+        return 2;
+    }
+    size3 sizes[MOST_SIZES];
+    const int count = read_sizes(options.sizes, sizes);
+    return count == 0 ? 2 : run(&options, name, sizes, count);
+}

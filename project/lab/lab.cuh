@@ -1,0 +1,95 @@
+/* project/lab/lab.cuh - what a kernel of the lab includes: CUDA's words, arrays on the device, and the entry.
+ *
+ * NAME.cu holds, in namespace MT_TWIN, kernels and one of
+ *     LAB_MATMUL(NAME, a, b, c, m, n, k) { launch something that computes C = A B; return MT_LAUNCH(...); }
+ *     LAB(NAME) { make arrays, launch, check; return 0 when all is right; }
+ * The lab fills A and B for the first and compares C. In the second `task.m`, `task.n` and `task.k` are the
+ * sizes.
+ */
+#ifndef LAB_CUH
+#define LAB_CUH
+
+#include <chrono>
+#include <cstdio>
+#include "ops_cuda/launch.cuh"
+#include "lab.h"
+
+namespace MT_TWIN {
+
+/* n elements on the device for as long as this lives; a kernel takes it as a T *. */
+template <class T> class array {
+    T *data = nullptr;
+    int n;
+
+  public:
+    array(const char *name, int count) : n(count) /* not written */
+    {
+        void *room = nullptr;
+        if (dev_alloc(&room, (size_t)n * sizeof(T), name) == 0) data = static_cast<T *>(room);
+    }
+    array(const char *name, int count, T value) : array(name, count) /* value in each */
+    {
+        T *host = new T[(size_t)n];
+        for (int i = 0; i < n; i++) host[i] = value;
+        write(host);
+        delete[] host;
+    }
+    ~array() { dev_free(data); }
+    array(const array &) = delete;
+    array &operator=(const array &) = delete;
+    operator T *() const { return data; }
+
+    int write(const T *host) { return dev_upload(data, host, (size_t)n * sizeof(T), 0) || dev_sync(0); }
+    int read(T *host) { return dev_download(host, data, (size_t)n * sizeof(T), 0); }
+    /* 0 when element i is wanted(i) for all of them. */
+    template <class F> int check(F wanted)
+    {
+        T *host = new T[(size_t)n];
+        int status = read(host);
+        for (int i = 0; i < n && status == 0; i++)
+            if (host[i] != wanted(i)) status = LAB_WRONG;
+        delete[] host;
+        return status;
+    }
+};
+
+/* Runs product(a, b, c, m, n, k) on the task's matrices. */
+template <class F> static inline int run_matmul(lab_task &task, F product)
+{
+    array<float> a("A", task.m * task.k), b("B", task.k * task.n), c("C", task.m * task.n);
+    int status = a.write(task.a) || b.write(task.b);
+    if (status == 0) status = product(a, b, c, task.m, task.n, task.k);
+    if (status == 0) status = c.read(task.c);
+    auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < task.repeats && status == 0; i++) status = product(a, b, c, task.m, task.n, task.k);
+    if (status == 0 && task.repeats > 0) {
+        status = dev_sync(0);
+        std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+        task.seconds = taken.count() / task.repeats;
+    }
+    task.is_matmul = true;
+    return status;
+}
+
+static inline int told(lab_task &task, int status)
+{
+    if (status != 0 && status != LAB_WRONG) snprintf(task.message, sizeof task.message, "%s", dev_message());
+    return status;
+}
+
+} // namespace MT_TWIN
+
+#define LAB(name)                                                                                       \
+    static int name##_runs([[maybe_unused]] lab_task &task);                                            \
+    extern "C" int MT_LAUNCHER(lab_##name)(lab_task * task) { return told(*task, name##_runs(*task)); } \
+    static int name##_runs([[maybe_unused]] lab_task &task)
+
+#define LAB_MATMUL(name, a, b, c, m, n, k)                                                    \
+    static int name##_product(const float *a, const float *b, float *c, int m, int n, int k); \
+    extern "C" int MT_LAUNCHER(lab_##name)(lab_task * task)                                   \
+    {                                                                                         \
+        return told(*task, run_matmul(*task, name##_product));                                \
+    }                                                                                         \
+    static int name##_product(const float *a, const float *b, float *c, int m, int n, int k)
+
+#endif

@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""docs/gpu.md says what the simulator says: takes every kernel from the page, runs it, and compares the words.
+
+    test_gpu_docs.py [--update] SOURCE-ROOT BUILD-ROOT --lab PROGRAM LIBRARY --cc CC... --sim COMMAND...
+
+1. A CUDA block with LAB(NAME) or LAB_MATMUL(NAME is compiled as NAME.cu, as project/lab does it, and run; the text block
+behind it must be what is printed (blanks and line ends aside). 2. A wrong kernel must be reported under 20 schedules, each
+time with the kernel, what is wrong and lines of the first report. 3. "`.../lab ARGUMENTS` prints:" is checked in the same
+way with the lab itself. 4. Every kind of fault that ops_cuda/sim/sim.h promises to students is there. LIBRARY holds the lab
+without kernels. --update writes what was printed into the page instead.
+"""
+import concurrent.futures
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+KERNEL = re.compile(r"^```cuda\n((?:(?!^```).)*?^LAB(?:_MATMUL)?\((\w+)(?:(?!^```).)*)^```$((?:(?!^```).)*?)^```text\n(.*?)^```$",
+                    re.M | re.S)
+COMMAND = re.compile(r"^`build/project/lab/lab ([^`\n]*)` prints:\n\n```text\n(.*?)^```$", re.M | re.S)
+FAULTS = ("missing_barrier", "off_by_one", "short_mask", "unaligned_float4", "uninitialised_shared", "divergent_barrier",
+          "race_between_blocks", "overrun")
+SCHEDULES = 20
+problems = []
+
+
+def check(condition, text):
+    if not condition:
+        problems.append(text)
+        print("FAIL  " + text)
+
+
+def run(command):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=240)
+    return done.returncode, done.stdout
+
+
+def must(command):
+    status, text = run(command)
+    if status != 0:
+        sys.exit("FAIL  %s\n%s" % (" ".join(command), text[-6000:]))
+
+
+def read(path):
+    with open(path, encoding="utf-8") as stream:
+        return stream.read()
+
+
+def write(path, text):
+    with open(path, "w", encoding="utf-8", newline="\n") as stream:
+        stream.write(text)
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+def wrap(text):
+    """One sentence in lines of 110 columns."""
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > 110:
+            lines.append("")
+        lines[-1] += " " * bool(lines[-1]) + word
+    return "\n".join(lines) + "\n"
+
+
+def build(source, work, kernels, library, cc, sim):
+    """The lab with the page's kernels in it, under their own names."""
+    include = ["-I" + source, "-I" + os.path.join(source, "project", "lab")]
+    objects, commands = [], []
+    for name, code in kernels:
+        write(os.path.join(work, name + ".cu"), code)
+        objects.append(os.path.join(work, name + ".o"))
+        commands.append(sim + include + ["-Werror", "-c", os.path.join(work, name + ".cu"), "-o", objects[-1]])
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(must, commands))
+    entries = "".join("lab_entry mt_sim_launch_lab_%s;\n" % name for name, _ in kernels)
+    rows = "".join('    {"%s", mt_sim_launch_lab_%s, NULL_ENTRY},\n' % (name, name) for name, _ in kernels)
+    table = read(os.path.join(source, "project", "lab", "table.c.in"))
+    write(os.path.join(work, "table.c"), table.replace("@DECLARATIONS@", entries).replace("@ROWS@", rows))
+    program = os.path.join(work, "lab")
+    must(cc + ["-std=c17"] + include + [os.path.join(work, "table.c")] + objects + [library, "-lm", "-lstdc++", "-pthread",
+                                                                                 "-o", program])
+    return program
+
+
+def said(output, name):
+    """What the page shows of an output: the reports or the verdict, without the lab's own frame."""
+    lines = [line for line in output.splitlines() if line and not line.startswith("seed ")]
+    reports = [line[len(name) + 2:] for line in lines if line.startswith(name + ": ") and ": WRONG, " not in line]
+    return reports[0] if reports else "\n".join(lines)
+
+
+def fingerprint(report):
+    """What every schedule must agree on: kernel, lines, and what is wrong, without numbers."""
+    kernel = report.split(":")[0]
+    places = frozenset(re.findall(r"\w+\.cu:\d+", report))
+    race = "race" in report
+    return kernel, places, race, "" if race else words(re.sub(r"\(.*?\)|0x\w+|\d+", "", report))
+
+
+def check_kernel(program, name, shown):
+    first = None
+    wrong = name in FAULTS
+    for seed in range(1, SCHEDULES + 1):
+        status, output = run([program, name, "--schedules", "1", "--size", "8x8x8", "--seed", str(seed)])
+        text = said(output, name)
+        if first is None:
+            first = text
+            check(words(text) == words(shown), "%s: the page has\n%sand the lab says\n%s" % (name, shown, text))
+        check(status == (1 if wrong else 0), "%s, schedule %d: ends with %d\n%s" % (name, seed, status, output))
+        if wrong:
+            check(fingerprint(text) == fingerprint(first), "%s: schedule %d says\n%s\nand schedule 1\n%s" % (name, seed, text, first))
+            check(fingerprint(text)[1], "%s, schedule %d: no line is named: %s" % (name, seed, text))
+        if problems:
+            return first
+    return first
+
+
+def split(arguments):
+    """--lab, --cc and --sim each begin a list."""
+    lists = {"": []}
+    name = ""
+    for argument in arguments:
+        if argument in ("--lab", "--cc", "--sim") and argument not in lists:
+            name = argument
+            lists[name] = []
+        else:
+            lists[name].append(argument)
+    return lists
+
+
+def main():
+    lists = split([a for a in sys.argv[1:] if a != "--update"])
+    update = "--update" in sys.argv
+    if len(lists[""]) != 2 or len(lists.get("--lab", [])) != 2 or not lists.get("--cc") or not lists.get("--sim"):
+        sys.exit(__doc__)
+    source, build_root = (os.path.abspath(path) for path in lists[""])
+    lab, library = (os.path.abspath(path) for path in lists["--lab"])
+    page_path = os.path.join(source, "docs", "gpu.md")
+    page = read(page_path)
+    kernels = [(m.group(2), m.group(1), m.group(4)) for m in KERNEL.finditer(page)]
+    names = [name for name, _, _ in kernels]
+    check(len(set(names)) == len(names), "two kernels of the page have one name")
+    check(page.count("```cuda\n") == len(kernels), "a CUDA block of the page has no text block behind it, or no LAB")
+    for name in FAULTS:
+        check(name in names, "the page has no kernel %s" % name)
+    listing = read(os.path.join(source, "project", "lab", "meson.build"))
+    check("lab_kernels += 'mine.cu'" in listing and "lab_kernels += 'mine.cu'" in page, "the one line is not the one line")
+    for shown in COMMAND.finditer(page):
+        status, output = run([lab] + shown.group(1).split())
+        check(status == 0 and (update or output == shown.group(2)),
+              "lab %s prints\n%swhere the page has\n%s" % (shown.group(1), output, shown.group(2)))
+        if update:
+            page = page.replace(shown.group(0), shown.group(0)[:-len(shown.group(2)) - 3] + output + "```")
+    check(COMMAND.search(page), "no command of the page was found")
+    with tempfile.TemporaryDirectory(dir=build_root, prefix="gpu-docs-") as work:
+        program = build(source, work, [k[:2] for k in kernels], library, lists["--cc"], lists["--sim"])
+        for name, code, shown in kernels:
+            if update:
+                text = said(run([program, name, "--schedules", "1"])[1], name)
+                old = "```cuda\n" + code
+                start = page.index("```text\n", page.index(old) + len(old)) + 8
+                page = page[:start] + wrap(text) + page[page.index("```", start):]
+            else:
+                check_kernel(program, name, shown)
+    if update:
+        write(page_path, page)
+    print("%d kernels, %d schedules, %d problems" % (len(kernels), SCHEDULES, len(problems)))
+    return 1 if problems else 0
+
+
+sys.exit(main())
