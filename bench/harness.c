@@ -117,13 +117,14 @@ bool bench_measure(const bench_effort *effort, bench_body body, void *context, b
     const int64_t calls = fastest < effort->sample ? (int64_t)(effort->sample / fastest) + 1 : 1;
     const int wanted = effort->samples < MOST_SAMPLES ? effort->samples : MOST_SAMPLES;
     int count = 0;
-    for (start = bench_now(); count < wanted && (count < 3 || bench_now() - start < effort->budget);) {
+    start = bench_now();
+    do {
         const double before = bench_now();
         for (int64_t i = 0; i < calls; i++) {
             if (!body(context)) return false;
         }
         seconds[count++] = (bench_now() - before) / (double)calls;
-    }
+    } while (count < wanted && (count < 3 || bench_now() - start < effort->budget));
     qsort(seconds, (size_t)count, sizeof *seconds, ascending);
     *time = (bench_time){.median = at_share(seconds, count, 0.5),
                          .low = at_share(seconds, count, 0.25),
