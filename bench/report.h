@@ -36,8 +36,7 @@ typedef struct bench_report {
 bool bench_report_open(bench_report *report, const char *program, const bench_options *options);
 void bench_report_close(bench_report *report);
 
-/* Keeps a copy; false with a sentence when memory runs out. The pointer that at returns is valid until the
- * next. */
+/* Keeps a copy; false with a sentence when memory runs out. */
 bool bench_report_add(bench_report *report, const bench_row *row);
 
 /* The ceiling's rate, in GFLOP/s or GB/s; its name; and the share of it that a row reached, NaN where its
