@@ -1,223 +1,242 @@
 /* matmul_sweep.c - minitorch's timing of batched matrix products: random (batch, n, n) tensors, the product
  * alone timed, the median of some trials. `fast` is the cpu backend, `slow` the serial oracle, which is left
- * out above SLOW_LIMIT.
+ * out above SLOW_LIMIT, `openblas` a loop over the batch with OpenBLAS where it is installed.
  */
 #define _POSIX_C_SOURCE 200809L
-#include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "minitorch.h"
-#include "project/options.h"
+#include "openblas.h"
 #include "project/outfile.h"
+#include "report.h"
+#include "sweep_plot.h"
 
-enum { MOST_SIZES = 64, MOST_TRIALS = 1000, LARGEST_SIZE = 16384, SLOW_LIMIT = 256 };
+enum { MOST_SIZES = 64, MOST_BATCHES = 8, MOST_TRIALS = 1000, LARGEST_SIZE = 16384, SLOW_LIMIT = 256 };
+
+static const char PROGRAM[] = "matmul_sweep";
 
 typedef struct sweep {
-    const char *sizes, *csv;
-    int64_t batch, trials, threads;
-    uint64_t seed;
+    bench_options bench;
+    const char *sizes, *batch, *plot;
+    int64_t trials;
     int backend; /* 0: fast and slow; else a position in the library's list, from 1 */
-    bool all, help, version;
+    bool all, openblas;
 } sweep;
-
-typedef struct result {
-    int64_t size;
-    const mt_backend *backend;
-    double seconds, gflops;
-} result;
 
 static const char *backend_choice(int i) { return i == 0 ? "both" : mt_backend_name(i - 1); }
 
 static const option rows[] = {
     {"--sizes", "", OPTION_TEXT, offsetof(sweep, sizes), 0, 0, NULL, "LIST", "64,128,256,512,1024",
      "sizes from 1 to 16384, with commas"},
-    {"--batch", "", OPTION_INT, offsetof(sweep, batch), 1, 4096, NULL, "N", "2", "matrices in a product"},
+    {"--batch", "", OPTION_TEXT, offsetof(sweep, batch), 0, 0, NULL, "N", "2",
+     "matrices in a product, 1 to 4096; several numbers with commas make a sweep for each"},
     {"--trials", "", OPTION_INT, offsetof(sweep, trials), 1, MOST_TRIALS, NULL, "N", "7",
      "measurements of each, of which the median counts"},
     {"--backend", "", OPTION_CHOICE, offsetof(sweep, backend), 0, 0, backend_choice, "NAME", "both",
      "both is cpu and, up to size 256, simple"},
+    {"--openblas", "", OPTION_FLAG, offsetof(sweep, openblas), 0, 0, NULL, "", "",
+     "time OpenBLAS too, where it is installed"},
     {"--all", "", OPTION_FLAG, offsetof(sweep, all), 0, 0, NULL, "", "", "time simple at every size"},
-    {"--threads", "", OPTION_INT, offsetof(sweep, threads), 1, 1024, NULL, "N", "",
-     "threads of the cpu backend; without it OMP_NUM_THREADS, else every processor"},
-    {"--seed", "", OPTION_SEED, offsetof(sweep, seed), 0, 0, NULL, "N", "1", "of the random matrices"},
-    {"--csv", "", OPTION_TEXT, offsetof(sweep, csv), 0, 0, NULL, "FILE", "",
-     "write size,backend,seconds,gflops there as well"},
-    {"--help", "-h", OPTION_FLAG, offsetof(sweep, help), 0, 0, NULL, "", "", "print this and exit"},
-    {"--version", "", OPTION_FLAG, offsetof(sweep, version), 0, 0, NULL, "", "",
-     "print the version and exit"},
+    {"--plot", "", OPTION_TEXT, offsetof(sweep, plot), 0, 0, NULL, "FILE", "",
+     "draw the figures as FILE.svg or FILE.png, with gnuplot"},
 };
-static const option_group groups[] = {{"Options", rows, (int)(sizeof rows / sizeof rows[0])}};
-static const option_table table = {"matmul_sweep", groups, 1};
 
-/* Reads "64,128" into sizes. Returns how many, 0 with a sentence on stderr. */
-static int read_sizes(const char *text, int64_t sizes[MOST_SIZES])
+/* One product, by the library or by OpenBLAS. */
+typedef struct product {
+    int64_t n, batch;
+    mt_tensor *a, *b, *out;
+    const openblas *blas;
+    float *x, *y, *z;
+} product;
+
+static bool run_library(void *context)
 {
-    int count = 0;
-    for (const char *at = text;; at++) {
-        char *end = NULL;
-        errno = 0;
-        const long long size = *at >= '0' && *at <= '9' ? strtoll(at, &end, 10) : 0;
-        if (size < 1 || size > LARGEST_SIZE || errno != 0 || (*end != 0 && *end != ',') ||
-            count == MOST_SIZES) {
-            char shown[QUOTED_BYTES];
-            fprintf(stderr,
-                    "matmul_sweep: --sizes must be up to %d whole numbers from 1 to %d with commas between "
-                    "them, as in "
-                    "64,128, not '%s'\n",
-                    MOST_SIZES, LARGEST_SIZE, quoted(text, shown));
-            return 0;
-        }
-        sizes[count++] = size;
-        if (*end == 0) return count;
-        at = end;
+    const product *self = context;
+    double corner = 0; /* fetched, so that a backend which works behind our back has finished */
+    return mt_op_matmul(self->out, self->a, self->b) == MT_OK &&
+           mt_get(self->out, mt_at(0, 0, 0), &corner) == MT_OK;
+}
+
+static bool run_openblas(void *context)
+{
+    const product *self = context;
+    const int n = (int)self->n;
+    for (int64_t i = 0; i < self->batch; i++) {
+        const int64_t at = i * self->n * self->n;
+        self->blas->sgemm(BLAS_ROW_MAJOR, BLAS_PLAIN, BLAS_PLAIN, n, n, n, 1, self->x + at, n, self->y + at,
+                          n, 0, self->z + at, n);
     }
+    return true;
 }
 
-static double now(void)
+/* A sample is one product, as the trials ask; small ones are repeated for long enough to be read on a clock.
+ */
+static bench_effort effort_of(const sweep *options)
 {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+    bench_effort effort = bench_effort_of(&options->bench);
+    effort.samples = options->bench.quick ? 3 : (int)options->trials;
+    effort.budget = 1e30;
+    effort.sample = options->bench.quick ? 5e-5 : 5e-4;
+    return effort;
 }
 
-static int ascending(const void *a, const void *b)
+static mt_status time_library(const sweep *options, mt_backend *backend, product *work, bench_time *time)
 {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    const mt_shape shape = mt_shape(work->batch, work->n, work->n);
+    mt_rng rng = mt_rng_make(options->bench.seed);
+    work->a = mt_uniform(backend, shape, &rng, 0, 1);
+    work->b = mt_uniform(backend, shape, &rng, 0, 1);
+    work->out = mt_zeros(backend, shape);
+    mt_status status = work->a != NULL && work->b != NULL && work->out != NULL ? MT_OK : mt_last_status();
+    const bench_effort effort = effort_of(options);
+    if (status == MT_OK && !bench_measure(&effort, run_library, work, time)) status = mt_last_status();
+    mt_tensor_free(work->a);
+    mt_tensor_free(work->b);
+    mt_tensor_free(work->out);
+    return status;
 }
 
-static double median(double *values, int count)
+static mt_status time_openblas(const sweep *options, product *work, bench_time *time)
 {
-    qsort(values, (size_t)count, sizeof *values, ascending);
-    return (values[count / 2] + values[(count - 1) / 2]) / 2;
-}
-
-/* One element is fetched after each product, so that a backend which works behind our back has finished. */
-static mt_status time_products(const sweep *options, mt_backend *backend, result *measured)
-{
-    const int64_t n = measured->size;
-    mt_rng rng = mt_rng_make(options->seed);
-    mt_tensor *a = mt_uniform(backend, mt_shape(options->batch, n, n), &rng, 0, 1);
-    mt_tensor *b = mt_uniform(backend, mt_shape(options->batch, n, n), &rng, 0, 1);
-    mt_tensor *out = mt_zeros(backend, mt_shape(options->batch, n, n));
-    double seconds[MOST_TRIALS], corner = 0;
-    mt_status status = a != NULL && b != NULL && out != NULL ? MT_OK : mt_last_status();
-    for (int64_t trial = -1; trial < options->trials && status == MT_OK;
-         trial++) { /* -1: a trial that warms up */
-        const double start = now();
-        status = mt_op_matmul(out, a, b);
-        if (status == MT_OK) status = mt_get(out, mt_at(0, 0, 0), &corner);
-        if (trial >= 0) seconds[trial] = now() - start;
-    }
-    mt_tensor_free(a);
-    mt_tensor_free(b);
-    mt_tensor_free(out);
-    if (status != MT_OK) return status;
-    measured->seconds = median(seconds, (int)options->trials);
-    measured->gflops = 2e-9 * (double)options->batch * (double)n * (double)n * (double)n / measured->seconds;
+    const size_t count = (size_t)work->batch * (size_t)work->n * (size_t)work->n;
+    mt_rng rng = mt_rng_make(options->bench.seed);
+    float *memory = aligned_alloc(64, (3 * count * sizeof(float) + 63) / 64 * 64);
+    if (memory == NULL) return mt_fail(MT_ERR_MEMORY, "no memory is left for OpenBLAS's matrices");
+    for (size_t i = 0; i < 3 * count; i++) memory[i] = (float)mt_rng_double(&rng);
+    work->x = memory;
+    work->y = memory + count;
+    work->z = memory + 2 * count;
+    const bench_effort effort = effort_of(options);
+    bench_measure(&effort, run_openblas, work, time);
+    free(memory);
     return MT_OK;
 }
 
-static const char *label(const mt_backend *backend)
+static const char *label(const char *engine)
 {
-    if (strcmp(backend->name, "cpu") == 0) return "fast";
-    return strcmp(backend->name, "simple") == 0 ? "slow" : backend->name;
+    if (strcmp(engine, "cpu") == 0) return "fast";
+    return strcmp(engine, "simple") == 0 ? "slow" : engine;
 }
 
-static int fail(const char *sentence)
-{
-    fprintf(stderr, "matmul_sweep: %s\n", sentence);
-    return 1;
-}
-
-static int fail_output(void)
-{
-    fprintf(stderr,
-            "matmul_sweep: cannot write to standard output: %s; free some space, or send it elsewhere\n",
-            strerror(errno));
-    return 1;
-}
-
-static bool flushed(void)
-{
-    errno = 0;
-    return fflush(stdout) == 0 && !ferror(stdout);
-}
-
-static bool write_csv(const char *path, const result *results, int count)
+/* The figures of minitorch's script first, ours behind them. */
+static bool write_csv(const bench_report *report, const char *path)
 {
     outfile file;
-    if (!outfile_open(&file, path, "matmul_sweep")) return false;
-    fputs("size,backend,seconds,gflops\n", file.stream);
-    for (int i = 0; i < count; i++) {
-        fprintf(file.stream, "%" PRId64 ",%s,%.6g,%.6g\n", results[i].size, results[i].backend->name,
-                results[i].seconds, results[i].gflops);
+    if (!outfile_open(&file, path, PROGRAM)) return false;
+    fputs("size,backend,seconds,gflops,batch,threads,low,high,samples,percent_of_fma\n", file.stream);
+    for (int i = 0; i < report->count; i++) {
+        const bench_row *row = &report->rows[i];
+        long batch = 0, size = 0;
+        if (sscanf(row->shape, "%ld x %ld", &batch, &size) != 2) continue;
+        fprintf(file.stream, "%ld,%s,%.6g,%.6g,%ld,%d,%.6g,%.6g,%d,%.4g\n", size, row->engine,
+                row->time.median, 1e-9 * row->flops / row->time.median, batch, row->threads, row->time.low,
+                row->time.high, row->time.samples, 100 * bench_row_share(report, row));
     }
-    return outfile_commit(&file, "matmul_sweep");
+    return outfile_commit(&file, PROGRAM);
 }
 
-static int run(const sweep *options, const int64_t *sizes, int count)
+/* Times one engine at one size and prints its line. backend NULL: OpenBLAS. */
+static bool time_one(const sweep *options, bench_report *report, mt_backend *backend, product work)
 {
-    mt_backend *backends[2];
-    int backend_count = 0;
-    if (options->backend == 0) {
-        backends[backend_count++] = mt_backend_get("cpu");
-        backends[backend_count++] = mt_backend_get("simple");
-    } else {
-        backends[backend_count++] = mt_backend_get(backend_choice(options->backend));
-    }
-    for (int k = 0; k < backend_count; k++) {
-        if (backends[k] == NULL) return fail(mt_last_message());
-    }
-    if (options->threads > 0 && mt_set_threads((int)options->threads) != MT_OK)
-        return fail(mt_last_message());
-    if (options->csv != NULL && !outfile_check(options->csv, "matmul_sweep")) return 1;
-    for (int k = 0; k < backend_count; k++) {
-        char text[512] = "";
-        if (backends[k]->describe != NULL) backends[k]->describe(backends[k], text, sizeof text);
-        fprintf(stderr, "%s: seed %" PRIu64 ", backend %s: %s\n", label(backends[k]), options->seed,
-                backends[k]->name, text);
-    }
+    bench_row row = {.work = "matmul", .bound = BENCH_BY_FMA, .percent = true, .peer = backend == NULL};
+    snprintf(row.shape, sizeof row.shape, "%" PRId64 " x %" PRId64 " x %" PRId64, work.batch, work.n, work.n);
+    snprintf(row.engine, sizeof row.engine, "%s", backend != NULL ? backend->name : "openblas");
+    row.threads = strcmp(row.engine, "simple") == 0 ? 1 : mt_get_threads();
+    row.flops = 2 * (double)work.batch * (double)work.n * (double)work.n * (double)work.n;
+    const mt_status status = backend != NULL ? time_library(options, backend, &work, &row.time)
+                                             : time_openblas(options, &work, &row.time);
+    if (status != MT_OK) return bench_fail(PROGRAM, mt_last_message()) == 0;
+    printf("    %s: %.*f  (%.4g GFLOP/s, %.0f %% of the multiply-add peak)\n", label(row.engine),
+           row.time.median < 0.01 ? 7 : 5, row.time.median, 1e-9 * row.flops / row.time.median,
+           100 * bench_row_share(report, &row));
+    return bench_report_add(report, &row) && bench_flushed(PROGRAM);
+}
 
-    result results[2 * MOST_SIZES];
-    int done = 0;
-    printf("Timing summary\n");
+typedef struct engines {
+    mt_backend *backend[2];
+    int count;
+    openblas blas;
+    bool with_blas;
+} engines;
+
+static bool find_engines(const sweep *options, engines *self)
+{
+    *self = (engines){.count = 0};
+    if (options->backend == 0) {
+        self->backend[self->count++] = mt_backend_get("cpu");
+        self->backend[self->count++] = mt_backend_get("simple");
+    } else {
+        self->backend[self->count++] = mt_backend_get(backend_choice(options->backend));
+    }
+    for (int k = 0; k < self->count; k++) {
+        char text[512] = "";
+        mt_backend *backend = self->backend[k];
+        if (backend == NULL) return bench_fail(PROGRAM, mt_last_message()) == 0;
+        if (backend->describe != NULL) backend->describe(backend, text, sizeof text);
+        fprintf(stderr, "%s: seed %" PRIu64 ", backend %s: %s\n", label(backend->name), options->bench.seed,
+                backend->name, text);
+    }
+    if (options->openblas) {
+        self->with_blas = openblas_open(&self->blas, mt_get_threads());
+        fprintf(stderr, "openblas: %s\n", self->blas.about);
+    }
+    return true;
+}
+
+static bool sweep_batch(const sweep *options, bench_report *report, const engines *who, int64_t batch,
+                        const int64_t *sizes, int count)
+{
+    printf("Batch: %" PRId64 "\n", batch);
     for (int i = 0; i < count; i++) {
         printf("Size: %" PRId64 "\n", sizes[i]);
-        for (int k = 0; k < backend_count; k++) {
-            const bool slow = strcmp(backends[k]->name, "simple") == 0;
-            if (slow && options->backend == 0 && sizes[i] > SLOW_LIMIT && !options->all) continue;
-            result *at = &results[done++];
-            *at = (result){.size = sizes[i], .backend = backends[k]};
-            if (time_products(options, backends[k], at) != MT_OK) return fail(mt_last_message());
-            printf("    %s: %.*f\n", label(backends[k]), at->seconds < 0.01 ? 7 : 5, at->seconds);
-            if (!flushed()) return fail_output();
+        for (int k = 0; k < who->count; k++) {
+            const bool slow = strcmp(who->backend[k]->name, "simple") == 0;
+            const int64_t limit = options->bench.quick ? 64 : SLOW_LIMIT;
+            if (slow && options->backend == 0 && sizes[i] > limit && !options->all) continue;
+            if (!time_one(options, report, who->backend[k], (product){.n = sizes[i], .batch = batch}))
+                return false;
         }
+        if (who->with_blas &&
+            !time_one(options, report, NULL, (product){.n = sizes[i], .batch = batch, .blas = &who->blas}))
+            return false;
     }
-    return options->csv == NULL || write_csv(options->csv, results, done) ? 0 : 1;
+    return true;
+}
+
+static int run(const sweep *options)
+{
+    int64_t sizes[MOST_SIZES], batches[MOST_BATCHES];
+    const int count = bench_read_list(PROGRAM, "--sizes", options->sizes, LARGEST_SIZE, sizes, MOST_SIZES);
+    if (count == 0) return 2;
+    const int batch_count = bench_read_list(PROGRAM, "--batch", options->batch, 4096, batches, MOST_BATCHES);
+    if (batch_count == 0) return 2;
+    engines who;
+    if (!find_engines(options, &who)) return 1;
+    if (options->plot != NULL && !sweep_plot_check(options->plot)) return 1;
+    bench_report report;
+    if (!bench_report_open(&report, PROGRAM, &options->bench)) return 1;
+    printf("Timing summary\n");
+    bool good = true;
+    for (int i = 0; i < batch_count && good; i++)
+        good = sweep_batch(options, &report, &who, batches[i], sizes, count);
+    if (good && options->plot != NULL) good = sweep_plot_write(options->plot, &report);
+    if (good && options->bench.csv != NULL) good = write_csv(&report, options->bench.csv);
+    bench_options rest = options->bench;
+    rest.csv = NULL; /* written above */
+    report.options = &rest;
+    const int status = good ? bench_report_finish(&report) : 1;
+    bench_report_close(&report);
+    return status;
 }
 
 int main(int argc, char **argv)
 {
-    signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of write, told in a sentence */
-    int64_t sizes[MOST_SIZES];
+    const option_group groups[] = {{"What to time", rows, (int)(sizeof rows / sizeof rows[0])},
+                                   bench_options_group};
+    const option_table table = {PROGRAM, groups, 2};
     sweep options = {.sizes = NULL};
-    options_defaults(&table, &options);
-    if (!options_parse(&table, argc, argv, &options)) return 2;
-    if (options.help || options.version) {
-        if (options.help) {
-            printf("Usage: matmul_sweep [--option VALUE | --option=VALUE]...\n"
-                   "Times products of random square matrices.\n\n");
-            options_help(&table, stdout);
-        } else {
-            printf("matmul_sweep (minitorch.c) %s\n", mt_version());
-        }
-        return flushed() ? 0 : fail_output();
-    }
-    const int count = read_sizes(options.sizes, sizes);
-    return count == 0 ? 2 : run(&options, sizes, count);
+    const int status = bench_start(&table, argc, argv, &options, "Times products of random square matrices.");
+    return status >= 0 ? status : run(&options);
 }

@@ -164,8 +164,8 @@ template <class T> static mt_status run_rows(mt_backend *backend, const mt_rows_
 extern "C" mt_status MT_LAUNCHER(rows)(mt_backend *backend, const mt_rows_work *work)
 {
     const mt_operand *whole = work->put ? &work->out : &work->in;
-    int64_t entry, value = 0, limit = whole->layout->size[0];
-    mt_status status = first_bad(backend, work->index, limit, &entry, &value);
+    int64_t entry = -1, value = 0, limit = whole->layout->size[0];
+    mt_status status = work->known ? MT_OK : first_bad(backend, work->index, limit, &entry, &value);
     if (status != MT_OK) return status;
     if (entry >= 0)
         return mt_fail(MT_ERR_INDEX, "%s: entry %lld of the index is %lld, and there are %lld rows",

@@ -95,7 +95,7 @@ void *mt_arena_alloc_block(mt_arena *arena, size_t bytes)
         mt_fail(MT_ERR_MEMORY, "out of memory: %zu bytes asked for", bytes);
         return NULL;
     }
-    size_t rounded = (bytes + MT_ALIGN - 1) / MT_ALIGN * MT_ALIGN;
+    size_t rounded = mt_arena_room_for(arena, bytes);
     return next_block(arena, rounded ? rounded : MT_ALIGN) ? mt_arena_alloc(arena, bytes) : NULL;
 }
 

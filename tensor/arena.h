@@ -60,10 +60,17 @@ MT_INTERNAL void mt_arena_free(mt_arena *arena);
 
 MT_END
 
+/* What a piece of so many bytes takes up: whole lines, and one between it and the next where overruns are
+ * watched for. */
+static inline size_t mt_arena_room_for(const mt_arena *arena, size_t bytes)
+{
+    return ((bytes + MT_ALIGN - 1) & ~(size_t)(MT_ALIGN - 1)) + (arena->source.mark ? MT_ALIGN : 0);
+}
+
 /* Aligned to MT_ALIGN; NULL with a sentence. */
 static inline void *mt_arena_alloc(mt_arena *arena, size_t bytes)
 {
-    size_t rounded = (bytes + MT_ALIGN - 1) & ~(size_t)(MT_ALIGN - 1);
+    size_t rounded = mt_arena_room_for(arena, bytes);
     if (bytes > arena->room || rounded > arena->room || !arena->current)
         return mt_arena_alloc_block(arena, bytes);
     char *pointer = arena->at;

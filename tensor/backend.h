@@ -70,6 +70,7 @@ typedef struct mt_rows_work {
     bool put;
     mt_kind kind; /* of out and in */
     mt_operand out, in, index;
+    bool known; /* every index is a row: a device need not be asked, and nothing waits for it */
 } mt_rows_work;
 
 /* C[.., i, j] = act(sum over k of A[.., i, k] B[.., k, j] + bias[j]), or C += without act when accumulate is

@@ -320,8 +320,11 @@ static mt_status rows(const char *what, mt_tensor *out, const mt_tensor *x, cons
             mt_shape_text(mt_layout_shape(&x->layout), text),
             mt_shape_text(mt_layout_shape(&index->layout), text_index));
     }
-    mt_rows_work work = {put, x->kind, mt_tensor_operand(out), mt_tensor_operand(x),
-                         mt_tensor_operand(index)};
+    const mt_storage *order = index->storage;
+    bool known = order->order_version > 0 && order->order_version == order->version &&
+                 order->order_count <= whole->size[0];
+    mt_rows_work work = {
+        put, x->kind, mt_tensor_operand(out), mt_tensor_operand(x), mt_tensor_operand(index), known};
     mt_tensor_touch(out);
     return out->storage->backend->rows(out->storage->backend, &work);
 }
@@ -497,6 +500,13 @@ mt_status mt_op_permutation(mt_tensor *out, mt_rng *rng)
     mt_backend *backend = out->storage->backend;
     mt_tensor_touch(out);
     mt_rng from = *rng;
-    rng->counter += (uint64_t)mt_tensor_count(out);
-    return backend->permutation(backend, mt_tensor_operand(out), from);
+    int64_t count = mt_tensor_count(out);
+    rng->counter += (uint64_t)count;
+    status = backend->permutation(backend, mt_tensor_operand(out), from);
+    if (status == MT_OK && mt_layout_is_contiguous(&out->layout) &&
+        (size_t)count * sizeof(int64_t) == out->storage->bytes) {
+        out->storage->order_version = out->storage->version;
+        out->storage->order_count = count;
+    }
+    return status;
 }

@@ -17,6 +17,9 @@ typedef struct mt_storage {
     atomic_int references;
     bool borrowed; /* in a tape's arena: neither counted nor freed */
     uint64_t version;
+    /* At version order_version the whole buffer held a permutation of 0 .. order_count-1; 0: never. */
+    uint64_t order_version;
+    int64_t order_count;
     mt_backend *backend;
     void *data;
     size_t bytes;

@@ -2,7 +2,7 @@
 """Training on gpu-sim is training on cpu: 20 epochs on each data set under three schedules, line by line.
 
 Usage: test_sim_training.py RUN_FAST. The losses agree within 1e-4 of the cpu's, the schedules to the last digit, and
-after the first epoch no copy between host and device is as large as a batch.
+after the first epoch nothing is copied between host and device but what a line prints.
 """
 import os
 import re
@@ -47,7 +47,7 @@ for dataset in DATASETS:
 
 short, long = copies(2), copies(12)
 an_epoch = sum(b - a for a, b in zip(short, long)) / 10
-small = an_epoch <= 64  # 50 points of 2 numbers are 400 bytes
+small = an_epoch == 0
 failed += not small
 print(f"{'ok    ' if small else 'FAIL  '}an epoch copies {an_epoch:.0f} bytes between host and device")
 sys.exit(1 if failed else 0)

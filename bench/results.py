@@ -1,0 +1,241 @@
+#!/usr/bin/env python3
+"""Writes docs/results.md and its pictures: training logs, products, diagnostics and benches, all measured now.
+
+    results.py BUILD_DIRECTORY OUTPUT_DIRECTORY [--quick] [--threads N]
+
+`meson compile -C build results` calls it for docs/. The environment variable BENCH_PYTHON names the python that may
+have PyTorch, NumPy and JAX (default python3), BENCH_THREADS the threads where --threads does not. Nothing is kept of
+an earlier run, so the page is of one machine and one day.
+"""
+import argparse
+import datetime
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+
+DATASETS = ["simple", "diag", "split", "xor", "circle", "spiral"]
+SPIRAL = ["--optimizer", "adam", "--rate", "0.01"]
+PICTURES = ["xor", "spiral"]
+DIAGNOSTICS = [
+    ("map", ["--op", "sigmoid", "--shape", "1000x1000"]),
+    ("zip, one operand broadcast", ["--op", "add", "--shape", "1000x1000", "--other", "1000"]),
+    ("reduce", ["--op", "sum", "--shape", "1000x1000", "--dim", "0"]),
+    ("matrix multiplication", ["--op", "matmul", "--shape", "512x512"]),
+    ("the same on one thread", ["--op", "matmul", "--shape", "512x512", "--threads", "1"]),
+    ("matrix multiplication of the toy network", ["--op", "matmul", "--shape", "10x100", "--other", "100x100"]),
+]
+
+
+class Page:
+    def __init__(self, options):
+        self.options = options
+        self.lines = []
+
+    def add(self, *lines):
+        for line in lines:
+            self.lines += [line, ""]
+
+    def table(self, heading, rows):
+        self.lines += ["| " + " | ".join(heading) + " |", "|" + "---|" * len(heading)]
+        self.lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+        self.lines += [""]
+
+    def code(self, text):
+        self.lines += ["```", *(line.rstrip() for line in text.strip("\n").split("\n")), "```", ""]
+
+    def run(self, folder, name, *arguments):
+        """What a program prints; the page does without it when it fails, and says so."""
+        command = [os.path.join(self.options.build, folder, name), *arguments]
+        print("$ " + " ".join([name, *arguments]), file=sys.stderr, flush=True)
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        if result.returncode != 0:
+            sys.exit(f"{name} ended with status {result.returncode}: {result.stderr.decode()}")
+        return result.stdout.decode()
+
+    def bench(self, name, *arguments):
+        """The objects of a bench's --json: the machine and the rows."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "rows.json")
+            quick = ["--quick"] if self.options.quick else []
+            text = self.run("bench", name, *arguments, *quick, "--threads", str(self.options.threads), "--json", path)
+            with open(path, encoding="utf-8") as stream:
+                rows = json.load(stream)
+        return rows[0], rows[1:], text
+
+
+def seconds(value):
+    for unit, scale in (("s", 1), ("ms", 1e3), ("us", 1e6), ("ns", 1e9)):
+        if value * scale >= 1 or unit == "ns":
+            return f"{value * scale:.3g} {unit}"
+    return ""
+
+
+def cpu_name():
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as stream:
+            for line in stream:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or "an unknown processor"
+
+
+def write_head(page, load):
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    page.add("# Results")
+    page.add("Every figure on this page was measured by `meson compile -C build results`, which writes the page anew.")
+    page.table(["", ""], [
+        ["processor", f"{cpu_name()}, {processors} processors"],
+        ["date", datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")],
+        ["system", f"{platform.system()} {platform.machine()}"],
+        ["threads", f"{page.options.threads}, where nothing else is said"],
+        ["load average", f"{load:.1f} at the start, LOAD_AT_END at the end"],
+        ["GPU", "not yet measured: there was none"],
+    ])
+    if load > 0.3 * processors:
+        page.add("**The machine was busy with other work while this was measured.** Losses, points and diagnostics do "
+                 "not depend on that; times do, ratios between neighbouring lines somewhat less. Figures to quote "
+                 "need this page to be written again on a quiet machine.")
+    if page.options.quick:
+        page.add("**A quick run: few repetitions and small sizes. Its times mean nothing.**")
+
+
+def train(page, dataset, backend, epochs, every, *more):
+    text = page.run("project", "run_fast", "--dataset", dataset, "--backend", backend, "--epochs", str(epochs), "--every",
+                    str(every), "--log", "json", "--stats", "--threads", str(page.options.threads), "--quiet", *more)
+    objects = [json.loads(line) for line in text.splitlines()]
+    return objects[:-1], objects[-1]
+
+
+def write_training(page):
+    quick = page.options.quick
+    page.add("## Training", "A 2-100-100-1 network on 50 points, batches of 10, plain SGD at a rate of 0.05 from seed 1; "
+             "spiral with Adam at 0.01. Loss is the sum over the last batch of the epoch, as minitorch prints it; "
+             "correct is out of 50. `cpu` and `simple` compute in another order, so their last digits part. The gpu "
+             "backend is not yet measured.")
+    times = []
+    for dataset in DATASETS[:2] if quick else DATASETS:
+        more = SPIRAL if dataset == "spiral" else []
+        epochs = 20 if quick else 1000 if dataset == "spiral" else 500
+        every = epochs // 10
+        plot = []
+        if dataset in PICTURES and not quick and shutil.which("gnuplot"):
+            plot = ["--plot", os.path.join(page.options.output, "img", dataset + ".svg")]
+        fast, fast_stats = train(page, dataset, "cpu", epochs, every, *more, *plot)
+        slow, slow_stats = train(page, dataset, "simple", epochs, every, *more)
+        page.add(f"### {dataset}", f"`run_fast --dataset {dataset} --epochs {epochs} --every {every}"
+                 f"{''.join(' ' + word for word in more)}`, with `--backend cpu` and `--backend simple`")
+        page.table(["epoch", "cpu: loss", "correct", "simple: loss", "correct", "gpu"],
+                   [[a["epoch"], f"{a['loss']:.5f}", a["correct"], f"{b['loss']:.5f}", b["correct"], "not yet measured"]
+                    for a, b in zip(fast, slow)])
+        if plot:
+            page.add(f"![decision regions and loss for {dataset}](img/{dataset}.svg)")
+        times.append([dataset, *(f"{s['ms_per_epoch']:.3g} ms" for s in (fast_stats, slow_stats)),
+                      f"{slow_stats['ms_per_epoch'] / fast_stats['ms_per_epoch']:.0f}", "not yet measured"])
+    page.add("### Time of an epoch")
+    page.table(["data set", "cpu", "simple", "simple over cpu", "gpu"], times)
+    hidden, slow_epochs = (200, 2) if quick else (1000, 10)
+    page.add(f"### Hidden {hidden}", f"`run_fast --dataset xor --hidden {hidden}`")
+    _, fast_stats = train(page, "xor", "cpu", 10 * slow_epochs, slow_epochs, "--hidden", str(hidden))
+    _, slow_stats = train(page, "xor", "simple", slow_epochs, 1, "--hidden", str(hidden))
+    page.table(["backend", "ms an epoch", "epochs timed"], [
+        ["cpu", f"{fast_stats['ms_per_epoch']:.3g}", 10 * slow_epochs],
+        ["simple", f"{slow_stats['ms_per_epoch']:.4g}", slow_epochs], ["gpu", "not yet measured", ""]])
+
+
+def write_benches(page):
+    python = ["--python", os.environ.get("BENCH_PYTHON", "python3")]
+    os.makedirs(os.path.join(page.options.output, "img"), exist_ok=True)
+    sizes = "16,32" if page.options.quick else "64,128,256,512,1024"
+    draw = shutil.which("gnuplot") is not None
+    plot = ["--plot", os.path.join(page.options.output, "img", "matmul_sweep.svg")] if draw else []
+    machine, rows, _ = page.bench("matmul_sweep", "--openblas", "--batch", "1,2", "--sizes", sizes, *plot)
+    page.add("## Matrix products", f"`matmul_sweep --openblas --batch 1,2`: (batch, n, n) products, GFLOP/s by the median "
+             f"time, and the share of the multiply-add peak measured in the same run ({machine['fma_gflops']:.0f} GFLOP/s "
+             f"with {machine['fma_with']}). `simple` is the serial oracle. gpu: not yet measured.")
+    shapes = list(dict.fromkeys(row["shape"] for row in rows))
+    found = {(row["shape"], row["engine"]): row for row in rows}
+    body = []
+    for shape in shapes:
+        cells = [found.get((shape, engine)) for engine in ("cpu", "openblas", "simple")]
+        body.append([shape, *(f"{c['gflops']:.4g} ({c['percent']:.0f} %)" if c else "" for c in cells),
+                     f"{cells[1]['seconds'] / cells[0]['seconds']:.2f}" if cells[1] else "", "not yet measured"])
+    page.table(["shape", "cpu", "OpenBLAS", "simple", "cpu over OpenBLAS", "gpu"], body)
+    page.add("![GFLOP/s over n](img/matmul_sweep.svg)" if draw else "No picture: gnuplot is not installed.")
+
+    machine, rows, text = page.bench("train", *python)
+    page.add("## Training beside others", "`train`: an epoch of the toy network with its shuffling, a step of an MNIST-shaped "
+             "network (mean squared error). OpenBLAS is a step written by hand in C around its products. Ratios are times "
+             "of ours; above 1 ours is faster.")
+    write_peers(page, rows, text, ["openblas", "torch", "jax"])
+    machine, rows, text = page.bench("ops", *python)
+    page.add("## Operations", f"`ops`: every row of the operation table, reductions and layouts. Ceilings of this run: copy "
+             f"{machine['copy_gbs']:.1f} GB/s, read {machine['read_gbs']:.1f} GB/s; \"of ceiling\" where arrays are far "
+             "beyond the caches. Comparisons of PyTorch and NumPy write one byte a result, ours a number.")
+    write_peers(page, rows, text, ["torch", "numpy"])
+    for name, title in (("scaling", "## Threads"), ("pool", "## The arena")):
+        if name == "scaling" and page.options.threads == 1:
+            page.add(title, "Not measured: this page was written with one thread.")
+            continue
+        _, _, text = page.bench(name)
+        page.add(title, f"`{name}`")
+        page.code(text.split("\n", 1)[1])
+
+
+def write_peers(page, rows, text, peers):
+    absent = [line for line in text.splitlines() if ": absent: " in line]
+    if absent:
+        page.add("Not measured: " + "; ".join(absent) + ".")
+    found = {(row["work"], row["shape"], row["engine"]): row for row in rows}
+    peers = [peer for peer in peers if any(row["engine"] == peer for row in rows)]
+    body = []
+    for row in rows:
+        if row["peer"]:
+            continue
+        others = [found.get((row["work"], row["shape"], peer)) for peer in peers]
+        body.append([row["work"], row["shape"], seconds(row["seconds"]),
+                     f"{row['percent']:.0f} %" if row["percent"] is not None else "",
+                     *(f"{seconds(o['seconds'])} ({o['seconds'] / row['seconds']:.2f})" if o else "" for o in others)])
+    page.table(["work", "shape", "ours", "of ceiling", *(peer + " (ratio)" for peer in peers)], body)
+
+
+def write_diagnostics(page):
+    page.add("## Parallel diagnostics", "`parallel_check` answers what Numba's diagnostics tell. Where a line was read "
+             "stands in brackets: from the backend's plan, from its kernel table, or from the calls of kernels as the "
+             "operation ran.")
+    for title, arguments in DIAGNOSTICS:
+        text = page.run("bench", "parallel_check", "--threads", "2", *arguments)
+        page.add(f"### {title[0].upper()}{title[1:]}", f"`parallel_check {' '.join(arguments)}`")
+        page.code(text)
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("build")
+    parser.add_argument("output")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--threads", type=int, default=int(os.environ.get("BENCH_THREADS", os.cpu_count() or 1)))
+    page = Page(parser.parse_args())
+    os.makedirs(os.path.join(page.options.output, "img"), exist_ok=True)
+    load = os.getloadavg()[0]
+    write_head(page, load)
+    write_training(page)
+    write_benches(page)
+    write_diagnostics(page)
+    text = "\n".join(page.lines).rstrip() + "\n"
+    while "\n\n\n" in text:
+        text = text.replace("\n\n\n", "\n\n")
+    path = os.path.join(page.options.output, "results.md")
+    with open(path + ".new", "w", encoding="utf-8") as stream:
+        stream.write(text.replace("LOAD_AT_END", f"{os.getloadavg()[0]:.1f}"))
+    os.replace(path + ".new", path)
+    print("written: " + path, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

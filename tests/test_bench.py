@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+"""The benches, from outside: they run quickly, their CSV and JSON can be read, wrong options are refused, a baseline is
+compared, absent peers are told, parallel_check's answers change with shapes and threads, and the page of results can
+be written. No time is checked.
+
+Usage: test_bench.py BENCH_DIRECTORY PEERS_SCRIPT. Prints one line a check and exits 1 when any failed.
+"""
+import csv
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+FOLDER, PEERS = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+LIMIT = 300  # instrumented builds are slow
+HERE = tempfile.mkdtemp()
+failures = 0
+
+
+def check(name, good, detail=""):
+    global failures
+    failures += not good
+    print(("ok    " if good else "FAIL  ") + name + ("" if good or not detail else f"\n      {detail!r}"), flush=True)
+    return good
+
+
+def run(program, *arguments, env=None):
+    return subprocess.run([os.path.join(FOLDER, program), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=LIMIT, env={**os.environ, **(env or {})}, check=False)
+
+
+def path(name):
+    return os.path.join(HERE, name)
+
+
+def read_json(name):
+    with open(path(name), encoding="utf-8") as stream:
+        return json.load(stream)
+
+
+def read_csv(name):
+    with open(path(name), encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+# ---- each program, quickly ----
+
+QUICK = {
+    "ops": ["--no-peers", "--only", "a", "--threads", "1"],
+    "train": ["--no-peers", "--threads", "1"],
+    "scaling": ["--threads", "2"],
+    "pool": ["--threads", "1"],
+    "matmul_sweep": ["--sizes", "5,16", "--batch", "1,2", "--openblas", "--threads", "1"],
+}
+for program, options in QUICK.items():
+    result = run(program, "--quick", *options, "--csv", path(program + ".csv"), "--json", path(program + ".json"))
+    if not check(f"{program}: runs", result.returncode == 0, result.stderr.decode()):
+        continue
+    machine, *rows = read_json(program + ".json")
+    check(f"{program}: JSON tells the machine", machine["program"] == program and machine["fma_gflops"] > 0 and
+          machine["copy_gbs"] > 0 and machine["read_gbs"] > 0 and machine["quick"] is True, machine)
+    check(f"{program}: JSON has rows in order", rows and all(
+        0 < row["best"] <= row["low"] <= row["seconds"] <= row["high"] and row["samples"] >= 3 for row in rows), rows)
+    table = read_csv(program + ".csv")
+    check(f"{program}: CSV has the same rows", len(table) == len(rows) and all(
+        math.isclose(float(line["seconds"]), row["seconds"], rel_tol=1e-5) for line, row in zip(table, rows)), table)
+
+works = {row["work"] for row in read_json("ops.json")[1:]}
+check("ops: rows of the table, reductions and layouts", works >= {"add", "abs", "all all", "argmax dim 0", "add row"}, works)
+threads = [row["threads"] for row in read_json("scaling.json")[1:]]
+check("scaling: one and two threads", threads[:2] == [1, 2], threads)
+output = run("pool", "--quick", "--threads", "1").stdout.decode()
+check("pool: the arena asks for no memory", "add, arena" in output and " 0 requests" in output, output)
+sweep = read_csv("matmul_sweep.csv")
+check("matmul_sweep: minitorch's columns come first", list(sweep[0])[:4] == ["size", "backend", "seconds", "gflops"], sweep[0])
+check("matmul_sweep: sizes, batches, backends", {(r["size"], r["batch"], r["backend"]) for r in sweep} >= {
+    (size, batch, name) for size in ("5", "16") for batch in ("1", "2") for name in ("cpu", "simple")}, sweep)
+output = run("matmul_sweep", "--quick", "--sizes", "8", "--threads", "1").stdout.decode()
+check("matmul_sweep: prints as minitorch does", "Timing summary\n" in output and "Size: 8\n    fast: " in output and
+      "\n    slow: " in output, output)
+if shutil.which("gnuplot"):
+    strange = path("a'b\"; print 1 #.svg")
+    result = run("matmul_sweep", "--quick", "--sizes", "4,8", "--threads", "1", "--plot", strange)
+    drawn = open(strange, encoding="utf-8").read() if os.path.exists(strange) else ""
+    check("matmul_sweep: draws into a file of any name", result.returncode == 0 and "</svg>" in drawn, result.stderr)
+result = run("matmul_sweep", "--quick", "--sizes", "4", "--threads", "1", "--plot", path("plot.svg"), env={"PATH": HERE})
+check("matmul_sweep: says that gnuplot is missing", result.returncode == 1 and b"gnuplot" in result.stderr and
+      not os.path.exists(path("plot.svg")), result.stderr)
+
+# ---- the baseline ----
+
+# Enough for any machine: a baseline that was a thousand times faster, and one that was a thousand times slower.
+machine, *rows = read_json("pool.json")
+for name, factor in (("faster", 1e-3), ("slower", 1e3)):
+    with open(path(name + ".json"), "w", encoding="utf-8") as stream:
+        stream.write("[\n" + ",\n".join(json.dumps(row) for row in [machine] + [
+            {**row, "seconds": row["seconds"] * factor} for row in rows]) + "\n]\n")
+POOL = ["--quick", "--threads", "1", "--baseline"]
+result = run("pool", *POOL, path("faster.json"))
+check("baseline: what is slower is named", result.returncode == 0 and b"slower: add, arena" in result.stdout, result.stdout)
+check("baseline: --check fails then", run("pool", *POOL, path("faster.json"), "--check").returncode == 1)
+result = run("pool", *POOL, path("slower.json"), "--check")
+check("baseline: what is faster passes", result.returncode == 0 and b"slower:" not in result.stdout, result.stdout)
+check("baseline: a missing file is told", b"cannot read" in run("pool", *POOL, path("none.json")).stderr)
+with open(path("empty.json"), "w", encoding="utf-8") as stream:
+    stream.write('[\n{"work": "a\\u00e9\\"", "shape": [1]},\n{"work": 3}\n]\n')
+result = run("pool", *POOL, path("empty.json"))
+check("baseline: one with nothing in common is told", result.returncode == 1 and b"no figure" in result.stderr, result.stderr)
+
+# ---- peers ----
+
+ONE = ["--quick", "--only", "neg", "--threads", "1"]
+result = run("ops", *ONE, "--python", path("no-python"))
+check("peers: no python is no failure", result.returncode == 0 and b"torch: absent: no python" in result.stdout, result.stdout)
+with open(path("peers.py"), "w", encoding="utf-8") as stream:
+    stream.write("import sys, json\n"
+                 "print(json.dumps({'torch': '9 \"x\"', 'no_numpy': 'gone', 'no_jax': 'far\\u00e9'}), flush=True)\n"
+                 "for line in sys.stdin:\n"
+                 "    if json.loads(line)['shape'] != '1000': sys.exit(0)\n"
+                 "    print(json.dumps({'engine': 'torch', 'seconds': 1, 'low': 1, 'high': 1, 'best': 1, 'samples': 3}),"
+                 " flush=True)\n")
+result = run("ops", *ONE, "--python", sys.executable, "--peers", path("peers.py"), "--json", path("peers.json"))
+rows = read_json("peers.json")[1:]
+check("peers: answers become rows", [row["seconds"] for row in rows if row["engine"] == "torch"] == [1] and
+      b'torch: 9 "x"' in result.stdout and b"numpy: absent: gone" in result.stdout, result.stdout)
+check("peers: a python that ends early is told", result.returncode == 0 and b"peers.py ended" in result.stderr and
+      len(rows) == 3, result.stderr)
+hello = subprocess.run([sys.executable, PEERS, "1", "--quick"], input=b'{"work": "add", "shape": "10"}\n', timeout=LIMIT,
+                       stdout=subprocess.PIPE, check=True).stdout.splitlines()
+present = json.loads(hello[0])
+check("peers: the script says who is there", all(name in present or "no_" + name in present
+                                                for name in ("torch", "numpy", "jax")), hello)
+check("peers: and each answers", [json.loads(line)["engine"] for line in hello[1:]] ==
+      [name for name in ("torch", "numpy", "jax") if name in present], hello)
+
+# ---- wrong options ----
+
+for program in [*QUICK, "parallel_check"]:
+    for options in (["--no-such"], ["--threads", "0"], ["stray"], ["--threads"]):
+        result = run(program, *options)
+        check(f"{program} {' '.join(options)}: status 2", result.returncode == 2 and result.stderr, result)
+    result = run(program, "--help")
+    check(f"{program} --help", result.returncode == 0 and b"--threads" in result.stdout, result)
+for program, options in [("matmul_sweep", ["--sizes", "0"]), ("matmul_sweep", ["--batch", "1,x"]), ("pool", ["--check"]),
+                         ("parallel_check", ["--op", "fly"]), ("parallel_check", ["--shape", "3x"]),
+                         ("parallel_check", ["--shape", "99999x99999"]), ("parallel_check", ["--dim", "2"]),
+                         ("parallel_check", ["--shape", "8"])]:
+    result = run(program, *options)
+    check(f"{program} {' '.join(options)}: status 2", result.returncode == 2 and result.stderr, result)
+check("parallel_check: shapes that do not fit", run("parallel_check", "--other", "3x3").returncode == 1)
+
+# ---- parallel_check ----
+
+
+def ask(*options):
+    result = run("parallel_check", "--json", *options)
+    if result.returncode != 0:
+        check(f"parallel_check {' '.join(options)}", False, result.stderr)
+        return {}
+    return json.loads(result.stdout)
+
+
+one = ask("--shape", "512x512", "--threads", "1")
+two = ask("--shape", "512x512", "--threads", "2")
+heard, serial = "threads" in one, ask("--op", "add", "--threads", "2").get("allowed") == 1
+check("parallel_check: large products pack", one["path"] == two["path"] == "packed", one)
+check("parallel_check: small ones do not", ask("--shape", "16x16", "--threads", "2")["path"] == "direct")
+check("parallel_check: nor do few rows of a transpose", ask("--shape", "4x512", "--other", "512x64", "--other-transposed")["path"]
+      == "dot")
+check("parallel_check: one thread", "none is parallel" in one["loop"] and one["allowed"] == 1, one["loop"])
+check("parallel_check: a set's width", one["bits"] == 32 * one["lanes"] and
+      ask("--shape", "512x512", "--threads", "1").get("isa") == one["isa"], one)
+base = run("parallel_check", "--json", env={"MT_ISA": "base"})
+check("parallel_check: another instruction set", json.loads(base.stdout)["isa"] == "base" and
+      json.loads(base.stdout)["bits"] == 128, base.stdout)
+if not serial:
+    check("parallel_check: two threads share C", "shared by 2 threads" in two["loop"] and two["cut"] != one["cut"], two)
+if heard:
+    check("parallel_check: packing was heard", "pack_a" in one and "packed" in one and
+          "packed" not in ask("--shape", "16x16"), one)
+    row = ask("--op", "add", "--shape", "100x200", "--other", "200", "--threads", "1")
+    check("parallel_check: a broadcast row is a loop of rows", row["row"].startswith("100 calls") and
+          row["loops"] == "2 after joining: 100 x 200" and row["path"] == "general", row)
+    flat = ask("--op", "add", "--shape", "100x200", "--threads", "1")
+    check("parallel_check: without one, one long row", flat["loops"] == "1 after joining: 20000" and
+          flat["path"] == "contiguous", flat)
+    columns = ask("--op", "sum", "--shape", "1000x1000", "--dim", "0", "--threads", "2")
+    inner = ask("--op", "sum", "--shape", "1000x1000", "--dim", "1", "--threads", "2")
+    whole = ask("--op", "sum", "--shape", "1000x1000", "--threads", "2")
+    check("parallel_check: sums by columns, rows, all", columns["path"].startswith("outer") and "combine" in columns and
+          inner["path"].startswith("inner") and whole["path"].startswith("all") and "fold" in whole, columns)
+    check("parallel_check: nothing is shared", all("no two threads" in answer["private"]
+                                                  for answer in (one, two, row, columns, inner, whole)))
+if heard and not serial:
+    check("parallel_check: threads that worked", one["threads"] == 1 and two["threads"] == columns["threads"] ==
+          inner["threads"] == whole["threads"] == 2, two)
+    small = ask("--op", "add", "--shape", "100", "--threads", "2")
+    check("parallel_check: small work stays on one", small["threads"] == 1 and "none" in small["loop"], small)
+    check("parallel_check: columns are cut in blocks, rows by results, one row in chunks", "columns" in columns["loop"] and
+          "results" in inner["loop"] and "chunks" in whole["loop"], whole)
+
+# ---- the page of results ----
+
+os.mkdir(path("docs"))
+result = subprocess.run([sys.executable, os.path.join(os.path.dirname(PEERS), "results.py"), os.path.dirname(FOLDER),
+                         path("docs"), "--quick", "--threads", "1"], stderr=subprocess.PIPE, timeout=LIMIT, check=False,
+                        env={**os.environ, "BENCH_PYTHON": path("no-python")})
+page = open(path("docs/results.md"), encoding="utf-8").read() if result.returncode == 0 else ""
+check("results: the page has every part", all(part in page for part in (
+    "### diag", "### Hidden", "## Matrix products", "## Operations", "## The arena", "## Parallel diagnostics",
+    "not yet measured", "load average", "torch: absent")), result.stderr)
+
+shutil.rmtree(HERE)
+sys.exit(1 if failures else 0)
