@@ -50,7 +50,7 @@ void *mt_alloc(size_t bytes)
 {
     uint64_t request = atomic_fetch_add(&requests, 1) + 1;
     void *pointer = NULL;
-    if (bytes <= SIZE_MAX - MT_ALIGN && request != atomic_load(&fail_at))
+    if (bytes <= PTRDIFF_MAX - MT_ALIGN && request != atomic_load(&fail_at))
         pointer = allocator.allocate(allocator.context, rounded(bytes), MT_ALIGN);
     if (!pointer) {
         mt_fail(MT_ERR_MEMORY, "out of memory: %zu bytes asked for, %zu held; use smaller tensors or batches",

@@ -1074,7 +1074,8 @@ static void test_threads_give_the_same_bits(void **data)
         int64_t counts[RESULTS];
         for (size_t i = 0; i < TEST_LENGTH(threads); i++) {
             TEST_OK(mt_set_threads(threads[i]));
-            TEST_TRUE(mt_get_threads() == threads[i]);
+            int used = mt_get_threads();
+            TEST_TRUE(used == threads[i] || used == 1); /* 1 in a serial build */
             int count = run_all(b, line, square, turned, cube, i == 0 ? first : now, counts);
             for (int k = 0; k < count && i > 0; k++) {
                 char what[60];

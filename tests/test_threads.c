@@ -198,6 +198,7 @@ static void test_fork(void **data)
             double *got = malloc((size_t)n * sizeof *got);
             bool same = status == MT_OK && got && mt_to_doubles(sums, got, n) == MT_OK;
             for (int64_t k = 0; same && k < n; k++) same = got[k] == want[k];
+            free(got);
             mt_tape *t = mt_tape_new(b);
             mt_tensor *w = mt_ones(b, mt_shape(n));
             bool trains =
