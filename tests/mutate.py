@@ -26,7 +26,7 @@ COMPARISON = re.compile(r" (<=|>=|<|>) ")
 BARRIER = re.compile(r"\b(__syncthreads|__syncwarp|__threadfence(?:_block)?)\s*\([^()]*\)\s*;")
 FLIPPED = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 KIND = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
-LIMIT_FACTOR, LIMIT_LEAST = 20, 30  # seconds a group may take, as a multiple of what it takes when all is right
+LIMIT_FACTOR, LIMIT_LEAST = 10, 6  # seconds a group may take, as a multiple of what it takes when all is right
 # A kernel's own arrays are registers on a card and unseen by the simulator: the compiler checks their ends.
 BOUNDS = ["-fsanitize=bounds", "-fsanitize-undefined-trap-on-error"]
 
@@ -179,6 +179,8 @@ def needed(source, mutants, files):
 
 def sample(mutants, count):
     """As many, spread evenly; barriers first, for there are few."""
+    if count >= len(mutants):
+        return mutants
     barriers = [m for m in mutants if m.key.endswith("removed")]
     others = [m for m in mutants if m not in barriers]
     chosen = barriers[:count]

@@ -301,7 +301,7 @@ static void matmul_more(void **data)
 static void matmul_large(void **data)
 {
     (void)data;
-    product_one(1023, 1030, 17, TEST_PLAIN, false, false);
+    product_one(1021, 1028, 20, TEST_PLAIN, false, false);
 }
 
 static void draws(void **data)
@@ -322,6 +322,21 @@ static void draws(void **data)
         }
         agree(out, 1e-5, "normal");
         test_release();
+    }
+}
+
+static void permutations(void **data)
+{
+    (void)data;
+    for (size_t k = 0; k < TEST_LENGTH(lengths); k++) {
+        double *got[2];
+        EACH(i)
+        {
+            mt_rng rng = mt_rng_make(7); /* a new tensor, which nobody has written before */
+            got[i] = test_read(OWN(mt_permutation(backends[i], &rng, lengths[k])));
+        }
+        TEST_ALL_SAME(got[0], got[1], lengths[k], "permutation");
+        test_cases++;
     }
 }
 
@@ -373,8 +388,8 @@ static void update(void **data)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        TEST(elementwise), TEST(copies),      TEST(reduce),       TEST(reduce_long), TEST(rows),
-        TEST(matmul),      TEST(matmul_more), TEST(matmul_large), TEST(draws),       TEST(update)};
+        TEST(elementwise), TEST(copies),       TEST(reduce), TEST(reduce_long),  TEST(rows),  TEST(matmul),
+        TEST(matmul_more), TEST(matmul_large), TEST(draws),  TEST(permutations), TEST(update)};
     backends[0] = mt_backend_get("gpu-sim");
     backends[1] = mt_backend_get("simple");
     if (backends[0] == NULL || backends[1] == NULL) {

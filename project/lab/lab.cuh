@@ -34,12 +34,18 @@ template <class T> class array {
         write(host);
         delete[] host;
     }
-    ~array() { dev_free(data); }
+    ~array()
+    {
+        if (data) dev_free(data); /* or the message would be about this */
+    }
     array(const array &) = delete;
     array &operator=(const array &) = delete;
     operator T *() const { return data; }
 
-    int write(const T *host) { return dev_upload(data, host, (size_t)n * sizeof(T), 0) || dev_sync(0); }
+    int write(const T *host)
+    {
+        return !data || dev_upload(data, host, (size_t)n * sizeof(T), 0) || dev_sync(0);
+    }
     int read(T *host) { return dev_download(host, data, (size_t)n * sizeof(T), 0); }
     /* 0 when element i is wanted(i) for all of them. */
     template <class F> int check(F wanted)
