@@ -43,7 +43,7 @@ mt_tensor *mt_grad(mt_tensor *x)
     if (is_leaf(x))
         grad = leaf_grad(x);
     else
-        grad = mt_tape_empty((mt_tape *)x->lifetime->tape, mt_tensor_shape(x), MT_REAL);
+        grad = mt_tape_like((mt_tape *)x->lifetime->tape, x);
     return grad && mt_op_fill(grad, 0) == MT_OK ? grad : NULL;
 }
 
@@ -52,7 +52,7 @@ mt_tensor *mt_tape_target(mt_tape *tape, mt_tensor *x, bool *add)
     *add = x->has_grad;
     mt_tensor *to = is_leaf(x) ? leaf_grad(x) : x->grad;
     if (!is_leaf(x) && (!x->has_grad || x->grad_shared)) {
-        to = mt_tape_empty(tape, mt_tensor_shape(x), MT_REAL);
+        to = mt_tape_like(tape, x);
         if (to && x->has_grad && mt_op_copy(to, x->grad) != MT_OK) return NULL;
         if (to) to->is_gradient = true;
         x->grad = to;

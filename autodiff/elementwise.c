@@ -9,13 +9,12 @@ typedef mt_status (*share_fn)(const mt_node *node, mt_tensor *to, const mt_tenso
 static mt_status send(mt_tape *tape, mt_node *node, mt_tensor *g, int which, share_fn share)
 {
     mt_tensor *x = node->in[which].tensor;
-    mt_shape shape = mt_tensor_shape(node->out);
-    if (!x->has_grad && mt_shape_equal(mt_tensor_shape(x), shape)) {
+    if (!x->has_grad && mt_same_shape(x, node->out)) {
         bool add;
         mt_tensor *to = mt_tape_target(tape, x, &add);
         return to ? share(node, to, g, which) : MT_ERR_MEMORY;
     }
-    mt_tensor *to = mt_tape_empty(tape, shape, MT_REAL);
+    mt_tensor *to = mt_tape_like(tape, node->out);
     mt_status status = to ? share(node, to, g, which) : MT_ERR_MEMORY;
     return status == MT_OK ? mt_tape_accumulate(tape, x, to, true) : status;
 }
@@ -80,9 +79,7 @@ static const mt_op_info *described(mt_op op, int arity)
 /* A tensor of the shape that a and b broadcast to; most often they have the same. */
 static mt_tensor *joint(mt_tape *tape, const mt_tensor *a, const mt_tensor *b)
 {
-    bool same = a->layout.rank == b->layout.rank;
-    for (int d = 0; d < a->layout.rank && same; d++) same = a->layout.size[d] == b->layout.size[d];
-    if (same) return mt_tape_empty_sized(tape, a->layout.rank, a->layout.size, MT_REAL);
+    if (mt_same_shape(a, b)) return mt_tape_like(tape, a);
     mt_shape shape;
     mt_status status = mt_shape_broadcast(mt_tensor_shape(a), mt_tensor_shape(b), &shape);
     return status == MT_OK ? mt_tape_empty(tape, shape, MT_REAL) : NULL;
@@ -92,7 +89,7 @@ mt_tensor *mt_map(mt_tape *tape, mt_op op, mt_tensor *x, double p0, double p1)
 {
     if (!mt_tape_enter(tape, &x, 1)) return NULL;
     const mt_op_info *info = described(op, 1);
-    mt_tensor *out = info ? mt_tape_empty_sized(tape, x->layout.rank, x->layout.size, MT_REAL) : NULL;
+    mt_tensor *out = info ? mt_tape_like(tape, x) : NULL;
     if (!out || mt_op_fresh(out, op, (const mt_tensor *const *)&x, 1, p0, p1) != MT_OK)
         return mt_tape_give_up(tape);
     return finish(tape, info, op, vjp_map, out, &x, p0, p1);

@@ -11,7 +11,7 @@ static mt_status vjp_function(mt_tape *tape, mt_node *node, mt_tensor *g)
     for (int i = 0; i < node->inputs; i++) {
         in[i] = node->in[i].tensor;
         needs[i] = in[i]->requires_grad;
-        grad[i] = mt_tape_empty(tape, mt_tensor_shape(in[i]), MT_REAL);
+        grad[i] = mt_tape_like(tape, in[i]);
         if (!grad[i] || mt_op_fill(grad[i], 0) != MT_OK) return MT_ERR_MEMORY;
     }
     mt_status status = function->backward(tape, function->context, in, node->out, g, needs, grad);

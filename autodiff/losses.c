@@ -41,16 +41,11 @@ static mt_status send(mt_tape *tape, mt_node *node, mt_tensor *g, mt_tensor *der
     return status == MT_OK ? mt_tape_accumulate(tape, node->in[0].tensor, derivative, true) : status;
 }
 
-static mt_tensor *like(mt_tape *tape, const mt_tensor *x)
-{
-    return mt_tape_empty(tape, mt_tensor_shape(x), MT_REAL);
-}
-
 /* ---- mean square error: (p - y)^2, derivative 2 (p - y) ---- */
 
 static mt_status vjp_mse(mt_tape *tape, mt_node *node, mt_tensor *g)
 {
-    mt_tensor *p = node->in[0].tensor, *derivative = like(tape, p);
+    mt_tensor *p = node->in[0].tensor, *derivative = mt_tape_like(tape, p);
     mt_status status = derivative ? mt_op_sub(derivative, p, node->in[1].tensor) : MT_ERR_MEMORY;
     return status == MT_OK ? send(tape, node, g, derivative, 2) : status;
 }
@@ -59,7 +54,7 @@ mt_tensor *mt_mse(mt_tape *tape, mt_tensor *p, mt_tensor *target)
 {
     mt_tensor *in[] = {p, target};
     if (!enter(tape, "mse", in)) return NULL;
-    mt_tensor *values = like(tape, p);
+    mt_tensor *values = mt_tape_like(tape, p);
     mt_status status = values ? mt_op_sub(values, p, target) : MT_ERR_MEMORY;
     if (status == MT_OK) status = mt_op_square(values, values);
     return finish(tape, "mse", vjp_mse, in, status, values);
@@ -70,7 +65,7 @@ mt_tensor *mt_mse(mt_tape *tape, mt_tensor *p, mt_tensor *target)
 
 static mt_status vjp_bce(mt_tape *tape, mt_node *node, mt_tensor *g)
 {
-    mt_tensor *p = node->in[0].tensor, *derivative = like(tape, p), *spread = like(tape, p);
+    mt_tensor *p = node->in[0].tensor, *derivative = mt_tape_like(tape, p), *spread = mt_tape_like(tape, p);
     if (!derivative || !spread) return MT_ERR_MEMORY;
     mt_tensor *one = mt_tape_number(tape, 1), *least = mt_tape_number(tape, 1e-12);
     if (!one || !least) return MT_ERR_MEMORY;
@@ -86,7 +81,7 @@ mt_tensor *mt_bce(mt_tape *tape, mt_tensor *p, mt_tensor *target)
 {
     mt_tensor *in[] = {p, target};
     if (!enter(tape, "bce", in)) return NULL;
-    mt_tensor *yes = like(tape, p), *no = like(tape, p);
+    mt_tensor *yes = mt_tape_like(tape, p), *no = mt_tape_like(tape, p);
     mt_tensor *one = mt_tape_number(tape, 1), *least = mt_tape_number(tape, -100);
     if (!yes || !no || !one || !least) return mt_tape_give_up(tape);
     /* -(y a + (1 - y) b) as y (b - a) - b, with a = ln p and b = ln(1 - p) */
@@ -105,7 +100,7 @@ mt_tensor *mt_bce(mt_tape *tape, mt_tensor *p, mt_tensor *target)
 
 static mt_status vjp_bce_with_logits(mt_tape *tape, mt_node *node, mt_tensor *g)
 {
-    mt_tensor *z = node->in[0].tensor, *derivative = like(tape, z);
+    mt_tensor *z = node->in[0].tensor, *derivative = mt_tape_like(tape, z);
     mt_status status = derivative ? mt_op_sigmoid(derivative, z) : MT_ERR_MEMORY;
     if (status == MT_OK) status = mt_op_sub(derivative, derivative, node->in[1].tensor);
     return status == MT_OK ? send(tape, node, g, derivative, 1) : status;
@@ -115,7 +110,7 @@ mt_tensor *mt_bce_with_logits(mt_tape *tape, mt_tensor *logits, mt_tensor *targe
 {
     mt_tensor *in[] = {logits, target};
     if (!enter(tape, "bce_with_logits", in)) return NULL;
-    mt_tensor *values = like(tape, logits), *part = like(tape, logits);
+    mt_tensor *values = mt_tape_like(tape, logits), *part = mt_tape_like(tape, logits);
     mt_status status = values && part ? mt_op_softplus(values, logits) : MT_ERR_MEMORY;
     if (status == MT_OK) status = mt_op_mul(part, logits, target);
     if (status == MT_OK) status = mt_op_sub(values, values, part);

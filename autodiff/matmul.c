@@ -9,9 +9,11 @@
 /* x with its last two dimensions exchanged. */
 static mt_tensor transposed(const mt_tensor *x)
 {
-    mt_layout layout;
-    mt_layout_transpose(&x->layout, -1, -2, &layout);
-    return mt_alias(x, &layout);
+    mt_tensor y = mt_alias(x, &x->layout);
+    int row = x->layout.rank - 2, column = row + 1;
+    y.layout.size[row] = x->layout.size[column], y.layout.stride[row] = x->layout.stride[column];
+    y.layout.size[column] = x->layout.size[row], y.layout.stride[column] = x->layout.stride[row];
+    return y;
 }
 
 /* x with a dimension of size 1 at dim. */
@@ -22,37 +24,37 @@ static mt_tensor unsqueezed(const mt_tensor *x, int64_t dim)
     return mt_alias(x, &layout);
 }
 
-/* x as a matrix of all its rows: a view, or a copy on the tape. */
-static mt_status as_matrix(mt_tape *tape, const mt_tensor *x, mt_tensor *matrix)
+/* x as a matrix of all its rows: x, or room filled with a view of it or of a copy on the tape. NULL with a
+ * sentence. */
+static const mt_tensor *as_matrix(mt_tape *tape, const mt_tensor *x, mt_tensor *room)
 {
+    if (x->layout.rank == 2) return x;
     mt_shape shape = mt_shape(1, x->layout.size[x->layout.rank - 1]);
     for (int d = 0; d < x->layout.rank - 1; d++)
         shape.size[0] *= x->layout.size[d]; /* also where the rows are empty */
-    if (x->layout.rank == 2) {
-        *matrix = mt_alias(x, &x->layout);
-        return MT_OK;
-    }
     mt_layout layout;
     if (!mt_layout_is_contiguous(&x->layout)) {
-        mt_tensor *copy = mt_tape_empty(tape, mt_tensor_shape(x), MT_REAL);
-        mt_status status = copy ? mt_op_copy(copy, x) : MT_ERR_MEMORY;
-        if (status != MT_OK) return status;
+        mt_tensor *copy = mt_tape_like(tape, x);
+        if (!copy || mt_op_copy(copy, x) != MT_OK) return NULL;
         x = copy;
     }
-    mt_status status = mt_layout_view(&x->layout, shape, &layout);
-    if (status == MT_OK) *matrix = mt_alias(x, &layout);
-    return status;
+    if (mt_layout_view(&x->layout, shape, &layout) != MT_OK) return NULL;
+    *room = mt_alias(x, &layout);
+    return room;
 }
 
-/* Adds a b to x's gradient, where the product has x's shape (as seen by mt_alias: vectors as matrices). */
+/* Adds a b to x's gradient, where the product has x's shape (vectors seen as matrices). */
 static mt_status send_product(mt_tape *tape, mt_tensor *x, const mt_tensor *a, const mt_tensor *b,
                               int64_t unsqueeze_at)
 {
     bool add;
-    mt_tensor *to = mt_tape_target(tape, x, &add);
+    mt_tensor wide, *to = mt_tape_target(tape, x, &add);
     if (!to) return MT_ERR_MEMORY;
-    mt_tensor seen = x->layout.rank == 1 ? unsqueezed(to, unsqueeze_at) : mt_alias(to, &to->layout);
-    return add ? mt_op_add_matmul(&seen, a, b) : mt_op_matmul(&seen, a, b);
+    if (x->layout.rank == 1) {
+        wide = unsqueezed(to, unsqueeze_at);
+        to = &wide;
+    }
+    return add ? mt_op_add_matmul(to, a, b) : mt_op_matmul(to, a, b);
 }
 
 /* The same where x was broadcast over a batch: the product has more to it, and is summed on its way. */
@@ -105,12 +107,11 @@ static mt_status vjp_matmul(mt_tape *tape, mt_node *node, mt_tensor *cotangent)
     if (status != MT_OK || !w->requires_grad) return status;
     if (same_batch(&g, &b)) return send_product(tape, w, &a_t, &g, 1);
     if (b.layout.rank > 2 || a.layout.rank != g.layout.rank) return send_batched(tape, w, &a_t, &g, 1);
-    mt_tensor rows_a, rows_g;
-    status = as_matrix(tape, &a, &rows_a);
-    if (status == MT_OK) status = as_matrix(tape, &g, &rows_g);
-    if (status != MT_OK) return status;
-    a_t = transposed(&rows_a);
-    return send_product(tape, w, &a_t, &rows_g, 1);
+    mt_tensor room_a, room_g;
+    const mt_tensor *rows_a = as_matrix(tape, &a, &room_a), *rows_g = as_matrix(tape, &g, &room_g);
+    if (!rows_a || !rows_g) return mt_last_status();
+    a_t = transposed(rows_a);
+    return send_product(tape, w, &a_t, rows_g, 1);
 }
 
 mt_tensor *mt_matmul(mt_tape *tape, mt_tensor *a, mt_tensor *b)
@@ -151,36 +152,39 @@ mt_tensor *mt_matmul(mt_tape *tape, mt_tensor *a, mt_tensor *b)
 
 /* ---- x w + bias, and an activation on top ---- */
 
-static mt_status vjp_linear(mt_tape *tape, mt_node *node, mt_tensor *g)
+static mt_status vjp_linear(mt_tape *tape, mt_node *node, mt_tensor *cotangent)
 {
-    mt_tensor *x = node->in[0].tensor, *w = node->in[1].tensor, *bias = node->in[2].tensor;
-    mt_tensor rows_g, rows_x;
-    mt_tensor vector = x->layout.rank == 1 ? unsqueezed(x, 0) : mt_alias(x, &x->layout);
-    mt_tensor vector_g = x->layout.rank == 1 ? unsqueezed(g, 0) : mt_alias(g, &g->layout);
-    mt_status status = as_matrix(tape, &vector_g, &rows_g);
+    mt_tensor *w = node->in[1].tensor, *bias = node->in[2].tensor;
+    const mt_tensor *x = node->in[0].tensor, *g = cotangent, *rows_x, *rows_g;
+    mt_tensor row_x, row_g, room_x, room_g;
+    if (x->layout.rank == 1) {
+        row_x = unsqueezed(x, 0), row_g = unsqueezed(g, 0);
+        x = &row_x, g = &row_g;
+    }
+    rows_g = as_matrix(tape, g, &room_g);
+    mt_status status = rows_g ? MT_OK : mt_last_status();
     if (status == MT_OK && bias->requires_grad) {
         bool add;
         mt_tensor *to = mt_tape_target(tape, bias, &add);
         status = !to   ? MT_ERR_MEMORY
-                 : add ? mt_op_add_sum(to, &rows_g, mt_axes(0))
-                       : mt_op_sum(to, &rows_g, mt_axes(0));
+                 : add ? mt_op_add_sum(to, rows_g, mt_axes(0))
+                       : mt_op_sum(to, rows_g, mt_axes(0));
     }
     if (status == MT_OK && w->requires_grad) {
-        status = as_matrix(tape, &vector, &rows_x);
-        if (status != MT_OK) return status;
-        mt_tensor x_t = transposed(&rows_x);
-        status = send_product(tape, w, &x_t, &rows_g, 1);
+        if (!(rows_x = as_matrix(tape, x, &room_x))) return mt_last_status();
+        mt_tensor x_t = transposed(rows_x);
+        status = send_product(tape, w, &x_t, rows_g, 1);
     }
-    if (status == MT_OK && x->requires_grad) {
+    if (status == MT_OK && node->in[0].tensor->requires_grad) {
         mt_tensor w_t = transposed(w);
-        status = send_product(tape, x, &vector_g, &w_t, 0);
+        status = send_product(tape, node->in[0].tensor, g, &w_t, 0);
     }
     return status;
 }
 
 static mt_status vjp_linear_act(mt_tape *tape, mt_node *node, mt_tensor *g)
 {
-    mt_tensor *share = mt_tape_empty(tape, mt_tensor_shape(g), MT_REAL), *pre = node->extra;
+    mt_tensor *share = mt_tape_like(tape, g), *pre = node->extra;
     mt_status status = share ? mt_op_map_grad(share, node->op, g, pre, node->out, 0, 0) : MT_ERR_MEMORY;
     return status == MT_OK ? vjp_linear(tape, node, share) : status;
 }
@@ -189,13 +193,13 @@ static mt_status vjp_linear_act(mt_tape *tape, mt_node *node, mt_tensor *g)
 static mt_tensor *linear_out(mt_tape *tape, mt_tensor *const *in)
 {
     if (!mt_tape_enter(tape, in, 3)) return NULL;
-    mt_shape shape = mt_tensor_shape(in[0]);
     if (in[1]->layout.rank != 2) {
         char text[MT_SHAPE_TEXT];
         mt_fail(MT_ERR_SHAPE, "linear: the weight has shape %s; it must have two dimensions, (in, out)",
                 mt_shape_text(mt_tensor_shape(in[1]), text));
         return mt_tape_give_up(tape);
     }
+    mt_shape shape = mt_tensor_shape(in[0]);
     shape.size[shape.rank - 1] = in[1]->layout.size[1];
     mt_tensor *out = mt_tape_empty(tape, shape, MT_REAL);
     return out ? out : mt_tape_give_up(tape);
@@ -224,7 +228,7 @@ mt_tensor *mt_linear_act(mt_tape *tape, mt_tensor *x, mt_tensor *w, mt_tensor *b
     if (!info) return mt_tape_give_up(tape);
     bool wanted = mt_tape_is_recording(tape) && (x->requires_grad || w->requires_grad || bias->requires_grad);
     bool keep_pre = wanted && info->needs[0] & MT_NEED_A;
-    mt_tensor *pre = keep_pre ? mt_tape_empty(tape, mt_tensor_shape(out), MT_REAL) : out;
+    mt_tensor *pre = keep_pre ? mt_tape_like(tape, out) : out;
     if (!pre || mt_op_linear_act(out, x, w, bias, act, keep_pre, pre) != MT_OK) return mt_tape_give_up(tape);
     bool failed = false;
     unsigned saves = linear_saves(in) | (info->needs[0] & MT_NEED_Y ? MT_SAVES_OUT : 0);

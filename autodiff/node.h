@@ -44,10 +44,10 @@ MT_INTERNAL bool mt_tape_enter(mt_tape *tape, mt_tensor *const *in, int inputs);
 /* Records the thread's latest failure in the tape, if it has none, and returns NULL. */
 MT_INTERNAL mt_tensor *mt_tape_give_up(mt_tape *tape);
 
-/* A row-major tensor of the tape, not cleared; a handle of the tape on x's storage; memory. NULL with a
- * sentence. */
+/* A row-major tensor of the tape, not cleared, of that shape or REAL of x's; a handle of the tape on x's
+ * storage; memory. NULL with a sentence. */
 MT_INTERNAL mt_tensor *mt_tape_empty(mt_tape *tape, mt_shape shape, mt_kind kind);
-MT_INTERNAL mt_tensor *mt_tape_empty_sized(mt_tape *tape, int rank, const int64_t *size, mt_kind kind);
+MT_INTERNAL mt_tensor *mt_tape_like(mt_tape *tape, const mt_tensor *x);
 MT_INTERNAL mt_tensor *mt_tape_alias(mt_tape *tape, const mt_tensor *x, const mt_layout *layout);
 MT_INTERNAL void *mt_tape_memory(mt_tape *tape, size_t bytes);
 /* A one-element constant, without going through mt_tape_enter: for VJPs. */

@@ -49,8 +49,7 @@ static mt_status vjp_sum(mt_tape *tape, mt_node *node, mt_tensor *g)
 static mt_status vjp_mean(mt_tape *tape, mt_node *node, mt_tensor *g)
 {
     const reduction *r = node->extra;
-    mt_tensor *share = mt_tape_empty(tape, mt_tensor_shape(g), MT_REAL),
-              *n = mt_tape_number(tape, (double)r->length);
+    mt_tensor *share = mt_tape_like(tape, g), *n = mt_tape_number(tape, (double)r->length);
     if (!share || !n) return MT_ERR_MEMORY;
     mt_status status = mt_op_div(share, g, n);
     return status == MT_OK ? vjp_sum(tape, node, share) : status;
@@ -60,8 +59,7 @@ static mt_status vjp_choice(mt_tape *tape, mt_node *node, mt_tensor *g)
 {
     const reduction *r = node->extra;
     mt_tensor *x = node->in[0].tensor;
-    mt_tensor *index = mt_tape_empty(tape, r->kept, MT_INDEX),
-              *share = mt_tape_empty(tape, mt_tensor_shape(x), MT_REAL);
+    mt_tensor *index = mt_tape_empty(tape, r->kept, MT_INDEX), *share = mt_tape_like(tape, x);
     if (!index || !share) return MT_ERR_MEMORY;
     mt_layout layout;
     with_kept_dims(g, r, &layout);

@@ -90,7 +90,7 @@ void mt_tape_free(mt_tape *tape)
 
 void *mt_tape_memory(mt_tape *tape, size_t bytes) { return mt_arena_alloc(&tape->nodes, bytes); }
 
-static mt_handle *new_handle(mt_tape *tape)
+static inline mt_handle *new_handle(mt_tape *tape)
 {
     mt_handle *handle = mt_arena_alloc(&tape->handles[tape->turn], sizeof *handle);
     if (!handle) return NULL;
@@ -103,12 +103,7 @@ static mt_handle *new_handle(mt_tape *tape)
     return handle;
 }
 
-mt_tensor *mt_tape_empty(mt_tape *tape, mt_shape shape, mt_kind kind)
-{
-    return mt_tape_empty_sized(tape, shape.rank, shape.size, kind);
-}
-
-mt_tensor *mt_tape_empty_sized(mt_tape *tape, int rank, const int64_t *size, mt_kind kind)
+static inline mt_tensor *row_major(mt_tape *tape, int rank, const int64_t *size, mt_kind kind)
 {
     mt_handle *handle = new_handle(tape);
     int64_t count = handle ? mt_layout_rows(rank, size, &handle->tensor.layout) : -1;
@@ -123,6 +118,16 @@ mt_tensor *mt_tape_empty_sized(mt_tape *tape, int rank, const int64_t *size, mt_
     handle->tensor.storage = &handle->storage;
     handle->tensor.kind = kind;
     return &handle->tensor;
+}
+
+mt_tensor *mt_tape_empty(mt_tape *tape, mt_shape shape, mt_kind kind)
+{
+    return row_major(tape, shape.rank, shape.size, kind);
+}
+
+mt_tensor *mt_tape_like(mt_tape *tape, const mt_tensor *x)
+{
+    return row_major(tape, x->layout.rank, x->layout.size, MT_REAL);
 }
 
 mt_tensor *mt_tape_alias(mt_tape *tape, const mt_tensor *x, const mt_layout *layout)

@@ -50,10 +50,9 @@ static void run_pieces(const row_job *job, int64_t first, int64_t last)
 mt_status mt_cpu_elementwise(mt_backend *backend, const mt_elementwise_work *work)
 {
     (void)backend;
-    mt_operand operand[MT_MAX_OPERANDS] = {work->out};
-    for (int k = 0; k < work->inputs; k++) operand[k + 1] = work->in[k];
+    const mt_operand *operand = work->operand;
     mt_elementwise_plan plan;
-    mt_plan_elementwise(operand, work->inputs + 1, &plan);
+    mt_plan_elementwise(operand, work->operands, &plan);
     if (plan.count == 0) return MT_OK;
 
     const mt_cpu_kernels *kernels = mt_cpu_kernels_get();

@@ -70,21 +70,22 @@ static mt_real give(int needs, int bit, mt_real value) { return needs & bit ? va
 static mt_status simple_map(mt_backend *backend, const mt_elementwise_work *work)
 {
     (void)backend;
-    const mt_layout *out = work->out.layout;
+    const mt_operand *to = work->operand, *from = to + 1;
+    const mt_layout *out = to->layout;
     const int needs = mt_op_describe(work->op)->needs[0];
     const mt_real p0 = work->p[0], p1 = work->p[1];
     int64_t index[MT_MAX_DIMS] = {0};
     if (mt_layout_count(out) == 0) return MT_OK;
     do {
         mt_real in[3] = {0};
-        for (int k = 0; k < work->inputs; k++) in[k] = value_at(&work->in[k], out->rank, index);
+        for (int k = 0; k < work->operands - 1; k++) in[k] = value_at(&from[k], out->rank, index);
         mt_real result;
         if (work->part == MT_PART_VALUE)
             result = maps[work->op].value(in[0], p0, p1);
         else
             result = in[0] * maps[work->op].grad(give(needs, MT_NEED_A, in[1]), give(needs, MT_NEED_Y, in[2]),
                                                  p0, p1);
-        *place_of(&work->out, index) = result;
+        *place_of(to, index) = result;
     } while (next_index(out->rank, out->size, index));
     return MT_OK;
 }
@@ -92,7 +93,8 @@ static mt_status simple_map(mt_backend *backend, const mt_elementwise_work *work
 static mt_status simple_zip(mt_backend *backend, const mt_elementwise_work *work)
 {
     (void)backend;
-    const mt_layout *out = work->out.layout;
+    const mt_operand *to = work->operand, *from = to + 1;
+    const mt_layout *out = to->layout;
     const int side = work->part == MT_PART_GRAD_B, row = (int)work->op - MT_MAP_COUNT;
     const int needs = mt_op_describe(work->op)->needs[side];
     const mt_real p0 = work->p[0], p1 = work->p[1];
@@ -100,7 +102,7 @@ static mt_status simple_zip(mt_backend *backend, const mt_elementwise_work *work
     if (mt_layout_count(out) == 0) return MT_OK;
     do {
         mt_real in[4] = {0};
-        for (int k = 0; k < work->inputs; k++) in[k] = value_at(&work->in[k], out->rank, index);
+        for (int k = 0; k < work->operands - 1; k++) in[k] = value_at(&from[k], out->rank, index);
         mt_real result;
         if (work->part == MT_PART_VALUE)
             result = zips[row].value(in[0], in[1], p0, p1);
@@ -108,7 +110,7 @@ static mt_status simple_zip(mt_backend *backend, const mt_elementwise_work *work
             result =
                 in[0] * zips[row].grad[side](give(needs, MT_NEED_A, in[1]), give(needs, MT_NEED_B, in[2]),
                                              give(needs, MT_NEED_Y, in[3]), p0, p1);
-        *place_of(&work->out, index) = result;
+        *place_of(to, index) = result;
     } while (next_index(out->rank, out->size, index));
     return MT_OK;
 }

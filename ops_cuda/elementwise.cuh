@@ -168,14 +168,11 @@ typedef mt_status (*row_launcher)(mt_backend *, const char *name, const mt_opera
 static inline mt_status run_row(mt_backend *backend, const mt_elementwise_work *work, const char *name,
                                 row_launcher launcher)
 {
-    mt_operand operand[MT_MAX_OPERANDS];
     mt_elementwise_plan plan;
-    operand[0] = work->out;
-    for (int k = 0; k < work->inputs; k++) operand[k + 1] = work->in[k];
-    mt_plan_elementwise(operand, work->inputs + 1, &plan);
+    mt_plan_elementwise(work->operand, work->operands, &plan);
     if (plan.count == 0) return MT_OK;
     two_numbers p = {work->p[0], work->p[1]};
-    return launcher(backend, name, operand, &plan, p);
+    return launcher(backend, name, work->operand, &plan, p);
 }
 
 /* An argument that the table does not declare as needed is NaN. */

@@ -27,6 +27,8 @@ typedef struct mt_operand {
     const mt_layout *layout;
 } mt_operand;
 
+enum { MT_MAX_OPERANDS = 5 }; /* of elementwise work: an output and up to four inputs */
+
 /* Which function of a row of op_table.inc is applied, element by element:
  *   VALUE   out = f(in[0]) or f(in[0], in[1])
  *   GRAD_A  out = g d(x, y)     with in = g, x, y          for a map
@@ -38,9 +40,9 @@ typedef enum mt_part { MT_PART_VALUE, MT_PART_GRAD_A, MT_PART_GRAD_B } mt_part;
 typedef struct mt_elementwise_work {
     mt_op op;
     mt_part part;
-    int inputs; /* how many of in are set: 1 to 4 */
+    int operands; /* how many of operand are set: out, then 1 to 4 of in */
     mt_real p[2];
-    mt_operand out, in[4];
+    mt_operand operand[MT_MAX_OPERANDS];
 } mt_elementwise_work;
 
 typedef enum mt_reduction { MT_SUM, MT_PROD, MT_MAX, MT_MIN, MT_ALL, MT_ARGMAX, MT_ARGMIN } mt_reduction;

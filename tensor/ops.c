@@ -77,16 +77,25 @@ static mt_status check_fits(const char *what, const mt_tensor *out, const mt_ten
 
 /* ---- elementwise ---- */
 
+static mt_status run_row(mt_tensor *out, mt_op op, mt_part part, const mt_tensor *const *in, int inputs,
+                         double p0, double p1)
+{
+    mt_elementwise_work work; /* filled field by field: not all of it is read */
+    work.op = op;
+    work.part = part;
+    work.operands = inputs + 1;
+    work.p[0] = (mt_real)p0, work.p[1] = (mt_real)p1;
+    work.operand[0] = mt_tensor_operand(out);
+    for (int i = 0; i < inputs; i++) work.operand[i + 1] = mt_tensor_operand(in[i]);
+    mt_backend *backend = out->storage->backend;
+    return (op < (mt_op)MT_MAP_COUNT ? backend->map : backend->zip)(backend, &work);
+}
+
 mt_status mt_op_fresh(mt_tensor *out, mt_op op, const mt_tensor *const *in, int inputs, double p0, double p1)
 {
-    mt_elementwise_work work = {.op = op, .inputs = inputs, .p = {(mt_real)p0, (mt_real)p1}};
-    for (int i = 0; i < inputs; i++) {
+    for (int i = 0; i < inputs; i++)
         if (in[i]->kind != MT_REAL) return check_real(mt_op_describe(op)->name, in[i]);
-        work.in[i] = mt_tensor_operand(in[i]);
-    }
-    mt_backend *backend = out->storage->backend;
-    work.out = mt_tensor_operand(out);
-    return (op < (mt_op)MT_MAP_COUNT ? backend->map : backend->zip)(backend, &work);
+    return run_row(out, op, MT_PART_VALUE, in, inputs, p0, p1);
 }
 
 static mt_status elementwise(const char *what, mt_tensor *out, mt_op op, mt_part part,
@@ -94,17 +103,13 @@ static mt_status elementwise(const char *what, mt_tensor *out, mt_op op, mt_part
 {
     mt_status status = check(what, out, in, inputs, true);
     if (status == MT_OK) status = check_real(what, out);
-    mt_elementwise_work work = {.op = op, .part = part, .inputs = inputs, .p = {(mt_real)p0, (mt_real)p1}};
     for (int i = 0; i < inputs && status == MT_OK; i++) {
         status = check_real(what, in[i]);
         if (status == MT_OK) status = check_fits(what, out, in[i]);
-        work.in[i] = mt_tensor_operand(in[i]);
     }
     if (status != MT_OK) return status;
-    mt_backend *backend = out->storage->backend;
-    work.out = mt_tensor_operand(out);
     mt_tensor_touch(out);
-    return (op < (mt_op)MT_MAP_COUNT ? backend->map : backend->zip)(backend, &work);
+    return run_row(out, op, part, in, inputs, p0, p1);
 }
 
 /* The name of an operation of that arity; NULL with a sentence. */
@@ -341,14 +346,16 @@ mt_status mt_op_put_rows(mt_tensor *out, const mt_tensor *x, const mt_tensor *in
 
 /* ---- matrix products ---- */
 
-/* A vector becomes a matrix with a dimension of size 1 before or after it. */
-static void insert_dim(mt_layout *layout, int at)
+/* layout with a dimension of size 1 at that place, as which a vector is a matrix. */
+static const mt_layout *with_dim(const mt_layout *layout, int at, mt_layout *wide)
 {
+    *wide = *layout;
     for (int d = layout->rank; d > at; d--)
-        layout->size[d] = layout->size[d - 1], layout->stride[d] = layout->stride[d - 1];
-    layout->size[at] = 1;
-    layout->stride[at] = 0;
-    layout->rank++;
+        wide->size[d] = wide->size[d - 1], wide->stride[d] = wide->stride[d - 1];
+    wide->size[at] = 1;
+    wide->stride[at] = 0;
+    wide->rank++;
+    return wide;
 }
 
 /* bias and pre are given only when has_bias and keep_pre say so. */
@@ -366,29 +373,31 @@ static mt_status matmul(const char *what, mt_tensor *out, const mt_tensor *a, co
     if (status == MT_OK && keep_pre) status = check_real(what, pre);
     if (status != MT_OK) return status;
 
-    mt_layout of_a = a->layout, of_b = b->layout, of_c = out->layout;
-    bool fits = true;
-    if (a->layout.rank == 1) insert_dim(&of_a, 0);
-    if (b->layout.rank == 1) insert_dim(&of_b, 1);
-    int batch = of_a.rank > of_b.rank ? of_a.rank : of_b.rank;
-    if (a->layout.rank == 1 && b->layout.rank == 1) {
-        fits = of_c.rank == 1 && of_c.size[0] == 1;
-        if (fits) insert_dim(&of_c, 0);
-    } else if (a->layout.rank == 1 || b->layout.rank == 1) {
-        fits = of_c.rank == batch - 1;
-        if (fits) insert_dim(&of_c, a->layout.rank == 1 ? batch - 2 : batch - 1);
+    bool row = a->layout.rank == 1, column = b->layout.rank == 1, fits = true;
+    mt_layout wide_a, wide_b, wide_c, wide_pre; /* where a vector stands for a matrix */
+    const mt_layout *of_a = row ? with_dim(&a->layout, 0, &wide_a) : &a->layout;
+    const mt_layout *of_b = column ? with_dim(&b->layout, 1, &wide_b) : &b->layout;
+    const mt_layout *of_c = &out->layout, *of_pre = NULL;
+    int batch = of_a->rank > of_b->rank ? of_a->rank : of_b->rank;
+    int missing = row ? batch - 2 : batch - 1; /* the dimension that a result of vectors lacks */
+    if (row && column) {
+        fits = of_c->rank == 1 && of_c->size[0] == 1;
+        if (fits) of_c = with_dim(of_c, 0, &wide_c);
+    } else if (row || column) {
+        fits = of_c->rank == batch - 1;
+        if (fits) of_c = with_dim(of_c, missing, &wide_c);
     }
-    fits = fits && of_c.rank == batch && of_a.size[of_a.rank - 1] == of_b.size[of_b.rank - 2] &&
-           of_c.size[batch - 2] == of_a.size[of_a.rank - 2] &&
-           of_c.size[batch - 1] == of_b.size[of_b.rank - 1];
+    fits = fits && of_c->rank == batch && of_a->size[of_a->rank - 1] == of_b->size[of_b->rank - 2] &&
+           of_c->size[batch - 2] == of_a->size[of_a->rank - 2] &&
+           of_c->size[batch - 1] == of_b->size[of_b->rank - 1];
     for (int d = 0; d < batch - 2 && fits; d++) {
-        int in_a = d - (batch - of_a.rank), in_b = d - (batch - of_b.rank);
-        int64_t size_a = in_a >= 0 ? of_a.size[in_a] : 1, size_b = in_b >= 0 ? of_b.size[in_b] : 1;
+        int in_a = d - (batch - of_a->rank), in_b = d - (batch - of_b->rank);
+        int64_t size_a = in_a >= 0 ? of_a->size[in_a] : 1, size_b = in_b >= 0 ? of_b->size[in_b] : 1;
         fits = (size_a == size_b || size_a == 1 || size_b == 1) &&
-               of_c.size[d] == (size_a == 1 ? size_b : size_a);
+               of_c->size[d] == (size_a == 1 ? size_b : size_a);
     }
-    if (fits && keep_pre) fits = mt_shape_equal(mt_tensor_shape(pre), mt_tensor_shape(out));
-    if (fits && has_bias) fits = bias->layout.rank == 1 && bias->layout.size[0] == of_c.size[batch - 1];
+    if (fits && keep_pre) fits = mt_same_shape(pre, out);
+    if (fits && has_bias) fits = bias->layout.rank == 1 && bias->layout.size[0] == of_c->size[batch - 1];
     if (!fits) {
         char text_a[MT_SHAPE_TEXT], text_b[MT_SHAPE_TEXT], text_out[MT_SHAPE_TEXT], text_bias[MT_SHAPE_TEXT];
         return mt_fail(
@@ -400,15 +409,13 @@ static mt_status matmul(const char *what, mt_tensor *out, const mt_tensor *a, co
             has_bias ? mt_shape_text(mt_layout_shape(&bias->layout), text_bias) : "",
             mt_shape_text(mt_layout_shape(&out->layout), text_out));
     }
-    work.a = (mt_operand){a->storage->data, &of_a};
-    work.b = (mt_operand){b->storage->data, &of_b};
-    work.out = (mt_operand){out->storage->data, &of_c};
+    work.a = (mt_operand){a->storage->data, of_a};
+    work.b = (mt_operand){b->storage->data, of_b};
+    work.out = (mt_operand){out->storage->data, of_c};
     if (has_bias) work.bias = mt_tensor_operand(bias);
-    mt_layout of_pre = of_c;
     if (keep_pre) {
-        of_pre = pre->layout;
-        if (of_pre.rank < batch) insert_dim(&of_pre, a->layout.rank == 1 ? batch - 2 : batch - 1);
-        work.pre = (mt_operand){pre->storage->data, &of_pre};
+        of_pre = pre->layout.rank < batch ? with_dim(&pre->layout, missing, &wide_pre) : &pre->layout;
+        work.pre = (mt_operand){pre->storage->data, of_pre};
         mt_tensor_touch(pre);
     }
     mt_tensor_touch(out);

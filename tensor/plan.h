@@ -10,8 +10,6 @@
 
 #include "backend.h"
 
-enum { MT_MAX_OPERANDS = 5 }; /* an output and up to four inputs */
-
 /* The innermost dimension of an elementwise plan. */
 typedef enum mt_row_class {
     MT_ROW_CONTIGUOUS,   /* rank 1, every stride 1 */

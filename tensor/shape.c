@@ -5,15 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-mt_shape mt_shape_make(int rank, const int64_t *sizes)
-{
-    mt_shape shape = {0};
-    if (rank < 1 || rank > MT_MAX_DIMS || !sizes) return shape;
-    shape.rank = rank;
-    memcpy(shape.size, sizes, (size_t)rank * sizeof *sizes);
-    return shape;
-}
-
 bool mt_shape_equal(mt_shape a, mt_shape b)
 {
     return a.rank == b.rank && memcmp(a.size, b.size, (size_t)a.rank * sizeof *a.size) == 0;
@@ -142,19 +133,19 @@ int64_t mt_layout_position(const mt_layout *layout, const int64_t *index)
 }
 
 /* dim of -rank..rank-1 as 0..rank-1, or a sentence; text describes the tensor. */
-static mt_status resolve_dim(mt_shape shape, int64_t dim, const char *what, int *result)
+static mt_status resolve_dim(int rank, const int64_t *size, int64_t dim, const char *what, int *result)
 {
     char text[MT_SHAPE_TEXT];
-    if (dim < -shape.rank || dim >= shape.rank)
+    if (dim < -rank || dim >= rank)
         return mt_fail(MT_ERR_INDEX, "%s: dimension %" PRId64 " of shape %s; it has dimensions %d to %d",
-                       what, dim, mt_shape_text(shape, text), -shape.rank, shape.rank - 1);
-    *result = (int)(dim < 0 ? dim + shape.rank : dim);
+                       what, dim, mt_shape_text(mt_shape_make(rank, size), text), -rank, rank - 1);
+    *result = (int)(dim < 0 ? dim + rank : dim);
     return MT_OK;
 }
 
 mt_status mt_layout_dim(const mt_layout *layout, int64_t dim, const char *what, int *result)
 {
-    return resolve_dim(mt_layout_shape(layout), dim, what, result);
+    return resolve_dim(layout->rank, layout->size, dim, what, result);
 }
 
 mt_status mt_shape_infer(mt_shape shape, int64_t count, mt_shape *result)
@@ -342,8 +333,8 @@ mt_status mt_shape_flatten(mt_shape shape, int64_t first, int64_t last, mt_shape
 {
     char text[MT_SHAPE_TEXT];
     int a = 0, b = 0;
-    mt_status status = resolve_dim(shape, first, "flatten", &a);
-    if (status == MT_OK) status = resolve_dim(shape, last, "flatten", &b);
+    mt_status status = resolve_dim(shape.rank, shape.size, first, "flatten", &a);
+    if (status == MT_OK) status = resolve_dim(shape.rank, shape.size, last, "flatten", &b);
     if (status != MT_OK) return status;
     if (a > b)
         return mt_fail(MT_ERR_SHAPE,
@@ -376,8 +367,7 @@ void mt_layout_extent(const mt_layout *layout, int64_t *low, int64_t *high)
  * is below it, unless it is 0. */
 bool mt_layout_overlaps_itself(const mt_layout *layout)
 {
-    if (mt_layout_count(layout) <= 1) return false;
     for (int d = 0; d < layout->rank; d++)
-        if (layout->size[d] > 1 && layout->stride[d] == 0) return true;
+        if (layout->size[d] > 1 && layout->stride[d] == 0) return mt_layout_count(layout) > 1;
     return false;
 }

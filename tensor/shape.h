@@ -23,11 +23,19 @@ typedef struct mt_layout {
     int64_t offset;
 } mt_layout;
 
-MT_BEGIN
-
 /* rank sizes read from an array; a rank outside 1..8 gives rank 0, which every function that takes a shape
  * refuses. */
-MT_API mt_shape mt_shape_make(int rank, const int64_t *sizes);
+static inline mt_shape mt_shape_make(int rank, const int64_t *sizes)
+{
+    mt_shape shape = {0, {0}};
+    if (rank < 1 || rank > MT_MAX_DIMS || !sizes) return shape;
+    shape.rank = rank;
+    for (int d = 0; d < rank; d++) shape.size[d] = sizes[d];
+    return shape;
+}
+
+MT_BEGIN
+
 MT_API bool mt_shape_equal(mt_shape a, mt_shape b);
 
 /* The number of elements; -1 with a sentence when a size is negative, the rank is not 1..8 or the product

@@ -78,15 +78,10 @@ void mt_tensor_free(mt_tensor *tensor)
     mt_free(tensor, sizeof *tensor);
 }
 
-mt_status mt_tensor_check(const mt_tensor *x)
+mt_status mt_tensor_refuse(const mt_tensor *x)
 {
     if (!x) return MT_ERR_NULL;
-    if (x->lifetime && x->lifetime->generation != x->generation)
-        return mt_fail(
-            MT_ERR_STATE,
-            "a tensor of a tape is used after the tape was reset, rewound or freed; copy what must "
-            "last with mt_keep before the reset");
-    return MT_OK;
+    return mt_fail(MT_ERR_STATE,
+                   "a tensor of a tape is used after the tape was reset, rewound or freed; copy what must "
+                   "last with mt_keep before the reset");
 }
-
-void mt_tensor_touch(mt_tensor *x) { x->storage->version++; }

@@ -62,19 +62,33 @@ MT_INTERNAL mt_tensor *mt_tensor_handle(mt_storage *storage, const mt_layout *la
                                         const mt_tensor *like);
 MT_INTERNAL void mt_tensor_retain(mt_tensor *tensor);
 
-/* Whether x can be used: MT_ERR_NULL for NULL, MT_ERR_STATE with a sentence when its tape was reset. */
-MT_INTERNAL mt_status mt_tensor_check(const mt_tensor *x);
+/* The sentence of mt_tensor_check. */
+MT_INTERNAL mt_status mt_tensor_refuse(const mt_tensor *x);
 /* The value of an operation into a tensor that was just made, in the shape that the inputs broadcast to, on
  * their backend: what mt_op_map and mt_op_zip would check is known. */
 MT_INTERNAL mt_status mt_op_fresh(mt_tensor *out, mt_op op, const mt_tensor *const *in, int inputs, double p0,
                                   double p1);
-/* Notes an in-place write. */
-MT_INTERNAL void mt_tensor_touch(mt_tensor *x);
-
 MT_INTERNAL void mt_lifetime_retain(mt_lifetime *lifetime);
 MT_INTERNAL void mt_lifetime_release(mt_lifetime *lifetime);
 
 MT_END
+
+/* Whether x can be used: MT_ERR_NULL for NULL, MT_ERR_STATE with a sentence when its tape was reset. */
+static inline mt_status mt_tensor_check(const mt_tensor *x)
+{
+    bool usable = x && (!x->lifetime || x->lifetime->generation == x->generation);
+    return usable ? MT_OK : mt_tensor_refuse(x);
+}
+
+/* Notes an in-place write. */
+static inline void mt_tensor_touch(mt_tensor *x) { x->storage->version++; }
+
+static inline bool mt_same_shape(const mt_tensor *x, const mt_tensor *y)
+{
+    bool same = x->layout.rank == y->layout.rank;
+    for (int d = 0; d < x->layout.rank && same; d++) same = x->layout.size[d] == y->layout.size[d];
+    return same;
+}
 
 static inline mt_operand mt_tensor_operand(const mt_tensor *x)
 {
