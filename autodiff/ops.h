@@ -88,9 +88,10 @@ MT_API mt_tensor *mt_copy(mt_tape *tape, mt_tensor *x);
 MT_API mt_tensor *mt_take_rows(mt_tape *tape, mt_tensor *x, mt_tensor *index);
 
 /* Losses, each a mean over all elements, of shape (1). target has the shape of the first operand and gets no
- * gradient. mt_mse(p, y)                mean of (p - y)^2 mt_bce(p, y)                mean of -(y ln p + (1 -
- * y) ln(1 - p)), with each logarithm at least -100, as PyTorch's mt_bce_with_logits(z, y)    the same for p =
- * sigmoid(z), computed without forming p: softplus(z) - y z */
+ * gradient.
+ * mt_mse: mean of (p - y)^2, mt_squared_difference.
+ * mt_bce: mean of -(y ln p + (1 - y) ln(1 - p)), with each logarithm at least -100 as in PyTorch.
+ * mt_bce_with_logits: the same for p = sigmoid(z), not forming p: mean of mt_sigmoid_cross_entropy. */
 MT_API mt_tensor *mt_mse(mt_tape *tape, mt_tensor *p, mt_tensor *target);
 MT_API mt_tensor *mt_bce(mt_tape *tape, mt_tensor *p, mt_tensor *target);
 MT_API mt_tensor *mt_bce_with_logits(mt_tape *tape, mt_tensor *logits, mt_tensor *target);

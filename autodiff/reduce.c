@@ -49,9 +49,8 @@ static mt_status vjp_sum(mt_tape *tape, mt_node *node, mt_tensor *g)
 static mt_status vjp_mean(mt_tape *tape, mt_node *node, mt_tensor *g)
 {
     const reduction *r = node->extra;
-    mt_tensor *share = mt_tape_like(tape, g), *n = mt_tape_number(tape, (double)r->length);
-    if (!share || !n) return MT_ERR_MEMORY;
-    mt_status status = mt_op_div(share, g, n);
+    mt_tensor *share = mt_tape_like(tape, g);
+    mt_status status = share ? mt_op_scale(share, g, 1 / (double)r->length) : MT_ERR_MEMORY;
     return status == MT_OK ? vjp_sum(tape, node, share) : status;
 }
 

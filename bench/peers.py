@@ -24,8 +24,10 @@ WARM_UP, SAMPLE, BUDGET, SAMPLES, PAUSE = (5e-4, 2e-4, 0.01, 5, 1e-3) if QUICK e
 
 # Where an operation's arguments are drawn from, when not from -2 to 2; as in tensor/op_table.inc.
 DOMAINS = {"log": [(0.2, 4)], "log1p": [(-0.8, 3)], "inv": [(0.2, 3)], "sqrt": [(0.2, 4)], "sigmoid": [(-4, 4)],
-           "div": [(-2, 2), (0.5, 3)], "pow": [(0.3, 2), (-2, 2)]}
-ZIPS = {"add", "sub", "mul", "div", "pow", "maximum", "minimum", "lt", "le", "gt", "ge", "eq", "ne", "is_close"}
+           "div": [(-2, 2), (0.5, 3)], "pow": [(0.3, 2), (-2, 2)],
+           "sigmoid_cross_entropy": [(-4, 4), (0, 1)]}
+ZIPS = {"add", "sub", "mul", "div", "pow", "maximum", "minimum", "squared_difference", "sigmoid_cross_entropy", "lt", "le",
+        "gt", "ge", "eq", "ne", "is_close"}
 REDUCTIONS = {"sum", "mean", "prod", "max", "min", "all", "argmax", "argmin"}
 COMPARISONS = {"lt", "le", "gt", "ge", "eq", "ne", "is_close"}
 
@@ -91,6 +93,9 @@ class Torch:
             "softplus": lambda: nn.softplus(a, out=out),
             "clamp": lambda: torch.clamp(a, -1, 1, out=out),
             "inv": lambda: torch.reciprocal(a, out=out),
+            "scale": lambda: torch.mul(a, 0.1, out=out),
+            "squared_difference": lambda: nn.mse_loss(a, b, 0, out=out),
+            "sigmoid_cross_entropy": lambda: torch.binary_cross_entropy_with_logits(a, b, None, None, 0),
         }
         if work in special:
             return special[work]
@@ -183,6 +188,7 @@ class Numpy:
             "silu": silu,
             "softplus": lambda: np.logaddexp(a, 0, out=out),
             "clamp": lambda: np.clip(a, -1, 1, out=out),
+            "scale": lambda: np.multiply(a, 0.1, out=out),
             "is_close": lambda: np.isclose(a, b),
         }
         if work in special:

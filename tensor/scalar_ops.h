@@ -97,6 +97,9 @@ MT_MAP_D(silu)  { MT_D_OF_X; mt_real s = mt_f_sigmoid(x, 0, 0); return s * (1 + 
 MT_MAP_FN(softplus) { MT_X_ONLY; return (x <= 0 ? 0 : x) + mt_m_log1p(mt_m_exp(-mt_m_abs(x))); }
 MT_MAP_D(softplus)  { MT_D_OF_X; return mt_f_sigmoid(x, 0, 0); }
 
+MT_MAP_FN(scale) { (void)p1; return p0 * x; }
+MT_MAP_D(scale)  { (void)x, (void)y, (void)p1; return p0; }
+
 /* NaN fails both comparisons and passes through. The derivative is 1 at the bounds. */
 MT_MAP_FN(clamp) { mt_real low = x < p0 ? p0 : x; return low > p1 ? p1 : low; }
 MT_MAP_D(clamp)  { (void)y; return x >= p0 && x <= p1 ? (mt_real)1 : 0; }
@@ -130,6 +133,15 @@ MT_ZIP_DB(maximum) { MT_AB_ONLY; (void)y; return b > a ? (mt_real)1 : a == b ? (
 MT_ZIP_FN(minimum) { MT_AB_ONLY; return a != a || a < b ? a : b; }
 MT_ZIP_DA(minimum) { MT_AB_ONLY; (void)y; return a < b ? (mt_real)1 : a == b ? (mt_real)0.5 : 0; }
 MT_ZIP_DB(minimum) { MT_AB_ONLY; (void)y; return b < a ? (mt_real)1 : a == b ? (mt_real)0.5 : 0; }
+
+MT_ZIP_FN(squared_difference) { MT_AB_ONLY; return (a - b) * (a - b); }
+MT_ZIP_DA(squared_difference) { MT_AB_ONLY; (void)y; return 2 * (a - b); }
+MT_ZIP_DB(squared_difference) { MT_AB_ONLY; (void)y; return -2 * (a - b); }
+
+/* -b ln s - (1 - b) ln(1 - s) with s = sigmoid(a): a is the logit and b the label. */
+MT_ZIP_FN(sigmoid_cross_entropy) { MT_AB_ONLY; return mt_f_softplus(a, 0, 0) - a * b; }
+MT_ZIP_DA(sigmoid_cross_entropy) { MT_AB_ONLY; (void)y; return mt_f_sigmoid(a, 0, 0) - b; }
+MT_ZIP_DB(sigmoid_cross_entropy) { MT_AB_ONLY; (void)b; (void)y; return -a; }
 
 MT_ZIP_FN(lt) { MT_AB_ONLY; return a < b ? (mt_real)1 : 0; }
 MT_ZIP_DA_IS(lt, 0)

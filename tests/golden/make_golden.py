@@ -41,6 +41,7 @@ maps = {
     "silu": ((), torch.nn.functional.silu, cancels),
     # torch's softplus returns x itself beyond a threshold of 20, which double can tell apart
     "softplus": ((), lambda x: torch.logaddexp(x, torch.zeros_like(x)), cancels),
+    "scale": ((-0.3,), lambda x, factor: torch.mul(x, factor), exact),
     "clamp": ((-1.5, 2.0), lambda x, low, high: torch.clamp(x, low, high), exact),
 }
 
@@ -52,6 +53,8 @@ zips = {
     "pow": ((), torch.pow, close),
     "maximum": ((), torch.maximum, exact),
     "minimum": ((), torch.minimum, exact),
+    "squared_difference": ((), lambda a, b: (a - b) * (a - b), exact),
+    "sigmoid_cross_entropy": ((), lambda a, b: torch.logaddexp(a, torch.zeros_like(a)) - a * b, cancels),
     "lt": ((), torch.lt, exact),
     "le": ((), torch.le, exact),
     "gt": ((), torch.gt, exact),
@@ -98,7 +101,7 @@ def arguments(real):
 
 
 def text(value, real):
-    return repr(real(value)) if math.isfinite(value) else {True: "nan", False: "inf" if value > 0 else "-inf"}[
+    return str(real(value)) if math.isfinite(value) else {True: "nan", False: "inf" if value > 0 else "-inf"}[
         math.isnan(value)]
 
 
