@@ -259,8 +259,11 @@ static mt_status check_operand(mt_tape *tape, mt_tensor *x)
                        "an operand is on backend %s and the tape on %s; move it with mt_tensor_to",
                        x->storage->backend->name, tape->backend->name);
     if (atomic_load_explicit(&x->references, memory_order_relaxed) == 0) return MT_OK;
-    /* A handle that the program may free before the tape is done with it. */
-    mt_held *held = mt_tape_memory(tape, sizeof *held);
+    /* A handle that the program may free before the tape is done with it; the latest two are looked at first.
+     */
+    mt_held *held = tape->held;
+    if (held && (held->tensor == x || (held->older && held->older->tensor == x))) return MT_OK;
+    held = mt_tape_memory(tape, sizeof *held);
     if (!held) return MT_ERR_MEMORY;
     mt_tensor_retain(x);
     *held = (mt_held){x, ++tape->serial, tape->held};
