@@ -178,7 +178,7 @@ def write_benches(page):
              f"{machine['copy_gbs']:.1f} GB/s, read {machine['read_gbs']:.1f} GB/s; \"of ceiling\" where arrays are far "
              "beyond the caches. Comparisons of PyTorch and NumPy write one byte a result, ours a number.")
     write_peers(page, rows, text, ["torch", "numpy"])
-    for name, title in (("scaling", "## Threads"), ("pool", "## The arena")):
+    for name, title in (("scaling", "## Threads"), ("dispatch", "## What a call costs"), ("pool", "## The arena")):
         if name == "scaling" and page.options.threads == 1:
             page.add(title, "Not measured: this page was written with one thread.")
             continue

@@ -14,6 +14,7 @@ RUNS = [
     ["ops", "--python"],
     ["train", "--python"],
     ["scaling"],
+    ["dispatch"],
     ["pool"],
     ["parallel_check", "--op", "matmul", "--shape", "512x512"],
     ["parallel_check", "--op", "sum", "--shape", "1000x1000", "--dim", "0"],

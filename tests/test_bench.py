@@ -52,6 +52,7 @@ QUICK = {
     "ops": ["--no-peers", "--only", "a", "--threads", "1"],
     "train": ["--no-peers", "--threads", "1"],
     "scaling": ["--threads", "2"],
+    "dispatch": ["--threads", "1"],
     "pool": ["--threads", "1"],
     "matmul_sweep": ["--sizes", "5,16", "--batch", "1,2", "--openblas", "--threads", "1"],
 }
