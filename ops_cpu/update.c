@@ -3,7 +3,7 @@
 
 #include "cpu.h"
 
-enum { PIECE = 1 << 14 };
+enum { LINE = 64 / sizeof(mt_real) };
 
 static mt_update_constants constants(const mt_update_work *work)
 {
@@ -35,16 +35,18 @@ mt_status mt_cpu_update(mt_backend *backend, const mt_update_work *work)
                                                         : steps->sgd;
     for (int r = 0; r < work->rows; r++) {
         const mt_update_row *row = &work->row[r];
-        int64_t pieces = (row->n + PIECE - 1) / PIECE;
         int threads = mt_cpu_threads((double)row->n * (work->rule == MT_UPDATE_SGD ? 2 : 8));
-        if (threads > pieces) threads = (int)pieces;
         if (threads <= 1) {
             step(row, &c, 0, row->n);
             continue;
         }
+        /* A share for each thread, as the product that made the gradient was shared: much is in its cache. */
+        int64_t lines = (row->n + LINE - 1) / LINE;
 #pragma omp parallel for num_threads(threads) schedule(static)
-        for (int64_t i = 0; i < pieces; i++)
-            step(row, &c, i * PIECE, i + 1 < pieces ? (i + 1) * PIECE : row->n);
+        for (int t = 0; t < threads; t++) {
+            int64_t first = lines * t / threads * LINE, last = lines * (t + 1) / threads * LINE;
+            step(row, &c, first, last < row->n ? last : row->n);
+        }
     }
     return MT_OK;
 }
