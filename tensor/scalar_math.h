@@ -39,8 +39,10 @@
 MT_FN mt_real mt_m_abs(mt_real x)   { return fabs(x); }
 MT_FN mt_real mt_m_sqrt(mt_real x)  { return sqrt(x); }
 MT_FN mt_real mt_m_exp(mt_real x)   { return exp(x); }
+MT_FN mt_real mt_m_exp_down(mt_real x) { return exp(x); }
 MT_FN mt_real mt_m_log(mt_real x)   { return log(x); }
 MT_FN mt_real mt_m_log1p(mt_real x) { return log1p(x); }
+MT_FN mt_real mt_m_log1p_unit(mt_real x) { return log1p(x); }
 MT_FN mt_real mt_m_tanh(mt_real x)  { return tanh(x); }
 MT_FN mt_real mt_m_erf(mt_real x)   { return erf(x); }
 MT_FN mt_real mt_m_pow(mt_real a, mt_real b) { return pow(a, b); }
@@ -66,15 +68,13 @@ MT_FN float mt_m_from_bits(uint32_t bits)
     return x;
 }
 
-/* x = n ln 2 + r with |r| <= ln 2 / 2; e^x = 2^n e^r. 2^n is applied in two halves, so that neither overflows
- * and a subnormal result is rounded once. NaN passes the bounds, and through. */
-MT_FN float mt_m_exp(float x)
+/* x = n ln 2 + r with |r| <= ln 2 / 2; e^x = 2^n e^r. n is found by adding a number so large that it ends in
+ * the last bits of the sum; with bias among them those bits, moved up, are 2^(n + bias - 127). rest takes the
+ * difference away, so that nothing overflows on the way and a subnormal result is rounded once. */
+MT_FN float mt_m_exp_with(float x, float bias, float rest)
 {
-    float bounded = x < -104.0f ? -104.0f : x;
-    bounded = bounded > 89.0f ? 89.0f : bounded;
-    float shifted = MT_FMA(bounded, 0x1.715476p0f, 0x1.8p23f); /* the nearest integer, in the last bits */
-    float n = shifted - 0x1.8p23f;
-    float r = MT_FMA(n, -0x1.62e4p-1f, bounded); /* the product is exact: 14 bits times 8 */
+    float shifted = MT_FMA(x, 0x1.715476p0f, 0x1.8p23f + bias), n = shifted - (0x1.8p23f + bias);
+    float r = MT_FMA(n, -0x1.62e4p-1f, x); /* the product is exact: 14 bits times 8 */
     r = MT_FMA(n, -0x1.7f7d1cp-20f, r);
     float p = 0x1.6a234ep-10f;
     p = MT_FMA(p, r, 0x1.123a6cp-7f);
@@ -82,11 +82,19 @@ MT_FN float mt_m_exp(float x)
     p = MT_FMA(p, r, 0x1.555490p-3f);
     p = MT_FMA(p, r, 0x1.fffffcp-2f);
     p = 1.0f + MT_FMA(p, r * r, r);
-    int32_t power = (int32_t)(mt_m_bits(shifted) - 0x4b400000u), half = power >> 1;
-    float scale_a = mt_m_from_bits((uint32_t)(half + 127) << 23);
-    float scale_b = mt_m_from_bits((uint32_t)(power - half + 127) << 23);
-    return p * scale_a * scale_b;
+    return p * mt_m_from_bits(mt_m_bits(shifted) << 23) * rest;
 }
+
+/* NaN passes the bounds, and through. */
+MT_FN float mt_m_exp(float x)
+{
+    float bounded = x < -104.0f ? -104.0f : x;
+    bounded = bounded > 89.0f ? 89.0f : bounded;
+    return mt_m_exp_with(bounded, x < 0 ? 191.0f : 63.0f, x < 0 ? 0x1p-64f : 0x1p64f);
+}
+
+/* For x <= 0, which takes fewer steps. */
+MT_FN float mt_m_exp_down(float x) { return mt_m_exp_with(x < -104.0f ? -104.0f : x, 191.0f, 0x1p-64f); }
 
 /* x = 2^e m with m in [sqrt 1/2, sqrt 2); ln x = e ln 2 + ln(1 + f), f = m - 1. */
 MT_FN float mt_m_log(float x)
@@ -123,7 +131,22 @@ MT_FN float mt_m_log1p(float x)
     return x == 0 ? x : y; /* keeps -0 */
 }
 
-/* Near 0 an odd polynomial; elsewhere 1 - 2 / (e^2|x| + 1), which is 1 once e^2|x| is infinite. */
+/* For 0 <= x <= 1, or NaN. */
+MT_FN float mt_m_log1p_unit(float x)
+{
+    float p = -0x1.a931fp-9f;
+    p = MT_FMA(p, x, 0x1.453e3ap-6f);
+    p = MT_FMA(p, x, -0x1.d29c04p-5f);
+    p = MT_FMA(p, x, 0x1.b252fcp-4f);
+    p = MT_FMA(p, x, -0x1.397544p-3f);
+    p = MT_FMA(p, x, 0x1.92f68cp-3f);
+    p = MT_FMA(p, x, -0x1.ff0f86p-3f);
+    p = MT_FMA(p, x, 0x1.554c8p-2f);
+    p = MT_FMA(p, x, -0x1.ffffbep-2f);
+    return MT_FMA(p * x, x, x);
+}
+
+/* Near 0 an odd polynomial; elsewhere (1 - e) / (1 + e) with e = e^-2|x|. */
 MT_FN float mt_m_tanh(float x)
 {
     float size = fabsf(x), square = x * x;
@@ -133,7 +156,7 @@ MT_FN float mt_m_tanh(float x)
     p = MT_FMA(p, square, 0x1.110726p-3f);
     p = MT_FMA(p, square, -0x1.555532p-2f);
     float small = MT_FMA(p * square, x, x);
-    float large = copysignf(1.0f - 2.0f / (mt_m_exp(2.0f * size) + 1.0f), x);
+    float e = mt_m_exp_down(-2.0f * size), large = copysignf((1.0f - e) / (1.0f + e), x);
     return size < 0.625f ? small : large;
 }
 
@@ -157,7 +180,7 @@ MT_FN float mt_m_erf(float x)
     q = MT_FMA(q, t, 0x1.4434f0p-1f);
     q = MT_FMA(q, t, 0x1.212c2ep0f);
     q = MT_FMA(q, t, -0x1.8b4032p-13f);
-    float large = copysignf(1.0f - mt_m_exp(-q), x);
+    float large = copysignf(1.0f - mt_m_exp_down(-q), x);
     return size < 1.0f ? x * p : large;
 }
 #endif

@@ -52,7 +52,7 @@ MT_MAP_FN(leaky_relu) { (void)p1; return x > 0 ? x : p0 * x; }
 MT_MAP_D(leaky_relu)  { (void)y; (void)p1; return x > 0 ? (mt_real)1 : p0; }
 
 /* Two branches by sign, so that exp never overflows. */
-MT_MAP_FN(sigmoid) { MT_X_ONLY; mt_real e = mt_m_exp(-mt_m_abs(x)); return (x >= 0 ? (mt_real)1 : e) / (1 + e); }
+MT_MAP_FN(sigmoid) { MT_X_ONLY; mt_real e = mt_m_exp_down(-mt_m_abs(x)); return (x >= 0 ? (mt_real)1 : e) / (1 + e); }
 MT_MAP_D(sigmoid)  { MT_D_OF_Y; return y * (1 - y); }
 
 MT_MAP_FN(tanh) { MT_X_ONLY; return mt_m_tanh(x); }
@@ -86,7 +86,7 @@ MT_MAP_D(gelu)
 {
     MT_D_OF_X;
     mt_real cumulative = (mt_real)0.5 * (1 + mt_m_erf(x * (mt_real)0.70710678118654752440));
-    mt_real density = (mt_real)0.39894228040143267794 * mt_m_exp((mt_real)-0.5 * x * x);
+    mt_real density = (mt_real)0.39894228040143267794 * mt_m_exp_down((mt_real)-0.5 * x * x);
     return cumulative + x * density;
 }
 
@@ -94,7 +94,7 @@ MT_MAP_FN(silu) { MT_X_ONLY; return x * mt_f_sigmoid(x, 0, 0); }
 MT_MAP_D(silu)  { MT_D_OF_X; mt_real s = mt_f_sigmoid(x, 0, 0); return s * (1 + x * (1 - s)); }
 
 /* max(x, 0) + ln(1 + exp(-|x|)): neither overflows nor loses small values. */
-MT_MAP_FN(softplus) { MT_X_ONLY; return (x <= 0 ? 0 : x) + mt_m_log1p(mt_m_exp(-mt_m_abs(x))); }
+MT_MAP_FN(softplus) { MT_X_ONLY; return (x <= 0 ? 0 : x) + mt_m_log1p_unit(mt_m_exp_down(-mt_m_abs(x))); }
 MT_MAP_D(softplus)  { MT_D_OF_X; return mt_f_sigmoid(x, 0, 0); }
 
 MT_MAP_FN(scale) { (void)p1; return p0 * x; }

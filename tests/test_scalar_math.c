@@ -14,6 +14,7 @@
 enum { BLOCK = 1 << 14 };
 
 static double sigmoid(double x) { return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x)); }
+static double softplus(double x) { return (x <= 0 ? 0 : x) + log1p(exp(-fabs(x))); }
 
 typedef struct {
     const char *name;
@@ -27,6 +28,7 @@ static const function functions[] = {
     {"log1p", mt_op_log1p, log1p},
     {"tanh", mt_op_tanh, tanh},
     {"sigmoid", mt_op_sigmoid, sigmoid},
+    {"softplus", mt_op_softplus, softplus},
     {"erf", NULL, erf},
 };
 

@@ -44,3 +44,5 @@ fit("erf below 1: erf x / x", lambda x: mp.erf(x) / x, lambda x: x / mp.erf(x), 
     chebyshev(1e-3, 1.0, 300))
 fit("erf above 1: -ln erfc x", lambda x: -mp.log(mp.erfc(x)), lambda x: mp.erfc(x) / mp.erf(x), range(8),
     chebyshev(0.98, 4.0, 400))
+fit("log1p from 0 to 1: ln(1 + x) / x", lambda x: mp.log1p(x) / x, lambda x: x / mp.log1p(x), range(10),
+    chebyshev(0.0, 1.0, 400))
