@@ -45,7 +45,7 @@ def folder_of(work, name, tools):
 
 
 def refusals(script, work):
-    usual = {"dirname": None, "sh": None, "cat": None, "head": None, "tr": None, "meson": "", "ninja": "", "python3": "", "cc": "",
+    usual = {"dirname": None, "date": None, "sh": None, "cat": None, "head": None, "tr": None, "meson": "", "ninja": "", "python3": "", "cc": "",
              "c++": ""}
     without = {k: v for k, v in usual.items() if k != "ninja"}
     cases = [("no-ninja", without, "ninja is not on the PATH"),
