@@ -46,6 +46,15 @@ _Noreturn void test_fail(const char *file, int line, const char *format, ...);
         if (!(condition)) test_fail(__FILE__, __LINE__, "%s is not true", #condition); \
     } while (0)
 #define assert_int_equal(a, b) assert_true((a) == (b))
+#define assert_null(pointer)   assert_true((pointer) == NULL)
+
+/* A function of its own: what setjmp's caller keeps in registers may be lost. */
+static inline int alone_passes(void (*run)(void **state), void **state)
+{
+    if (setjmp(alone_failed) != 0) return 0;
+    run(state);
+    return 1;
+}
 
 static inline int _cmocka_run_group_tests(const char *group, const struct CMUnitTest *tests, size_t count,
                                           int (*setup)(void **), int (*teardown)(void **))
@@ -55,11 +64,8 @@ static inline int _cmocka_run_group_tests(const char *group, const struct CMUnit
     (void)teardown;
     for (size_t i = 0; i < count; i++) {
         void *state = NULL;
-        volatile int wrong = tests[i].setup != NULL && tests[i].setup(&state) != 0;
-        if (setjmp(alone_failed) != 0)
-            wrong = 1;
-        else if (!wrong)
-            tests[i].run(&state);
+        int wrong = tests[i].setup != NULL && tests[i].setup(&state) != 0;
+        if (!wrong && !alone_passes(tests[i].run, &state)) wrong = 1;
         if (tests[i].teardown != NULL && tests[i].teardown(&state) != 0) wrong = 1;
         printf("%s %s: %s\n", group, tests[i].name, wrong ? "FAILED" : "ok");
         fflush(stdout);
