@@ -9,7 +9,7 @@ usage() {
 Usage: ./bootstrap.sh [--test] [--no-optional]
 
   --test         also run the tests (cmocka is then required)
-  --no-optional  install nothing that the programs can do without (cmocka, gnuplot)
+  --no-optional  install nothing that the programs can do without (a C++ compiler, cmocka, gnuplot)
   --help         this text
 
 Required: a C17 compiler, Meson 1.0.1 or later, Ninja, pkg-config, Python 3. Where all are there, no package manager,
@@ -50,6 +50,23 @@ find_compiler() {
     done
     return 1
 }
+# As Meson looks for it; gpu-sim is written in C++.
+find_cxx() {
+    for name in ${CXX:+"$CXX"} c++ g++ clang++; do
+        # shellcheck disable=SC2086
+        if command -v ${name%% *} >/dev/null 2>&1 && compiles_cxx $name; then return 0; fi
+        if [ -n "${CXX:-}" ]; then return 1; fi
+    done
+    return 1
+}
+compiles_cxx() {
+    scratch=$(mktemp -d)
+    printf '#include <vector>\nint main() { std::vector<int> v(1); return v[0]; }\n' >"$scratch/c.cpp"
+    compiled=yes
+    "$@" -std=c++17 -o "$scratch/c" "$scratch/c.cpp" >/dev/null 2>&1 || compiled=no
+    rm -rf "$scratch"
+    test $compiled = yes
+}
 compiles() { # a compiler without the C library's headers and start files is not enough
     scratch=$(mktemp -d)
     printf '#include <math.h>\n#include <stdio.h>\nint main(void) { return printf("%%g", sqrt(4)) < 0; }\n' >"$scratch/c.c"
@@ -78,6 +95,7 @@ check() {
     if ! have_cmocka; then
         if [ $run_tests = yes ]; then missing="$missing cmocka"; else missing_optional="$missing_optional cmocka"; fi
     fi
+    if [ "$(uname -s)" = Linux ]; then find_cxx || missing_optional="$missing_optional c++"; fi # the simulator's system
     have gnuplot || missing_optional="$missing_optional gnuplot"
     missing=${missing# }
     missing_optional=${missing_optional# }
@@ -85,6 +103,7 @@ check() {
 
 purpose() {
     case $1 in
+    c++) echo "backend gpu-sim, which runs the CUDA kernels without a GPU" ;;
     cmocka) echo "the tests" ;;
     gnuplot) echo "run_fast --plot to .svg and .png (.csv works without)" ;;
     esac
@@ -113,6 +132,10 @@ packages() { # packages SYSTEM WORD...
     for word in "$@"; do
         case $on:$word in
         debian:compiler) name="gcc libc6-dev" ;;
+        debian:c++ | alpine:c++) name=g++ ;;
+        fedora:c++) name=gcc-c++ ;;
+        arch:c++) name=gcc ;;
+        other:c++) name="a C++17 compiler" ;;
         debian:ninja | fedora:ninja) name=ninja-build ;;
         debian:cmocka) name=libcmocka-dev ;;
         debian:gnuplot) name=gnuplot-nox ;;
@@ -234,7 +257,10 @@ install_optional() {
     if [ "$on_system" = debian ] && [ $optional = yes ]; then by=$(root_by never); fi
     if [ "$by" != no ]; then
         # shellcheck disable=SC2046,SC2086
-        apt_install "$by" $(packages debian $missing_optional) || true
+        apt_install "$by" $(packages debian $missing_optional) ||
+            for word in $missing_optional; do # one that cannot be had keeps no other away
+                apt_install "$by" $(packages debian "$word") || true
+            done
         check
     fi
     for word in $missing_optional; do

@@ -1,10 +1,11 @@
 #!/bin/sh
 # bench/gpu.sh - measures the gpu backend on a machine with an NVIDIA GPU: `bench/gpu.sh`, under ten minutes.
 #
-# Needs the CUDA toolkit (12 or later), Meson, Ninja, Python 3 and a C and C++ compiler; uses cmocka, cuBLAS,
-# compute-sanitizer and PyTorch where they are. Builds in build-gpu/, runs the GPU tests and the sanitizer on a part of
+# Needs the CUDA toolkit (12 or later), Meson, Ninja, Python 3 and a C and C++ compiler, and no network; uses cuBLAS,
+# compute-sanitizer and PyTorch where they are. The first build takes most of the time on a machine with few cores. Builds in build-gpu/, runs the GPU tests and the sanitizer on a part of
 # the work, times products and training, and writes bench/results/GPU-NAME.json.
 set -eu
+began=$(date +%s)
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 build=$root/build-gpu
@@ -48,9 +49,9 @@ command -v "${CC:-cc}" >/dev/null || refuse "there is no C compiler (Debian and 
 command -v "${CXX:-c++}" >/dev/null || refuse "there is no C++ compiler, which nvcc needs (Debian and Ubuntu: apt-get install build-essential)"
 
 if [ -z "$rehearse" ]; then
-    for folder in "${CUDA_HOME:-}/bin" /usr/local/cuda/bin /opt/cuda/bin; do
-        if ! command -v nvcc >/dev/null && [ -x "$folder/nvcc" ]; then PATH=$PATH:$folder; fi
-    done
+    # As Meson looks for it: CUDA_HOME alone where that is set. The other tools lie beside it.
+    if [ -n "${CUDA_HOME:-}" ]; then PATH=$CUDA_HOME/bin:$PATH; fi
+    PATH=$PATH:/usr/local/cuda/bin:/opt/cuda/bin
     command -v nvcc >/dev/null || refuse "nvcc was not found; install the CUDA toolkit, 12 or later, or set CUDA_HOME to where it is"
     if [ $build_only = no ]; then
         command -v nvidia-smi >/dev/null ||
@@ -79,4 +80,4 @@ if [ $build_only = yes ]; then
     exit 0
 fi
 exec python3 "$here/gpu_measure.py" --root "$root" --build "$build" ${yardsticks:+--yardsticks "$yardsticks"} \
-    ${rehearse:+--rehearse "$rehearse"}
+    ${rehearse:+--rehearse "$rehearse"} --spent $(($(date +%s) - began))

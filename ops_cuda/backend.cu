@@ -36,6 +36,7 @@ static mt_backend self = {
     MT_LAUNCHER(permutation),
     MT_LAUNCHER(update),
     MT_LAUNCHER(describe),
+    MT_LAUNCHER(counts),
 };
 
 extern "C" mt_backend *CONSTRUCTOR(void) { return MT_LAUNCHER(open)(&self) == MT_OK ? &self : nullptr; }

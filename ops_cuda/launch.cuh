@@ -45,6 +45,11 @@
 #define MT_LAUNCH_NAMED(name, kernel, grid, block, shared_bytes, stream, ...) \
     ::MT_TWIN::launch(name, __FILE__, __LINE__, grid, block, shared_bytes, stream, kernel, ##__VA_ARGS__)
 
+/* What the simulator counted for a kernel; see mt_kernel_counts in tensor/backend.h. */
+typedef struct dev_counts {
+    uint64_t blocks, barriers, requests, sectors, shared_requests, bank_conflicts, partial;
+} dev_counts;
+
 #ifdef __CUDACC__
 #define MT_TWIN cuda
 #include "twin_cuda.cuh"

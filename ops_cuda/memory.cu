@@ -20,8 +20,7 @@ enum : size_t {
     GUARD = 64,              /* bytes between pieces that belong to nobody */
     SMALL = (size_t)1 << 16, /* pieces up to this are cut from slabs */
     SLAB = (size_t)1 << 21,
-    RING = (size_t)1 << 20, /* pinned memory that uploads pass through */
-    KERNELS = 256
+    RING = (size_t)1 << 20 /* pinned memory that uploads pass through */
 };
 
 struct region {
@@ -46,12 +45,7 @@ static struct {
     size_t pieces, kept; /* out there, and how many of them the backend keeps for itself */
     char *ring;
     size_t ring_used;
-    struct {
-        const char *name;
-        uint64_t launches;
-    } kernel[KERNELS];
-    int kernels;
-    uint64_t uploads, downloads, upload_bytes, download_bytes, allocations;
+    mt_backend_counts counts;
 } pool;
 
 typedef std::lock_guard<std::mutex> locked;
@@ -103,7 +97,7 @@ static char *ask(region_list *list, size_t bytes, bool *no_list)
     }
     dev_mark(start, bytes, false);
     pool.held += bytes;
-    pool.allocations++;
+    pool.counts.allocations++;
     return static_cast<char *>(start);
 }
 
@@ -246,8 +240,8 @@ extern "C" void MT_LAUNCHER(mark)(mt_backend *, void *pointer, size_t bytes, boo
 extern "C" mt_status MT_LAUNCHER(upload)(mt_backend *backend, void *to, const void *from_host, size_t bytes)
 {
     locked guard(pool.lock);
-    pool.uploads++;
-    pool.upload_bytes += bytes;
+    pool.counts.uploads++;
+    pool.counts.upload_bytes += bytes;
     for (size_t done = 0; done < bytes;) {
         size_t part = bytes - done < RING ? bytes - done : RING;
         if (RING - pool.ring_used < part) {
@@ -266,8 +260,8 @@ extern "C" mt_status MT_LAUNCHER(upload)(mt_backend *backend, void *to, const vo
 extern "C" mt_status MT_LAUNCHER(download)(mt_backend *backend, void *to_host, const void *from, size_t bytes)
 {
     locked guard(pool.lock);
-    pool.downloads++;
-    pool.download_bytes += bytes;
+    pool.counts.downloads++;
+    pool.counts.download_bytes += bytes;
     if (bytes == 0) return MT_OK;
     return dev_download(to_host, from, bytes, pool.stream) == 0 ? MT_OK : failed(backend);
 }
@@ -277,28 +271,35 @@ extern "C" mt_status MT_LAUNCHER(download)(mt_backend *backend, void *to_host, c
 extern "C" void MT_LAUNCHER(count)(mt_backend *, const char *kernel)
 {
     locked guard(pool.lock);
-    int i = 0;
-    while (i < pool.kernels && pool.kernel[i].name != kernel) i++;
-    if (i == (int)KERNELS) return;
-    if (i == pool.kernels) pool.kernel[pool.kernels++] = {kernel, 0};
-    pool.kernel[i].launches++;
+    mt_backend_counts *all = &pool.counts;
+    int i = 0, most = (int)(sizeof all->kernel / sizeof *all->kernel);
+    while (i < all->kernels && i < most - 1 && strcmp(all->kernel[i].name, kernel) != 0) i++;
+    if (i == all->kernels) all->kernel[all->kernels++].name = i < most - 1 ? kernel : "other kernels";
+    all->kernel[i].launches++;
+}
+
+extern "C" void MT_LAUNCHER(counts)(mt_backend *, mt_backend_counts *counts)
+{
+    locked guard(pool.lock);
+    mt_backend_counts *all = &pool.counts;
+    all->device_bytes = pool.held;
+    all->simulated = dev_detail();
+    for (int i = 0; i < all->kernels; i++) {
+        mt_kernel_counts *row = &all->kernel[i];
+        dev_counts c = {};
+        if (!dev_counts_of(row->name, &c)) continue;
+        row->blocks = c.blocks, row->barriers = c.barriers;
+        row->requests = c.requests, row->sectors = c.sectors;
+        row->shared_requests = c.shared_requests, row->bank_conflicts = c.bank_conflicts;
+        row->partial = c.partial;
+    }
+    memcpy(counts, all, sizeof *counts);
 }
 
 extern "C" int MT_LAUNCHER(describe)(mt_backend *, char *text, size_t size)
 {
     locked guard(pool.lock);
-    int used = snprintf(text, size,
-                        "threads 1, isa none, %s, uploads %llu (%llu bytes), downloads %llu (%llu bytes), "
-                        "device memory %zu bytes in %llu allocations, launches:",
-                        pool.device, (unsigned long long)pool.uploads, (unsigned long long)pool.upload_bytes,
-                        (unsigned long long)pool.downloads, (unsigned long long)pool.download_bytes,
-                        pool.held, (unsigned long long)pool.allocations);
-    for (int i = 0; i < pool.kernels && used >= 0; i++) {
-        size_t at = (size_t)used < size ? (size_t)used : size;
-        used += snprintf(text + at, size - at, "%s %s %llu", i ? "," : "", pool.kernel[i].name,
-                         (unsigned long long)pool.kernel[i].launches);
-    }
-    return used;
+    return snprintf(text, size, "threads 1, isa none, %s", pool.device);
 }
 
 /* ---- the device ---- */

@@ -59,8 +59,9 @@ extern "C" mt_status MT_LAUNCHER(random)(mt_backend *backend, const mt_random_wo
 
 namespace {
 
-/* A warp draws 32 steps at once; its first thread makes the exchanges, each of which needs the one before.
- * That is slow for millions of rows, and still faster than sending them. */
+/* A warp draws 32 steps at once; its first thread makes the exchanges, each of which needs the one before:
+ * the order is defined so, and is the same on every backend. One thread at work is slow for millions of rows;
+ * it waits for nobody, and nothing is sent. */
 MT_KERNEL void shuffle_order(int64_t *out, int64_t stride, int64_t count, uint64_t seed, uint64_t counter)
 {
     MT_SHARED(int64_t, drawn, [32]);

@@ -83,7 +83,9 @@ template <class T> struct rows_work {
     const int64_t *index;
     int64_t index_step, out_step, in_step; /* from row to row */
     uint64_t entries, width;               /* elements of a row */
-    int64_t *next, *before; /* put: the next and the previous entry with the same index, or -1 */
+    int64_t *last;         /* put: of a row's entries, the one linked last; -1 where there is none */
+    int64_t *next, *first; /* of an entry: the one linked before it, in the end the next in order, or -1; and,
+                              of the entry linked last, the smallest of its row */
     walk<uint64_t, 2> dims; /* of a row, in out and in */
 };
 
@@ -99,29 +101,56 @@ template <class T> MT_KERNEL void take(rows_work<T> w)
 
 /* ---- putting rows ---- */
 
-/* Links the entries that name the same row: one thread an entry looks in both directions. */
+/* Entries of one row become a chain, in whatever order they come: the exchange decides no sum yet. */
 template <class T> MT_KERNEL void put_link(rows_work<T> w)
 {
-    int64_t i = thread_number(), n = (int64_t)w.entries;
-    if (i >= n) return;
-    int64_t mine = w.index[i * w.index_step], next = i + 1, before = i - 1;
-    while (next < n && w.index[next * w.index_step] != mine) next++;
-    while (before >= 0 && w.index[before * w.index_step] != mine) before--;
-    w.next[i] = next < n ? next : -1;
-    w.before[i] = before;
+    int64_t i = thread_number();
+    if (i >= (int64_t)w.entries) return;
+    unsigned long long *last = reinterpret_cast<unsigned long long *>(w.last + w.index[i * w.index_step]);
+    w.next[i] = (int64_t)atomicExch(last, (unsigned long long)i);
 }
 
-/* The thread of a row's first entry adds that one and those that follow it, in order. */
+/* The thread of a chain's last entry puts the chain in order, by merging runs of 1, 2, 4 and so on of its
+ * links: n log n steps for n entries of one row. */
+template <class T> MT_KERNEL void put_order(rows_work<T> w)
+{
+    int64_t i = thread_number();
+    if (i >= (int64_t)w.entries || w.last[w.index[i * w.index_step]] != i) return;
+    int64_t first = i, merges = 2;
+    for (int64_t run = 1; merges > 1; run *= 2) {
+        int64_t p = first, end = -1;
+        merges = 0;
+        while (p >= 0) {
+            int64_t q = p, in_p = 0, in_q = run;
+            while (in_p < run && q >= 0) in_p++, q = w.next[q];
+            merges++;
+            while (in_p > 0 || (in_q > 0 && q >= 0)) {
+                bool from_p = in_p > 0 && (in_q == 0 || q < 0 || p < q);
+                int64_t taken = from_p ? p : q;
+                if (from_p) in_p--, p = w.next[p];
+                if (!from_p) in_q--, q = w.next[q];
+                if (end >= 0) w.next[end] = taken;
+                if (end < 0) first = taken;
+                end = taken;
+            }
+            p = q;
+        }
+        w.next[end] = -1;
+    }
+    w.first[i] = first;
+}
+
+/* The threads of a chain's last entry add the chain, in order. */
 template <class T> MT_KERNEL void put_add(rows_work<T> w)
 {
     uint64_t number = (uint64_t)thread_number(), at[2] = {0, 0};
     if (number >= w.entries * w.width) return;
-    int64_t i = (int64_t)(number / w.width);
-    if (w.before[i] >= 0) return;
+    int64_t i = (int64_t)(number / w.width), row = w.index[i * w.index_step];
+    if (w.last[row] != i) return;
     position_of<0>(w.dims, number % w.width, at);
-    T *out = w.out + w.index[i * w.index_step] * w.out_step + at[0];
+    T *out = w.out + row * w.out_step + at[0];
     T sum = *out;
-    for (; i >= 0; i = w.next[i]) sum += w.in[i * w.in_step + (int64_t)at[1]];
+    for (int64_t j = w.first[i]; j >= 0; j = w.next[j]) sum += w.in[j * w.in_step + (int64_t)at[1]];
     *out = sum;
 }
 
@@ -151,11 +180,17 @@ template <class T> static mt_status run_rows(mt_backend *backend, const mt_rows_
     dim3 grid((unsigned)ceil_div(elements, block)),
         entry_grid((unsigned)ceil_div((int64_t)w.entries, entry_block));
     if (!work->put) return MT_START(backend, "rows take", (take<T>), grid, dim3(block), w);
-    scratch links(backend, 2 * w.entries * sizeof(int64_t));
+    const size_t rows = (size_t)out->size[0];
+    scratch links(backend, (rows + 2 * w.entries) * sizeof(int64_t));
     if (!links.data) return MT_ERR_MEMORY;
-    w.next = static_cast<int64_t *>(links.data);
-    w.before = w.next + w.entries;
+    w.last = static_cast<int64_t *>(links.data);
+    w.next = w.last + rows;
+    w.first = w.next + w.entries;
+    if (dev_fill(w.last, 0xff, rows * sizeof(int64_t), MT_LAUNCHER(stream)(backend)) != 0)
+        return failed(backend);
     mt_status status = MT_START(backend, "rows link", (put_link<T>), entry_grid, dim3(entry_block), w);
+    if (status == MT_OK)
+        status = MT_START(backend, "rows order", (put_order<T>), entry_grid, dim3(entry_block), w);
     return status == MT_OK ? MT_START(backend, "rows put", (put_add<T>), grid, dim3(block), w) : status;
 }
 

@@ -192,6 +192,9 @@ static inline void dev_room(size_t *free_bytes, size_t *all_bytes)
 /* The simulator guards the edges of a pool's pieces; a card does not. */
 static inline void dev_mark(void *, size_t, bool) {}
 static inline void dev_name(void *, const char *) {}
+/* Nor does it count. */
+static inline bool dev_detail() { return false; }
+static inline bool dev_counts_of(const char *, dev_counts *) { return false; }
 
 } // namespace cuda
 

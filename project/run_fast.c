@@ -162,11 +162,13 @@ static int note_loss(run *self)
 static int epoch(run *self, bool learn)
 {
     const run_settings *settings = self->settings;
+    if (settings->stats && learn) stats_epoch_begins(&self->stats, self->backend);
     const double start = now();
     const mt_status status = trainer_epoch(self->trainer, learn, go_on, self);
     if (learn) {
         self->stats.seconds += now() - start;
         self->stats.epochs++;
+        if (settings->stats) stats_epoch_ends(&self->stats, self->backend);
     }
     if (status != MT_OK) {
         progress_clear(&self->progress);
@@ -216,6 +218,7 @@ static int run_all(const run_settings *settings)
     }
     if (self.backend->host && !fits(settings)) return FAILED;
     stats_machine(self.backend, &self.machine);
+    if (settings->stats) stats_epoch_begins(&self.stats, self.backend);
     self.trainer = trainer_new(settings, self.backend);
     if (self.trainer == NULL) return fail(mt_last_message());
     announce(&self);

@@ -6,16 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DESCRIPTION_BYTES = 512 };
-
-/* The backend's words, fit for a JSON string; "" when it has none. */
-static void describe(mt_backend *backend, char text[DESCRIPTION_BYTES])
+/* The backend's words, fit for a JSON string; "" when it has none. The caller frees them; NULL: no memory. */
+static char *describe(mt_backend *backend)
 {
-    text[0] = 0;
-    if (backend->describe != NULL) backend->describe(backend, text, DESCRIPTION_BYTES);
-    for (char *c = text; *c != 0; c++) {
+    const int length = backend->describe != NULL ? backend->describe(backend, NULL, 0) : 0;
+    const size_t size = length > 0 ? (size_t)length + 1 : 1;
+    char *text = calloc(size, 1);
+    if (text != NULL && length > 0) backend->describe(backend, text, size);
+    for (char *c = text; c != NULL && *c != 0; c++) {
         if (*c == '"' || *c == '\\' || (unsigned char)*c < 0x20) *c = ' ';
     }
+    return text;
 }
 
 /* The word after key in "key word, key word, ..."; false when key is not there. */
@@ -33,18 +34,131 @@ static bool word_after(const char *text, const char *key, char *word, size_t siz
 
 void stats_machine(mt_backend *backend, run_machine *machine)
 {
-    char text[DESCRIPTION_BYTES], word[16];
-    describe(backend, text);
+    char word[16], *text = describe(backend);
     machine->backend = backend->name;
-    machine->threads = word_after(text, "threads", word, sizeof word) ? atoi(word) : 1;
-    if (!word_after(text, "isa", machine->isa, sizeof machine->isa)) strcpy(machine->isa, "none");
+    machine->threads = text != NULL && word_after(text, "threads", word, sizeof word) ? atoi(word) : 1;
+    if (text == NULL || !word_after(text, "isa", machine->isa, sizeof machine->isa))
+        strcpy(machine->isa, "none");
+    free(text);
+}
+
+/* ---- counts ---- */
+
+void stats_epoch_begins(run_stats *stats, mt_backend *backend)
+{
+    if (backend->counts != NULL) backend->counts(backend, &stats->before);
+}
+
+void stats_epoch_ends(run_stats *stats, mt_backend *backend)
+{
+    if (backend->counts == NULL) return;
+    mt_backend_counts *epoch = &stats->epoch;
+    const mt_backend_counts *before = &stats->before;
+    backend->counts(backend, epoch);
+    epoch->uploads -= before->uploads;
+    epoch->upload_bytes -= before->upload_bytes;
+    epoch->downloads -= before->downloads;
+    epoch->download_bytes -= before->download_bytes;
+    /* Rows keep their places; one that is new has none in before. */
+    for (int i = 0; i < before->kernels; i++) epoch->kernel[i].launches -= before->kernel[i].launches;
+}
+
+static uint64_t launches_of(const mt_backend_counts *counts)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < counts->kernels; i++) sum += counts->kernel[i].launches;
+    return sum;
+}
+
+/* The last epoch may have launched fewer kernels than the run. */
+static uint64_t epoch_launches(const run_stats *stats, int i)
+{
+    return i < stats->epoch.kernels ? stats->epoch.kernel[i].launches : 0;
+}
+
+static double ratio(uint64_t a, uint64_t b) { return b > 0 ? (double)a / (double)b : 0; }
+
+static void print_copies(const char *what, uint64_t copies, uint64_t bytes, uint64_t epoch_copies,
+                         uint64_t epoch_bytes)
+{
+    char run[64], epoch[64];
+    snprintf(run, sizeof run, "%" PRIu64 " (%" PRIu64 " bytes)", copies, bytes);
+    snprintf(epoch, sizeof epoch, "%" PRIu64 " (%" PRIu64 " bytes)", epoch_copies, epoch_bytes);
+    fprintf(stderr, "%-28s %24s %24s\n", what, run, epoch);
+}
+
+static void print_counts(const run_stats *stats, const mt_backend_counts *all)
+{
+    const mt_backend_counts *epoch = &stats->epoch;
+    fprintf(stderr, "device memory          %" PRIu64 " bytes in %" PRIu64 " allocations\n\n",
+            all->device_bytes, all->allocations);
+    fprintf(stderr, "%-28s %24s %24s\n", "", "the run", "the last epoch's updates");
+    print_copies("copies to the device", all->uploads, all->upload_bytes, epoch->uploads,
+                 epoch->upload_bytes);
+    print_copies("copies from the device", all->downloads, all->download_bytes, epoch->downloads,
+                 epoch->download_bytes);
+    fprintf(stderr, "%-28s %24" PRIu64 " %24" PRIu64 "\n", "launches", launches_of(all), launches_of(epoch));
+    for (int i = 0; i < all->kernels; i++)
+        fprintf(stderr, "  %-26s %24" PRIu64 " %24" PRIu64 "\n", all->kernel[i].name, all->kernel[i].launches,
+                epoch_launches(stats, i));
+    if (!all->simulated) return;
+    fprintf(
+        stderr,
+        "\nWhat the simulator counted in the run: counts, not times. A request is one access of a warp, a "
+        "sector 32 bytes\n"
+        "of device memory, a conflict one more pass over the banks of shared memory, partial a request that "
+        "only some\n"
+        "threads of the warp made (an edge, or a branch that diverges).\n"
+        "%-22s %9s %9s %10s %8s %10s %10s %8s\n%-22s %9s %9s %10s %8s %10s %10s %8s\n",
+        "", "", "", "device", "sectors/", "shared", "bank", "", "kernel", "blocks", "barriers", "requests",
+        "request", "requests", "conflicts", "partial");
+    for (int i = 0; i < all->kernels; i++) {
+        const mt_kernel_counts *k = &all->kernel[i];
+        fprintf(stderr,
+                "%-22s %9" PRIu64 " %9" PRIu64 " %10" PRIu64 " %8.2f %10" PRIu64 " %10" PRIu64 " %7.1f%%\n",
+                k->name, k->blocks, k->barriers, k->requests, ratio(k->sectors, k->requests),
+                k->shared_requests, k->bank_conflicts,
+                100 * ratio(k->partial, k->requests + k->shared_requests));
+    }
+}
+
+/* As fields of the last JSON object, each behind a comma. */
+static void print_counts_json(const run_stats *stats, const mt_backend_counts *all)
+{
+    const mt_backend_counts *epoch = &stats->epoch;
+    printf(", \"device_bytes\": %" PRIu64 ", \"device_allocations\": %" PRIu64, all->device_bytes,
+           all->allocations);
+    printf(", \"uploads\": %" PRIu64 ", \"upload_bytes\": %" PRIu64 ", \"downloads\": %" PRIu64
+           ", \"download_bytes\": %" PRIu64,
+           all->uploads, all->upload_bytes, all->downloads, all->download_bytes);
+    printf(", \"epoch_uploads\": %" PRIu64 ", \"epoch_upload_bytes\": %" PRIu64
+           ", \"epoch_downloads\": %" PRIu64 ", \"epoch_download_bytes\": %" PRIu64,
+           epoch->uploads, epoch->upload_bytes, epoch->downloads, epoch->download_bytes);
+    printf(", \"launches\": %" PRIu64 ", \"epoch_launches\": %" PRIu64 ", \"by_kernel\": [", launches_of(all),
+           launches_of(epoch));
+    for (int i = 0; i < all->kernels; i++) {
+        const mt_kernel_counts *k = &all->kernel[i];
+        printf("%s{\"kernel\": \"%s\", \"launches\": %" PRIu64 ", \"epoch_launches\": %" PRIu64,
+               i > 0 ? ", " : "", k->name, k->launches, epoch_launches(stats, i));
+        if (all->simulated)
+            printf(", \"blocks\": %" PRIu64 ", \"barriers\": %" PRIu64 ", \"requests\": %" PRIu64
+                   ", \"sectors\": %" PRIu64 ", \"shared_requests\": %" PRIu64
+                   ", \"bank_conflicts\": %" PRIu64 ", \"partial_requests\": %" PRIu64,
+                   k->blocks, k->barriers, k->requests, k->sectors, k->shared_requests, k->bank_conflicts,
+                   k->partial);
+        printf("}");
+    }
+    printf("]");
 }
 
 bool stats_print(const run_settings *settings, const run_machine *machine, mt_backend *backend,
                  const run_stats *stats)
 {
-    char text[DESCRIPTION_BYTES], per_epoch[32], per_second[32];
-    describe(backend, text);
+    static mt_backend_counts counts; /* large */
+    const bool counted = backend->counts != NULL;
+    if (counted) backend->counts(backend, &counts);
+    char per_epoch[32], per_second[32], *words = describe(backend);
+    const char *text = words != NULL ? words : "";
     const double milliseconds = stats->epochs > 0 ? stats->seconds * 1e3 / (double)stats->epochs : 0;
     const double rate = stats->seconds > 0 ? (double)stats->steps / stats->seconds : 0;
     const uint64_t peak = mt_get_alloc_stats().peak_bytes;
@@ -52,9 +166,12 @@ bool stats_print(const run_settings *settings, const run_machine *machine, mt_ba
     if (settings->log == LOG_JSON) {
         printf("{\"stats\": true, \"ms_per_epoch\": %s, \"steps_per_second\": %s, \"peak_bytes\": %" PRIu64
                ", \"steady_allocations\": %" PRIu64 ", \"seed\": %" PRIu64
-               ", \"backend\": \"%s\", \"threads\": %d, \"isa\": \"%s\", \"kernels\": \"%s\"}\n",
+               ", \"backend\": \"%s\", \"threads\": %d, \"isa\": \"%s\", \"kernels\": \"%s\"",
                json_number(milliseconds, per_epoch), json_number(rate, per_second), peak, steady,
                settings->seed, machine->backend, machine->threads, machine->isa, text);
+        if (counted) print_counts_json(stats, &counts);
+        printf("}\n");
+        free(words);
         return log_flush();
     }
     fprintf(stderr,
@@ -66,5 +183,7 @@ bool stats_print(const run_settings *settings, const run_machine *machine, mt_ba
             "instruction set        %s\n"
             "kernels                %s: %s\n",
             milliseconds, rate, peak, steady, machine->threads, machine->isa, machine->backend, text);
+    if (counted) print_counts(stats, &counts);
+    free(words);
     return true;
 }

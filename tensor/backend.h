@@ -115,6 +115,27 @@ typedef struct mt_update_work {
     const mt_update_row *row;
 } mt_update_work;
 
+/* What one kernel did. All but launches is a simulator's, and 0 elsewhere: numbers of things, never times. */
+typedef struct mt_kernel_counts {
+    const char *name;
+    uint64_t launches, blocks;
+    uint64_t barriers;        /* counted once a block */
+    uint64_t requests;        /* accesses to device memory, counted once a warp */
+    uint64_t sectors;         /* pieces of 32 bytes that those touch */
+    uint64_t shared_requests; /* accesses to shared memory, counted once a warp */
+    uint64_t bank_conflicts;  /* extra passes that those need */
+    uint64_t partial;         /* accesses that only some threads of a warp made: a branch, or an edge */
+} mt_kernel_counts;
+
+/* What a backend with a memory of its own did since the program began. */
+typedef struct mt_backend_counts {
+    uint64_t uploads, upload_bytes, downloads, download_bytes; /* copies from the host, and to it */
+    uint64_t device_bytes, allocations;                        /* held now; how often the device was asked */
+    bool simulated;                                            /* the rows hold more than launches */
+    int kernels;
+    mt_kernel_counts kernel[256]; /* in the order of first launch; the last stands for all that follow */
+} mt_backend_counts;
+
 typedef struct mt_backend mt_backend;
 struct mt_backend {
     const char *name;
@@ -147,6 +168,9 @@ struct mt_backend {
 
     /* Writes what --stats says of this backend ("threads 2, isa avx2, ..."), as snprintf does. */
     int (*describe)(mt_backend *backend, char *text, size_t size);
+    /* NULL in a backend that counts nothing. A simulator counts what a warp asks of the memory only from the
+     * first call on, since that takes time. */
+    void (*counts)(mt_backend *backend, mt_backend_counts *counts);
 };
 
 MT_BEGIN

@@ -8,8 +8,8 @@
    less. 2. Every global symbol of a static library is marked, MT_API or MT_INTERNAL, and has the prefix; so the two
    libraries share none, and one program can link both. 3. Nothing runs before main or at exit. 4. The library never
    exits, prints to a stream it was not given or handles a signal, and only tensor/alloc.c asks the system for memory.
-The CUDA twins and the simulator are C++: their objects may have C++'s own symbols and start-up code, and the
-simulator is the same in both static libraries; what else they define must be a launcher named for its precision.
+The CUDA twins and the simulator are C++: their objects may have C++'s own symbols and start-up code (nvcc's registers
+the kernels before main, which is how CUDA finds them; C++'s makes objects such as a lock), and the simulator is the same in both static libraries; what else they define must be a launcher named for its precision.
 --instrumented leaves out 3 and 4, for sanitizers and coverage, which add such things; --debug allows assert to abort.
 """
 import argparse

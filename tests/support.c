@@ -228,6 +228,8 @@ int test_backends(mt_backend **list)
     return count;
 }
 
+bool test_small(void) { return getenv("MT_TEST_SMALL") != NULL; }
+
 mt_backend *test_simple(void)
 {
     mt_backend *backend = mt_backend_get("simple");

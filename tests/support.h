@@ -94,6 +94,8 @@ void test_shuffle(int64_t *values, int64_t count);
 enum { TEST_MAX_BACKENDS = 8 };
 /* The backends under test: MT_TEST_BACKENDS="simple,cpu,..." or these two. The first is the oracle. */
 int test_backends(mt_backend **list);
+/* MT_TEST_SMALL: shapes that are large for threads to share may be small. */
+bool test_small(void);
 mt_backend *test_simple(void);
 mt_backend *test_cpu(void);
 

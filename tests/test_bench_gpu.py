@@ -4,10 +4,12 @@
     test_bench_gpu.py SOURCE-ROOT BUILD-ROOT [nvcc]
 
 1. Without a tool, without nvcc and without a driver it says which is missing. 2. With "nvcc" the build part runs, in the
-build directory that is there. 3. A rehearsal on gpu-sim writes a file with every part in it, or the reason why it is not.
+build directory that is there. 3. A rehearsal on gpu-sim writes a file with every part in it, or the reason why it is not. 4. The
+tests that it runs compile without cmocka, with the header that stands in for it.
 """
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -45,7 +47,7 @@ def folder_of(work, name, tools):
 
 
 def refusals(script, work):
-    usual = {"dirname": None, "sh": None, "cat": None, "head": None, "tr": None, "meson": "", "ninja": "", "python3": "", "cc": "",
+    usual = {"dirname": None, "date": None, "sh": None, "cat": None, "head": None, "tr": None, "meson": "", "ninja": "", "python3": "", "cc": "",
              "c++": ""}
     without = {k: v for k, v in usual.items() if k != "ninja"}
     cases = [("no-ninja", without, "ninja is not on the PATH"),
@@ -76,6 +78,17 @@ def rehearsal(script, build, work):
     check(result["training"][0]["epoch_seconds"], "training was not timed: %s" % result["not_done"])
 
 
+def stand_in(source):
+    tests = os.path.join(source, "tests")
+    with open(os.path.join(tests, "meson.build"), encoding="utf-8") as stream:
+        names = re.findall(r"'(\w+)'", re.search(r"^backend_tests = \[(.*?)\]", stream.read(), re.M | re.S).group(1))
+    check(len(names) > 5, "the list of tests was not found: %s" % names)
+    files = [os.path.join(tests, "test_%s.c" % name) for name in names] + [os.path.join(tests, "support.c")]
+    status, out, err = run(os.environ.get("CC", "cc").split()[0], ["-std=c17", "-Wall", "-Wextra", "-Werror", "-fsyntax-only",
+                                                                   "-I" + source, "-I" + os.path.join(tests, "alone")] + files)
+    check(status == 0, "without cmocka:\n%s" % err[-2000:])
+
+
 def main():
     if len(sys.argv) < 3:
         sys.exit(__doc__)
@@ -86,6 +99,7 @@ def main():
             status, out, err = run(script, ["--build", build, "--build-only"])
             check(status == 0 and "built in" in out, "--build-only: %d\n%s%s" % (status, out[-2000:], err[-2000:]))
         rehearsal(script, build, work)
+    stand_in(os.path.abspath(sys.argv[1]))
     print("%d failures" % failures)
     return 1 if failures else 0
 

@@ -147,7 +147,7 @@ def check_names(tree, out):
     for folder, folders, names in os.walk(tree):
         folders[:] = [f for f in folders if f not in ("build", "golden")]
         for name in names:
-            if name.endswith((".c", ".h", ".inc", ".py", ".build")):
+            if name.endswith((".c", ".h", ".inc", ".py", ".build", ".cu", ".cuh", ".cpp")):
                 text[name] = read(os.path.join(folder, name))
     words = set(re.findall(r"\b(?:mt|MT)_\w+", "\n".join(text.values())))
     words |= {line.split()[1] for line in read(os.path.join(out, "names.txt")).splitlines()}

@@ -1009,9 +1009,14 @@ static void test_refused_products(void **data)
 
 enum { RESULTS = 24 };
 
-/* Large enough for every kernel to be shared out. */
-static int run_all(mt_backend *b, const mt_tensor *line, const mt_tensor *square, const mt_tensor *turned,
-                   const mt_tensor *cube, double **results, int64_t *counts)
+/* Large enough for every kernel to be shared out; and what does where schedules are what matters. */
+typedef struct sizes {
+    int64_t line, rows, columns, cube[3], draws;
+} sizes;
+static const sizes large = {400003, 701, 501, {60, 70, 80}, 300007}, small = {4003, 71, 53, {6, 7, 9}, 3007};
+
+static int run_all(mt_backend *b, const sizes *n, const mt_tensor *line, const mt_tensor *square,
+                   const mt_tensor *turned, const mt_tensor *cube, double **results, int64_t *counts)
 {
     int count = 0;
     mt_tensor *out;
@@ -1027,32 +1032,32 @@ static int run_all(mt_backend *b, const mt_tensor *line, const mt_tensor *square
     KEEP(mt_shape(1), MT_REAL, mt_op_max(out, line, mt_axes(0)));
     KEEP(mt_shape(1), MT_INDEX, mt_op_argmin(out, line, mt_axes(0)));
     KEEP(mt_shape(1), MT_REAL, mt_op_prod(out, line, mt_axes(0)));
-    KEEP(mt_shape(501), MT_REAL, mt_op_sum(out, square, mt_axes(0)));
-    KEEP(mt_shape(701), MT_REAL, mt_op_sum(out, square, mt_axes(1)));
+    KEEP(mt_shape(n->columns), MT_REAL, mt_op_sum(out, square, mt_axes(0)));
+    KEEP(mt_shape(n->rows), MT_REAL, mt_op_sum(out, square, mt_axes(1)));
     KEEP(mt_shape(1), MT_REAL, mt_op_sum(out, square, mt_axes(0, 1)));
-    KEEP(mt_shape(501), MT_REAL, mt_op_sum(out, turned, mt_axes(1)));
+    KEEP(mt_shape(n->columns), MT_REAL, mt_op_sum(out, turned, mt_axes(1)));
     KEEP(mt_shape(1), MT_REAL, mt_op_sum(out, turned, mt_axes(0, 1)));
-    KEEP(mt_shape(701), MT_INDEX, mt_op_argmax(out, square, mt_axes(1)));
-    KEEP(mt_shape(70), MT_REAL, mt_op_sum(out, cube, mt_axes(0, 2)));
-    KEEP(mt_shape(60, 80), MT_REAL, mt_op_mean(out, cube, mt_axes(1)));
-    KEEP(mt_shape(701, 701), MT_REAL, mt_op_matmul(out, square, turned));
-    KEEP(mt_shape(501, 501), MT_REAL, mt_op_matmul(out, turned, square));
-    KEEP(mt_shape(60, 70, 70), MT_REAL,
+    KEEP(mt_shape(n->rows), MT_INDEX, mt_op_argmax(out, square, mt_axes(1)));
+    KEEP(mt_shape(n->cube[1]), MT_REAL, mt_op_sum(out, cube, mt_axes(0, 2)));
+    KEEP(mt_shape(n->cube[0], n->cube[2]), MT_REAL, mt_op_mean(out, cube, mt_axes(1)));
+    KEEP(mt_shape(n->rows, n->rows), MT_REAL, mt_op_matmul(out, square, turned));
+    KEEP(mt_shape(n->columns, n->columns), MT_REAL, mt_op_matmul(out, turned, square));
+    KEEP(mt_shape(n->cube[0], n->cube[1], n->cube[1]), MT_REAL,
          mt_op_matmul(out, cube, OWN(mt_tensor_transpose((mt_tensor *)cube, 1, 2))));
-    KEEP(mt_shape(701), MT_REAL,
-         mt_op_matmul(out, square, OWN(mt_tensor_slice((mt_tensor *)line, 0, 3, 504, 1))));
-    KEEP(mt_shape(501), MT_REAL,
-         mt_op_matmul(out, OWN(mt_tensor_slice((mt_tensor *)line, 0, 3, 704, 1)), square));
+    KEEP(mt_shape(n->rows), MT_REAL,
+         mt_op_matmul(out, square, OWN(mt_tensor_slice((mt_tensor *)line, 0, 3, 3 + n->columns, 1))));
+    KEEP(mt_shape(n->columns), MT_REAL,
+         mt_op_matmul(out, OWN(mt_tensor_slice((mt_tensor *)line, 0, 3, 3 + n->rows, 1)), square));
     KEEP(mt_shape(1), MT_REAL, mt_op_matmul(out, line, line));
-    KEEP(mt_shape(701, 501), MT_REAL, mt_op_tanh(out, square));
-    KEEP(mt_shape(501, 701), MT_REAL,
-         mt_op_mul(out, turned, OWN(mt_tensor_slice((mt_tensor *)line, 0, 0, 701, 1))));
+    KEEP(mt_shape(n->rows, n->columns), MT_REAL, mt_op_tanh(out, square));
+    KEEP(mt_shape(n->columns, n->rows), MT_REAL,
+         mt_op_mul(out, turned, OWN(mt_tensor_slice((mt_tensor *)line, 0, 0, n->rows, 1))));
     mt_rng rng = mt_rng_make(5);
-    KEEP(mt_shape(300007), MT_REAL, mt_op_normal(out, &rng, 0, 1));
-    KEEP(mt_shape(701, 701), MT_REAL,
-         mt_op_linear_act(out, square, turned, OWN(mt_tensor_slice((mt_tensor *)line, 0, 9, 710, 1)),
+    KEEP(mt_shape(n->draws), MT_REAL, mt_op_normal(out, &rng, 0, 1));
+    KEEP(mt_shape(n->rows, n->rows), MT_REAL,
+         mt_op_linear_act(out, square, turned, OWN(mt_tensor_slice((mt_tensor *)line, 0, 9, 9 + n->rows, 1)),
                           MT_OP_sigmoid, false, NULL));
-    KEEP(mt_shape(501, 701), MT_REAL, mt_op_copy(out, turned));
+    KEEP(mt_shape(n->columns, n->rows), MT_REAL, mt_op_copy(out, turned));
     TEST_TRUE(count == RESULTS);
     return count;
 }
@@ -1065,9 +1070,11 @@ static void test_threads_give_the_same_bits(void **data)
     EACH_BACKEND(b)
     {
         if (b == test_simple()) continue; /* serial */
-        mt_tensor *line = test_array_random(b, mt_shape(400003), TEST_PLAIN, 0.999, 1.001)->x;
-        mt_tensor *square = test_array_random(b, mt_shape(701, 501), TEST_INPUT, -1, 1)->x;
-        mt_tensor *cube = test_array_random(b, mt_shape(60, 70, 80), TEST_FIXED, -1, 1)->x;
+        const sizes *n = test_small() ? &small : &large;
+        mt_tensor *line = test_array_random(b, mt_shape(n->line), TEST_PLAIN, 0.999, 1.001)->x;
+        mt_tensor *square = test_array_random(b, mt_shape(n->rows, n->columns), TEST_INPUT, -1, 1)->x;
+        mt_tensor *cube =
+            test_array_random(b, mt_shape(n->cube[0], n->cube[1], n->cube[2]), TEST_FIXED, -1, 1)->x;
         mt_tensor *turned = OWN(mt_tensor_transpose(square, 0, 1));
         static const int threads[] = {1, 2, 7, 3};
         double *first[RESULTS], *now[RESULTS];
@@ -1076,7 +1083,7 @@ static void test_threads_give_the_same_bits(void **data)
             TEST_OK(mt_set_threads(threads[i]));
             int used = mt_get_threads();
             TEST_TRUE(used == threads[i] || used == 1); /* 1 in a serial build */
-            int count = run_all(b, line, square, turned, cube, i == 0 ? first : now, counts);
+            int count = run_all(b, n, line, square, turned, cube, i == 0 ? first : now, counts);
             for (int k = 0; k < count && i > 0; k++) {
                 char what[60];
                 snprintf(what, sizeof what, "%s: result %d on %d threads", b->name, k, threads[i]);

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Training on gpu-sim is training on cpu: 20 epochs on each data set under three schedules, line by line.
 
-Usage: test_sim_training.py RUN_FAST. The losses agree within 1e-4 of the cpu's, the schedules to the last digit, and
-after the first epoch nothing is copied between host and device but what a line prints.
+Usage: test_sim_training.py RUN_FAST. The losses agree within 1e-4 of the cpu's, the schedules to the last digit; after
+the first epoch nothing is copied between host and device but what a line prints; and --stats counts it all.
 """
+import json
 import os
-import re
 import subprocess
 import sys
 
@@ -27,10 +27,10 @@ def losses(text):
     return [float(line.split()[3]) for line in text.splitlines()]
 
 
-def copies(epochs):
-    """Bytes to and from the device for a run of so many epochs that prints one line."""
-    text = run("--backend", "gpu-sim", "--epochs", str(epochs), "--every", "1000", "--stats").stderr
-    return [int(n) for n in re.findall(r"loads \d+ \((\d+) bytes\)", text)]
+def counts(epochs, *options):
+    """What --stats counts in a run of so many epochs that prints two lines."""
+    text = run("--backend", "gpu-sim", "--epochs", str(epochs), "--every", "1000", "--stats", *options, "--log", "json").stdout
+    return json.loads(text.splitlines()[-1])
 
 
 failed = 0
@@ -45,9 +45,23 @@ for dataset in DATASETS:
     print(f"{'ok    ' if worst <= 1e-4 and same else 'FAIL  '}{dataset}: losses within {worst:.1e} of cpu's, the same "
           f"under {len(SEEDS)} schedules: {same}", flush=True)
 
-short, long = copies(2), copies(12)
-an_epoch = sum(b - a for a, b in zip(short, long)) / 10
-small = an_epoch == 0
-failed += not small
-print(f"{'ok    ' if small else 'FAIL  '}an epoch copies {an_epoch:.0f} bytes between host and device")
+COPIES = ["uploads", "upload_bytes", "downloads", "download_bytes"]
+short, long = counts(2), counts(12)
+none = all(short[name] == long[name] and long["epoch_" + name] == 0 for name in COPIES) and short["downloads"] > 0
+failed += not none
+print(f"{'ok    ' if none else 'FAIL  '}ten more epochs copy nothing: {[(long[name], long['epoch_' + name]) for name in COPIES]}")
+
+rows, more = ({row["kernel"]: row for row in each["by_kernel"]} for each in (short, long))
+right = (long["launches"] == sum(row["launches"] for row in more.values()) and
+         long["launches"] - short["launches"] == 10 * long["epoch_launches"] and
+         all(more[name]["launches"] - row["launches"] == 10 * row["epoch_launches"] for name, row in rows.items()) and
+         all(row["blocks"] >= row["launches"] and row["requests"] > 0 and row["sectors"] >= row["requests"]
+             for row in rows.values()) and
+         any(row["barriers"] > 0 for row in rows.values()) and any(row["shared_requests"] > 0 for row in rows.values()))
+failed += not right
+print(f"{'ok    ' if right else 'FAIL  '}launches by kernel, for the run and an epoch: {long['launches']}, {long['epoch_launches']}")
+table = run("--backend", "gpu-sim", "--epochs", "1", "--stats").stderr
+told = all(f"\n  {name} " in table and f"\n{name} " in table for name in rows)
+failed += not told
+print(f"{'ok    ' if told else 'FAIL  '}--stats prints a row of launches and one of the simulator's counts for each kernel")
 sys.exit(1 if failed else 0)

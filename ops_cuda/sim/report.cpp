@@ -140,6 +140,8 @@ void add_location(Text *text, const Fault &f)
     size_t at = f.offset - p->offset;
     if (at >= p->bytes)
         text->add("%zu bytes, %zu bytes past the end of %s", f.bytes, at - p->bytes, name);
+    else if (at % f.bytes != 0) /* no whole element of that size begins there */
+        text->add("%zu bytes from byte %zu on of %s", f.bytes, at, name);
     else
         text->add("byte %zu (element %zu of %zu bytes) of %s", at, at / f.bytes, f.bytes, name);
 }

@@ -318,6 +318,23 @@ static inline void dev_room(size_t *free_bytes, size_t *all_bytes)
 }
 static inline void dev_mark(void *pointer, size_t bytes, bool live) { mt_sim_mark(pointer, bytes, live); }
 static inline void dev_name(void *pointer, const char *name) { mt_sim_name(pointer, name); }
+/* Counts accesses from now on, and says that this twin can. */
+static inline bool dev_detail()
+{
+    mt_sim_set_detail(true);
+    return true;
+}
+/* What was counted for launches under that name, if there was one. */
+static inline bool dev_counts_of(const char *kernel, dev_counts *counts)
+{
+    mt_sim_stats s;
+    int i = 0;
+    while (mt_sim_stats_at(i, &s) && strcmp(s.kernel, kernel) != 0) i++;
+    if (!mt_sim_stats_at(i, &s)) return false;
+    *counts = {s.blocks,          s.barriers,       s.requests,        s.sectors,
+               s.shared_requests, s.bank_conflicts, s.partial_requests};
+    return true;
+}
 
 } // namespace sim
 

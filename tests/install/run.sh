@@ -23,11 +23,15 @@ pc=$(find "$root" -name minitorch.pc | head -n 1)
 if [ -z "$pc" ]; then echo "run.sh: no minitorch.pc under $root" >&2; exit 1; fi
 PKG_CONFIG_LIBDIR=$(dirname "$pc")
 libdir=$(dirname "$PKG_CONFIG_LIBDIR")
-PKG_CONFIG_SYSROOT_DIR=$root
 LD_LIBRARY_PATH=$libdir
-export PKG_CONFIG_LIBDIR PKG_CONFIG_SYSROOT_DIR LD_LIBRARY_PATH
+export PKG_CONFIG_LIBDIR LD_LIBRARY_PATH
+# The prefix is told, where a sysroot would move the folders of other libraries (CUDA's) along with ours.
+prefix=$root$(sed -n 's/^prefix=//p' "$pc")
+pc() { pkg-config "--define-variable=prefix=$prefix" "$@"; }
+# Flags that find our archives alone, and what other libraries they name where it is.
+only_archive() { sed "s|-L$libdir\($\| \)|-L$work/archive |g"; }
 warnings="-pedantic -Wall -Wextra -Werror"
-flags() { pkg-config --cflags "$@"; }
+flags() { pc --cflags "$@"; }
 
 # compile NAME COMPILER...: builds $work/NAME and runs it.
 compile() {
@@ -42,12 +46,12 @@ compile() {
 # shellcheck disable=SC2046,SC2086
 {
     for std in c11 c17; do
-        compile "use-$std" $cc -std=$std $warnings "$here/use.c" $(pkg-config --cflags --libs minitorch)
-        compile "use-$std-double" $cc -std=$std $warnings "$here/use.c" $(pkg-config --cflags --libs minitorch_d)
+        compile "use-$std" $cc -std=$std $warnings "$here/use.c" $(pc --cflags --libs minitorch)
+        compile "use-$std-double" $cc -std=$std $warnings "$here/use.c" $(pc --cflags --libs minitorch_d)
     done
     if [ -n "$cxx" ]; then
-        compile use-c++17 $cxx -std=c++17 $warnings "$here/use.cpp" $(pkg-config --cflags --libs minitorch)
-        compile use-c++17-double $cxx -std=c++17 $warnings "$here/use.cpp" $(pkg-config --cflags --libs minitorch_d)
+        compile use-c++17 $cxx -std=c++17 $warnings "$here/use.cpp" $(pc --cflags --libs minitorch)
+        compile use-c++17-double $cxx -std=c++17 $warnings "$here/use.cpp" $(pc --cflags --libs minitorch_d)
     else
         echo "not checked: use.cpp, for want of a C++ compiler"
     fi
@@ -56,30 +60,30 @@ compile() {
     mkdir "$work/archive"
     echo 'int main(void) { return 0; }' >"$work/empty.c"
     all_static=yes
-    $cc -static "$work/empty.c" $(pkg-config --static --libs minitorch | sed 's/-lminitorch//') -o "$work/empty" \
+    $cc -static "$work/empty.c" $(pc --static --libs minitorch | sed 's/-lminitorch//') -o "$work/empty" \
         2>"$work/empty.log" || all_static=no
     if [ $all_static = no ]; then echo "not checked: -static, since $cc cannot: $(head -n 1 "$work/empty.log")"; fi
     cp "$libdir"/libminitorch*.a "$work/archive"
     for library in minitorch minitorch_d; do
-        compile "static-$library" $cc -std=c17 $warnings "$here/use.c" $(flags $library) "-L$work/archive" \
-            $(pkg-config --static --libs $library | sed 's/-L[^ ]*//g')
+        compile "static-$library" $cc -std=c17 $warnings "$here/use.c" $(flags $library) \
+            $(pc --static --libs $library | only_archive)
         if [ $all_static = yes ]; then
             compile "all-static-$library" $cc -static -std=c17 $warnings "$here/use.c" \
-                $(pkg-config --static --cflags --libs $library)
+                $(pc --static --cflags --libs $library)
         fi
     done
 
     # Both libraries in one program, shared and static.
     $cc -std=c17 $warnings $(flags minitorch) -c "$here/both_float.c" -o "$work/both_float.o"
     $cc -std=c17 $warnings $(flags minitorch_d) -c "$here/both_double.c" -o "$work/both_double.o"
-    compile both $cc "$work/both_float.o" "$work/both_double.o" $(pkg-config --libs minitorch minitorch_d)
-    compile both-static $cc "$work/both_float.o" "$work/both_double.o" "-L$work/archive" \
-        $(pkg-config --static --libs minitorch minitorch_d | sed 's/-L[^ ]*//g')
+    compile both $cc "$work/both_float.o" "$work/both_double.o" $(pc --libs minitorch minitorch_d)
+    compile both-static $cc "$work/both_float.o" "$work/both_double.o" \
+        $(pc --static --libs minitorch minitorch_d | only_archive)
 
     # Headers of one library with the other library: a program that must not link.
     for pair in "minitorch minitorch_d" "minitorch_d minitorch"; do
         set -- $pair
-        if $cc -std=c17 "$here/use.c" $(flags $1) $(pkg-config --libs $2) -o "$work/mixed" >"$work/mixed.log" 2>&1; then
+        if $cc -std=c17 "$here/use.c" $(flags $1) $(pc --libs $2) -o "$work/mixed" >"$work/mixed.log" 2>&1; then
             echo "run.sh: headers of $1 link with the library $2" >&2
             exit 1
         fi
@@ -90,5 +94,5 @@ compile() {
     # The README's example, as it stands there.
     # shellcheck disable=SC2016
     sed -n '/^```c$/,/^```$/p' "$source/README.md" | sed '/^```/d' >"$work/example.c"
-    compile readme $cc -std=c17 $warnings "$work/example.c" $(pkg-config --cflags --libs minitorch)
+    compile readme $cc -std=c17 $warnings "$work/example.c" $(pc --cflags --libs minitorch)
 }

@@ -153,6 +153,8 @@ static int signal_of_host_read(bool trap)
 {
     pid_t child = fork();
     if (child == 0) {
+        std::signal(SIGSEGV, SIG_DFL); /* a sanitizer has its own answer to it */
+        std::signal(SIGBUS, SIG_DFL);
         char *p = (char *)mt_sim_alloc(64, nullptr);
         mt_sim_set_host_trap(trap);
         bool ran = mt_sim_launch_sgemm() == 0 && mt_sim_fill(p, 1, 64);
