@@ -18,11 +18,14 @@ typedef struct settings {
     bench_options bench;
     peers_options peers;
     const char *only;
+    int64_t elements;
 } settings;
 
 static const option rows[] = {
     {"--only", "", OPTION_TEXT, offsetof(settings, only), 0, 0, NULL, "TEXT", "",
      "only the work whose name begins with TEXT: add, sum, copy..."},
+    {"--elements", "", OPTION_INT, offsetof(settings, elements), 1, 1e9, NULL, "N", "",
+     "only the work on N elements: 1000, 100000, 10000000, 16000000"},
     {"--python", "", OPTION_TEXT, offsetof(settings, peers.python), 0, 0, NULL, "NAME", "python3",
      "the python that may have PyTorch and NumPy"},
     {"--peers", "", OPTION_TEXT, offsetof(settings, peers.script), 0, 0, NULL, "FILE", BENCH_PEERS,
@@ -96,9 +99,10 @@ static bool measure(bench *self, work *w, bench_row *row)
     return good && bench_flushed(PROGRAM);
 }
 
-static bool wanted(const bench *self, const char *name)
+static bool wanted(const bench *self, const char *name, int64_t elements)
 {
     const char *only = self->options->only;
+    if (self->options->elements > 0 && elements != self->options->elements) return false;
     return only == NULL || strncmp(name, only, strlen(only)) == 0;
 }
 
@@ -113,7 +117,7 @@ static bool time_rows(bench *self, int64_t n)
 {
     for (int op = 0; op < MT_OP_COUNT; op++) {
         const mt_op_info *info = mt_op_describe((mt_op)op);
-        if (!wanted(self, info->name)) continue;
+        if (!wanted(self, info->name, n)) continue;
         work w = {.kind = ELEMENTWISE, .info = info, .op = (mt_op)op, .p0 = 0.1, .p1 = 1};
         if (op == MT_OP_clamp) w.p0 = -1;
         if (op == MT_OP_is_close) w.p0 = 1e-8, w.p1 = 1e-5;
@@ -136,7 +140,7 @@ static bool time_reduction(bench *self, const char *name, mt_shape shape, int wh
     static const char *const names[] = {"dim 0", "dim 1", "all"};
     bench_row row = {.bound = shape.size[0] * shape.size[1] * 4 < 8 << 20 ? BENCH_BY_FMA : BENCH_BY_READ};
     snprintf(row.work, sizeof row.work, "%s %s", name, names[where]);
-    if (!wanted(self, row.work)) return true;
+    if (!wanted(self, row.work, shape.size[0] * shape.size[1])) return true;
     shape_text(shape, row.shape, sizeof row.shape);
     const mt_kind kind = strncmp(name, "arg", 3) == 0 ? MT_INDEX : MT_REAL;
     work w = {.kind = REDUCTION, .reduce = reduce};
@@ -167,7 +171,7 @@ static bool time_layouts(bench *self, mt_shape shape)
     const double bytes = 2 * (double)shape.size[0] * (double)shape.size[1] * sizeof(mt_real);
     bench_row row = {.bytes = bytes, .bound = bytes < 16 << 20 ? BENCH_BY_FMA : BENCH_BY_COPY};
     shape_text(shape, row.shape, sizeof row.shape);
-    if (wanted(self, "add row")) {
+    if (wanted(self, "add row", shape.size[0] * shape.size[1])) {
         work w = {.kind = ADD_ROW};
         snprintf(row.work, sizeof row.work, "add row");
         w.a = mt_uniform(self->cpu, shape, &self->rng, -1, 1);
@@ -175,7 +179,7 @@ static bool time_layouts(bench *self, mt_shape shape)
         w.out = mt_zeros(self->cpu, shape);
         if (!measure(self, &w, &row)) return false;
     }
-    if (!wanted(self, "copy transposed")) return true;
+    if (!wanted(self, "copy transposed", shape.size[0] * shape.size[1])) return true;
     work w = {.kind = TRANSPOSE};
     snprintf(row.work, sizeof row.work, "copy transposed");
     w.a = mt_uniform(self->cpu, shape, &self->rng, -1, 1);
@@ -198,7 +202,7 @@ static bool time_all(bench *self)
         if (!time_reductions(self, shapes[i]) || !time_layouts(self, shapes[i])) return false;
     }
     if (self->report.count > 0) return true;
-    return bench_fail(PROGRAM, "no work has a name that begins so; run it without --only to see them all") ==
+    return bench_fail(PROGRAM, "no such work; run it without --only and --elements to see them all") ==
            0;
 }
 
