@@ -76,6 +76,10 @@ MT_INTERNAL const mt_cpu_kernels *mt_cpu_kernels_get(void);
 /* How many threads to use for work of about that many elementary steps (a load, an addition and a store of
  * one number): 1 below the grain, in a forked child, or in a parallel region of the caller's. */
 MT_INTERNAL int mt_cpu_threads(double work);
+
+/* Whether a result of that many bytes is too large for the last cache to keep, so that stream.h should write
+ * it. */
+MT_INTERNAL bool mt_cpu_streams(double bytes);
 MT_END
 
 #endif
