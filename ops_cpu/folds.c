@@ -240,27 +240,40 @@ FOLD(all, both, vec_both, 1)
 
 /* ---- where the largest and the smallest stand ---- */
 
-/* The first place of value in a block of n that has it; of a NaN when value is one. */
+/* A bit for each lane of the MT_LANES at p that equals value, or that is NaN when value is one. */
+INLINE unsigned matches(const mt_real *p, mt_real value)
+{
+#if MT_SIMD_BYTES == 64
+    mt_vec v = mt_vec_load(p);
+    return value != value ? MASK(v, v, _CMP_UNORD_Q) : MASK(v, mt_vec_set(value), _CMP_EQ_OQ);
+#elif MT_SIMD_BYTES == 32
+    mt_vec v = mt_vec_load(p), w = mt_vec_set(value);
+    v = value != value ? MT_MM256(cmp)(v, v, _CMP_UNORD_Q) : MT_MM256(cmp)(v, w, _CMP_EQ_OQ);
+    return (unsigned)MT_MM256(movemask)(v);
+#else
+    unsigned found = 0;
+    for (int i = 0; i < MT_LANES; i++)
+        found |= (unsigned)(value != value ? p[i] != p[i] : p[i] == value) << i;
+    return found;
+#endif
+}
+
+/* The first place of value, which may be NaN, in a block of n that has it. */
 static int64_t find(int64_t n, const mt_real *in, mt_real value)
 {
-    enum { STEP = 64 };
-    const bool nan = value != value;
     int64_t i = 0;
-    for (; i + STEP <= n; i += STEP) {
-        int found = 0;
-        if (nan)
-            for (int k = 0; k < STEP; k++) found |= in[i + k] != in[i + k];
-        else
-            for (int k = 0; k < STEP; k++) found |= in[i + k] == value;
-        if (found) break;
+    for (; i + MT_LANES <= n; i += MT_LANES) {
+        unsigned found = matches(in + i, value);
+        if (found) return i + __builtin_ctz(found);
     }
-    while (i < n && !(nan ? in[i] != in[i] : in[i] == value)) i++;
+    while (i < n && !(value != value ? in[i] != in[i] : in[i] == value)) i++;
     return i;
 }
 
 /* Block by block: the best value, and where its block is; only then the place in the block. */
 INLINE int64_t arg(mt_fold_fn fold, combine_fn better, int64_t n, const mt_real *in, int64_t step)
 {
+    if (step == 1 && n <= BLOCK) return find(n, in, fold(n, in, 1));
     mt_real gathered[BLOCK], best = 0;
     int64_t best_first = 0;
     for (int64_t first = 0; first < n; first += BLOCK) {
