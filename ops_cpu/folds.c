@@ -14,7 +14,7 @@ enum {
     LANES = 256 / (int)sizeof(mt_real), /* 64 of float, 32 of double */
     BLOCK = 4096,
     PARTS = LANES / MT_LANES, /* vectors of partial results */
-    AHEAD = 2048              /* bytes */
+    AHEAD = 512               /* bytes */
 };
 
 #define INLINE static inline __attribute__((always_inline))
