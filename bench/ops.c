@@ -70,24 +70,49 @@ typedef struct bench {
 /* Beyond the caches when it moves more than this: then the share of the streaming rate means something. */
 static const double STREAMED = 60e6;
 
-/* Times w as row says, prints it and the peers' times for the same. Frees w's tensors. */
+/* Half of our samples are taken before the peers and half after them. */
+static bench_time joined(const bench_time *a, const bench_time *b)
+{
+    return (bench_time){.median = (a->median + b->median) / 2,
+                        .low = (a->low + b->low) / 2,
+                        .high = (a->high + b->high) / 2,
+                        .best = a->best < b->best ? a->best : b->best,
+                        .samples = a->samples + b->samples,
+                        .calls = a->calls};
+}
+
+/* Times w as row says, before and after its peers, and prints them all; where the share of a ceiling means
+ * something, between two measurements of that ceiling. Frees w's tensors. */
 static bool measure(bench *self, work *w, bench_row *row)
 {
-    const bench_effort effort = bench_effort_of(&self->options->bench);
-    bool good = w->out != NULL && w->a != NULL && bench_measure(&effort, run, w, &row->time);
+    bench_effort effort = bench_effort_of(&self->options->bench);
+    bench_time before, after;
+    double theirs[PEERS], rate[2];
+    effort.samples = (effort.samples + 1) / 2;
+    effort.budget /= 2;
+    row->percent = row->bytes > STREAMED;
+    for (int i = 0; i < 2; i++) rate[i] = NAN;
+    const bool copies = row->bound == BENCH_BY_COPY;
+    snprintf(row->engine, sizeof row->engine, "cpu");
+    row->threads = mt_get_threads();
+    if (row->percent) rate[0] = bench_ceiling_now(&self->options->bench, row->threads, copies);
+    bool good = w->out != NULL && w->a != NULL && bench_measure(&effort, run, w, &before);
+    if (good) {
+        row->time = before; /* what a peer's row is made from */
+        peers_measure(&self->peers, &self->report, row, theirs);
+        good = bench_measure(&effort, run, w, &after);
+    }
     mt_tensor_free(w->view);
     mt_tensor_free(w->a);
     mt_tensor_free(w->b);
     mt_tensor_free(w->out);
     if (!good) return bench_fail(PROGRAM, mt_last_message()) == 0;
-    snprintf(row->engine, sizeof row->engine, "cpu");
-    row->threads = mt_get_threads();
-    row->percent = row->bytes > STREAMED;
+    if (row->percent) rate[1] = bench_ceiling_now(&self->options->bench, row->threads, copies);
+    row->ceiling = isfinite(rate[0] + rate[1]) ? (rate[0] + rate[1]) / 2 : 0;
+    row->time = joined(&before, &after);
     const double ours = row->time.median;
     bench_print_row(&self->report, row);
     good = bench_report_add(&self->report, row);
-    double theirs[PEERS];
-    peers_measure(&self->peers, &self->report, row, theirs);
     for (int i = 0; i < PEERS; i++) {
         if (!isfinite(theirs[i])) continue;
         char text[24];
@@ -202,8 +227,7 @@ static bool time_all(bench *self)
         if (!time_reductions(self, shapes[i]) || !time_layouts(self, shapes[i])) return false;
     }
     if (self->report.count > 0) return true;
-    return bench_fail(PROGRAM, "no such work; run it without --only and --elements to see them all") ==
-           0;
+    return bench_fail(PROGRAM, "no such work; run it without --only and --elements to see them all") == 0;
 }
 
 int main(int argc, char **argv)
