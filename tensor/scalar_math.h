@@ -66,14 +66,18 @@ MT_FN float mt_m_from_bits(uint32_t bits)
     return x;
 }
 
-/* x = n ln 2 + r with |r| <= ln 2 / 2; e^x = 2^n e^r. 2^n is applied in two halves, so that neither overflows
- * and a subnormal result is rounded once. NaN passes the bounds, and through. */
+/* x = n ln 2 + r with |r| <= ln 2 / 2; e^x = 2^n e^r. 2^n is applied in two factors, 2^(n + 64) 2^-64 below 0
+ * and 2^(n - 30) 2^30 above, so that neither overflows and a subnormal result is rounded once. What is beyond
+ * 104 on either side is taken for 104, by its bits: fewer instructions than two comparisons that let NaN
+ * pass. */
 MT_FN float mt_m_exp(float x)
 {
-    float bounded = x < -104.0f ? -104.0f : x;
-    bounded = bounded > 89.0f ? 89.0f : bounded;
-    float shifted = MT_FMA(bounded, 0x1.715476p0f, 0x1.8p23f); /* the nearest integer, in the last bits */
-    float n = shifted - 0x1.8p23f;
+    const uint32_t size = mt_m_bits(x) & 0x7fffffffu, most = 0x42d00000u;
+    float bounded = mt_m_from_bits((size < most ? size : most) | (mt_m_bits(x) & 0x80000000u));
+    float magic = x < 0 ? 0x1.8p23f + 64 : 0x1.8p23f - 30;
+    float last = x < 0 ? 0x1p-64f : 0x1p30f;
+    float shifted = MT_FMA(bounded, 0x1.715476p0f, magic); /* the nearest integer, in the last bits */
+    float n = shifted - magic;
     float r = MT_FMA(n, -0x1.62e4p-1f, bounded); /* the product is exact: 14 bits times 8 */
     r = MT_FMA(n, -0x1.7f7d1cp-20f, r);
     float p = 0x1.6a234ep-10f;
@@ -82,10 +86,8 @@ MT_FN float mt_m_exp(float x)
     p = MT_FMA(p, r, 0x1.555490p-3f);
     p = MT_FMA(p, r, 0x1.fffffcp-2f);
     p = 1.0f + MT_FMA(p, r * r, r);
-    int32_t power = (int32_t)(mt_m_bits(shifted) - 0x4b400000u), half = power >> 1;
-    float scale_a = mt_m_from_bits((uint32_t)(half + 127) << 23);
-    float scale_b = mt_m_from_bits((uint32_t)(power - half + 127) << 23);
-    return p * scale_a * scale_b;
+    float y = mt_m_from_bits(mt_m_bits(p) + (mt_m_bits(shifted) << 23)) * last;
+    return x == x ? y : x;
 }
 
 /* x = 2^e m with m in [sqrt 1/2, sqrt 2); ln x = e ln 2 + ln(1 + f), f = m - 1. */
