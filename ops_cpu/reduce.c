@@ -262,7 +262,7 @@ static int64_t arg_long(const reduce_job *job, const mt_real *row, int threads)
     int64_t n = job->plan.reduced_count, chunk = CHUNK;
     if (threads <= 1 || n <= CHUNK) return arg(n, row, 1);
     while ((n + chunk - 1) / chunk > CHUNKS) chunk *= 2;
-    int64_t chunks = (n + chunk - 1) / chunk, at[CHUNKS];
+    int64_t chunks = (n + chunk - 1) / chunk, at[CHUNKS] = {0};
     mt_real best[CHUNKS];
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t i = 0; i < chunks; i++) {
