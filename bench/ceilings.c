@@ -3,11 +3,14 @@
  * The loops are written once on vectors of 64 bytes and compiled for what the processor has; the compiler
  * takes as many registers as such a vector needs.
  */
+#define _DEFAULT_SOURCE /* madvise */
 #define _POSIX_C_SOURCE 200809L
 #include "ceilings.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -20,15 +23,18 @@ enum { LANES = 16 };
 
 /* ---- the loops ---- */
 
-#define READ_BODY                                                                                         \
-    {                                                                                                     \
-        const wide *x = (const wide *)(const void *)in;                                                   \
-        wide a = {0}, b = a, c = a, d = a;                                                                \
-        for (size_t i = 0; i < n / LANES; i += 4) a += x[i], b += x[i + 1], c += x[i + 2], d += x[i + 3]; \
-        a += b + c + d;                                                                                   \
-        float sum = 0;                                                                                    \
-        for (int i = 0; i < LANES; i++) sum += a[i];                                                      \
-        return sum;                                                                                       \
+#define READ_BODY                                                          \
+    {                                                                      \
+        const wide *x = (const wide *)(const void *)in;                    \
+        wide a = {0}, b = a, c = a, d = a;                                 \
+        for (size_t i = 0; i < n / LANES; i += 4) {                        \
+            for (int k = 0; k < 4; k++) __builtin_prefetch(x + i + 8 + k); \
+            a += x[i], b += x[i + 1], c += x[i + 2], d += x[i + 3];        \
+        }                                                                  \
+        a += b + c + d;                                                    \
+        float sum = 0;                                                     \
+        for (int i = 0; i < LANES; i++) sum += a[i];                       \
+        return sum;                                                        \
     }
 
 /* steps multiply-adds on each of COUNT registers of TYPE, enough to hide their latency; up to 16 the compiler
@@ -163,40 +169,78 @@ static size_t stream_bytes(bool quick)
     return bytes < least ? least : bytes > most ? most : bytes;
 }
 
-bool bench_ceilings_measure(const bench_options *options, int threads, bench_ceilings *ceilings)
+/* Memory as the library has it: the system is asked for huge pages. */
+static float *stream_array(size_t n)
+{
+    const size_t page = (size_t)2 << 20;
+    float *array = aligned_alloc(page, (n * sizeof(float) + page - 1) / page * page);
+#ifdef MADV_HUGEPAGE
+    if (array != NULL) madvise(array, n * sizeof(float), MADV_HUGEPAGE);
+#endif
+    return array;
+}
+
+static bool open_job(job *self, int threads, bool quick)
 {
     const size_t unit = (size_t)threads * 64;
-    job self = {.threads = threads, .steps = options->quick ? 20000 : 200000};
-    *ceilings = (bench_ceilings){.vector = choose(&self), .threads = threads};
-    self.n = stream_bytes(options->quick) / sizeof(float) / unit * unit;
-    self.in = aligned_alloc(64, self.n * sizeof(float));
-    self.out = aligned_alloc(64, self.n * sizeof(float));
-    self.sums = aligned_alloc(64, (size_t)threads * APART * sizeof(float));
-    bench_time copy = {.best = 1}, read = {.best = 1}, fma = {.best = 1};
-    const bool there = self.in != NULL && self.out != NULL && self.sums != NULL;
-    if (there) {
+    self->threads = threads;
+    self->steps = quick ? 20000 : 200000;
+    self->n = stream_bytes(quick) / sizeof(float) / unit * unit;
+    self->in = stream_array(self->n);
+    self->out = stream_array(self->n);
+    self->sums = aligned_alloc(64, (size_t)threads * APART * sizeof(float));
+    if (self->in == NULL || self->out == NULL || self->sums == NULL) {
+        fprintf(stderr, "no memory is left for arrays of %zu bytes; close other programs\n",
+                self->n * sizeof(float));
+        return false;
+    }
 #pragma omp parallel for num_threads(threads) schedule(static)
-        for (int t = 0; t < threads; t++) {
-            const size_t share = self.n / (size_t)threads;
-            memset(self.in + (size_t)t * share, 0, share * sizeof(float));
-            memset(self.out + (size_t)t * share, 0, share * sizeof(float));
-        }
+    for (int t = 0; t < threads; t++) {
+        const size_t share = self->n / (size_t)threads;
+        memset(self->in + (size_t)t * share, 0, share * sizeof(float));
+        memset(self->out + (size_t)t * share, 0, share * sizeof(float));
+    }
+    return true;
+}
+
+static void close_job(job *self)
+{
+    free(self->in);
+    free(self->out);
+    free(self->sums);
+}
+
+bool bench_ceilings_measure(const bench_options *options, int threads, bench_ceilings *ceilings)
+{
+    job self = {.threads = threads};
+    *ceilings = (bench_ceilings){.vector = choose(&self), .threads = threads};
+    bench_time copy = {.best = 1}, read = {.best = 1}, fma = {.best = 1};
+    const bool there = open_job(&self, threads, options->quick);
+    if (there) {
         bench_effort effort = bench_effort_of(options);
         effort.samples *= 4; /* the best of many: what follows is measured against it */
         bench_measure(&effort, copy_all, &self, &copy);
         bench_measure(&effort, read_all, &self, &read);
         bench_measure(&effort, fma_all, &self, &fma);
-    } else {
-        fprintf(stderr, "no memory is left for arrays of %zu bytes; close other programs\n",
-                self.n * sizeof(float));
     }
-    free(self.in);
-    free(self.out);
-    free(self.sums);
+    close_job(&self);
     /* The best, not the median: a ceiling is what the machine can do. */
     const double bytes = (double)self.n * sizeof(float);
     ceilings->copy = 2e-9 * bytes / copy.best;
     ceilings->read = 1e-9 * bytes / read.best;
     ceilings->fma = 2e-9 * (double)self.steps * self.registers * self.lanes * (double)threads / fma.best;
     return there;
+}
+
+double bench_ceiling_now(const bench_options *options, int threads, bool copies)
+{
+    job self = {.threads = threads};
+    choose(&self);
+    bench_time time = {.median = NAN};
+    if (open_job(&self, threads, options->quick)) {
+        const bench_effort effort = bench_effort_of(options);
+        bench_measure(&effort, copies ? copy_all : read_all, &self, &time);
+    }
+    close_job(&self);
+    return (copies ? 2e-9 : 1e-9) * (double)self.n * sizeof(float) / time.median;
 }

@@ -18,4 +18,8 @@ typedef struct bench_ceilings {
 /* Measures with that many threads. False with a sentence on stderr when memory runs out. */
 bool bench_ceilings_measure(const bench_options *options, int threads, bench_ceilings *ceilings);
 
+/* The median rate of the copy or of the read-only loop at this moment, in GB/s: memory that other machines
+ * use too is faster in one minute than in the next. NaN with a sentence when memory runs out. */
+double bench_ceiling_now(const bench_options *options, int threads, bool copies);
+
 #endif

@@ -18,11 +18,14 @@ typedef struct settings {
     bench_options bench;
     peers_options peers;
     const char *only;
+    int64_t elements;
 } settings;
 
 static const option rows[] = {
     {"--only", "", OPTION_TEXT, offsetof(settings, only), 0, 0, NULL, "TEXT", "",
      "only the work whose name begins with TEXT: add, sum, copy..."},
+    {"--elements", "", OPTION_INT, offsetof(settings, elements), 1, 1e9, NULL, "N", "",
+     "only the work on N elements: 1000, 100000, 10000000, 16000000"},
     {"--python", "", OPTION_TEXT, offsetof(settings, peers.python), 0, 0, NULL, "NAME", "python3",
      "the python that may have PyTorch and NumPy"},
     {"--peers", "", OPTION_TEXT, offsetof(settings, peers.script), 0, 0, NULL, "FILE", BENCH_PEERS,
@@ -67,24 +70,49 @@ typedef struct bench {
 /* Beyond the caches when it moves more than this: then the share of the streaming rate means something. */
 static const double STREAMED = 60e6;
 
-/* Times w as row says, prints it and the peers' times for the same. Frees w's tensors. */
+/* Half of our samples are taken before the peers and half after them. */
+static bench_time joined(const bench_time *a, const bench_time *b)
+{
+    return (bench_time){.median = (a->median + b->median) / 2,
+                        .low = (a->low + b->low) / 2,
+                        .high = (a->high + b->high) / 2,
+                        .best = a->best < b->best ? a->best : b->best,
+                        .samples = a->samples + b->samples,
+                        .calls = a->calls};
+}
+
+/* Times w as row says, before and after its peers, and prints them all; where the share of a ceiling means
+ * something, between two measurements of that ceiling. Frees w's tensors. */
 static bool measure(bench *self, work *w, bench_row *row)
 {
-    const bench_effort effort = bench_effort_of(&self->options->bench);
-    bool good = w->out != NULL && w->a != NULL && bench_measure(&effort, run, w, &row->time);
+    bench_effort effort = bench_effort_of(&self->options->bench);
+    bench_time before, after;
+    double theirs[PEERS], rate[2];
+    effort.samples = (effort.samples + 1) / 2;
+    effort.budget /= 2;
+    row->percent = row->bytes > STREAMED;
+    for (int i = 0; i < 2; i++) rate[i] = NAN;
+    const bool copies = row->bound == BENCH_BY_COPY;
+    snprintf(row->engine, sizeof row->engine, "cpu");
+    row->threads = mt_get_threads();
+    if (row->percent) rate[0] = bench_ceiling_now(&self->options->bench, row->threads, copies);
+    bool good = w->out != NULL && w->a != NULL && bench_measure(&effort, run, w, &before);
+    if (good) {
+        row->time = before; /* what a peer's row is made from */
+        peers_measure(&self->peers, &self->report, row, theirs);
+        good = bench_measure(&effort, run, w, &after);
+    }
     mt_tensor_free(w->view);
     mt_tensor_free(w->a);
     mt_tensor_free(w->b);
     mt_tensor_free(w->out);
     if (!good) return bench_fail(PROGRAM, mt_last_message()) == 0;
-    snprintf(row->engine, sizeof row->engine, "cpu");
-    row->threads = mt_get_threads();
-    row->percent = row->bytes > STREAMED;
+    if (row->percent) rate[1] = bench_ceiling_now(&self->options->bench, row->threads, copies);
+    row->ceiling = isfinite(rate[0] + rate[1]) ? (rate[0] + rate[1]) / 2 : 0;
+    row->time = joined(&before, &after);
     const double ours = row->time.median;
     bench_print_row(&self->report, row);
     good = bench_report_add(&self->report, row);
-    double theirs[PEERS];
-    peers_measure(&self->peers, &self->report, row, theirs);
     for (int i = 0; i < PEERS; i++) {
         if (!isfinite(theirs[i])) continue;
         char text[24];
@@ -96,9 +124,10 @@ static bool measure(bench *self, work *w, bench_row *row)
     return good && bench_flushed(PROGRAM);
 }
 
-static bool wanted(const bench *self, const char *name)
+static bool wanted(const bench *self, const char *name, int64_t elements)
 {
     const char *only = self->options->only;
+    if (self->options->elements > 0 && elements != self->options->elements) return false;
     return only == NULL || strncmp(name, only, strlen(only)) == 0;
 }
 
@@ -113,7 +142,7 @@ static bool time_rows(bench *self, int64_t n)
 {
     for (int op = 0; op < MT_OP_COUNT; op++) {
         const mt_op_info *info = mt_op_describe((mt_op)op);
-        if (!wanted(self, info->name)) continue;
+        if (!wanted(self, info->name, n)) continue;
         work w = {.kind = ELEMENTWISE, .info = info, .op = (mt_op)op, .p0 = 0.1, .p1 = 1};
         if (op == MT_OP_clamp) w.p0 = -1;
         if (op == MT_OP_is_close) w.p0 = 1e-8, w.p1 = 1e-5;
@@ -136,7 +165,7 @@ static bool time_reduction(bench *self, const char *name, mt_shape shape, int wh
     static const char *const names[] = {"dim 0", "dim 1", "all"};
     bench_row row = {.bound = shape.size[0] * shape.size[1] * 4 < 8 << 20 ? BENCH_BY_FMA : BENCH_BY_READ};
     snprintf(row.work, sizeof row.work, "%s %s", name, names[where]);
-    if (!wanted(self, row.work)) return true;
+    if (!wanted(self, row.work, shape.size[0] * shape.size[1])) return true;
     shape_text(shape, row.shape, sizeof row.shape);
     const mt_kind kind = strncmp(name, "arg", 3) == 0 ? MT_INDEX : MT_REAL;
     work w = {.kind = REDUCTION, .reduce = reduce};
@@ -167,7 +196,7 @@ static bool time_layouts(bench *self, mt_shape shape)
     const double bytes = 2 * (double)shape.size[0] * (double)shape.size[1] * sizeof(mt_real);
     bench_row row = {.bytes = bytes, .bound = bytes < 16 << 20 ? BENCH_BY_FMA : BENCH_BY_COPY};
     shape_text(shape, row.shape, sizeof row.shape);
-    if (wanted(self, "add row")) {
+    if (wanted(self, "add row", shape.size[0] * shape.size[1])) {
         work w = {.kind = ADD_ROW};
         snprintf(row.work, sizeof row.work, "add row");
         w.a = mt_uniform(self->cpu, shape, &self->rng, -1, 1);
@@ -175,7 +204,7 @@ static bool time_layouts(bench *self, mt_shape shape)
         w.out = mt_zeros(self->cpu, shape);
         if (!measure(self, &w, &row)) return false;
     }
-    if (!wanted(self, "copy transposed")) return true;
+    if (!wanted(self, "copy transposed", shape.size[0] * shape.size[1])) return true;
     work w = {.kind = TRANSPOSE};
     snprintf(row.work, sizeof row.work, "copy transposed");
     w.a = mt_uniform(self->cpu, shape, &self->rng, -1, 1);
@@ -198,8 +227,7 @@ static bool time_all(bench *self)
         if (!time_reductions(self, shapes[i]) || !time_layouts(self, shapes[i])) return false;
     }
     if (self->report.count > 0) return true;
-    return bench_fail(PROGRAM, "no work has a name that begins so; run it without --only to see them all") ==
-           0;
+    return bench_fail(PROGRAM, "no such work; run it without --only and --elements to see them all") == 0;
 }
 
 int main(int argc, char **argv)

@@ -51,6 +51,7 @@ bool bench_report_add(bench_report *report, const bench_row *row)
 
 double bench_row_ceiling(const bench_report *report, const bench_row *row)
 {
+    if (row->ceiling > 0) return row->ceiling;
     switch (row->bound) {
     case BENCH_BY_COPY: return report->ceilings.copy;
     case BENCH_BY_READ: return report->ceilings.read;

@@ -19,6 +19,7 @@ typedef struct bench_row {
     bench_time time;
     double flops, bytes; /* of one call; 0 where it makes no sense to count them */
     bench_bound bound;   /* the ceiling that costs are relative to */
+    double ceiling;      /* its rate when this row was measured; 0 for that of the report */
     bool percent;        /* whether the share of that ceiling means anything: arrays beyond the caches */
 } bench_row;
 

@@ -1,14 +1,21 @@
 /* ops_cpu/copy.c - copies between layouts and kinds, and fills.
  *
  * A contiguous row is one memcpy. Where the input runs along another dimension than the output (a transpose),
- * the two are walked in square tiles, so that each cache line of both is used up while it is there.
+ * blocks of one cache line by one are turned in registers. A large result is streamed (stream.h).
  */
 #include <string.h>
 
 #include "cpu.h"
+#include "stream.h"
 #include "tensor/plan.h"
 
-enum { PIECE = 1 << 15, TILE = 32 };
+enum {
+    PIECE = 1 << 15,
+    TILE = 32,   /* a square of other layouts */
+    SPAN = 1024, /* elements along which a band of a transpose goes */
+    TALL = 64,   /* rows turned at once when the lines of the output are not aligned */
+    AHEAD = 256  /* bytes */
+};
 
 typedef struct {
     mt_elementwise_plan plan;
@@ -19,6 +26,10 @@ typedef struct {
     const char *in;
     size_t out_bytes, in_bytes; /* of an element */
     int64_t cuts_across, cuts_inner;
+    int64_t piece_across, piece_inner;
+    bool turns;   /* a transpose: the output contiguous along the inner dimension, the input across */
+    bool streams; /* a large result */
+    bool aligned; /* with each row of the output at the start of a cache line */
 } copy_job;
 
 /* size[0] rows of size[1] elements; steps in elements, [0] from row to row. */
@@ -51,15 +62,139 @@ TILE_COPY(copy_index, int64_t, int64_t, )
 TILE_COPY(copy_real_to_index, int64_t, mt_real, to_index)
 TILE_COPY(copy_index_to_real, mt_real, int64_t, (mt_real))
 
+/* ---- transposes ---- */
+
+/* Elements of either kind by their size. */
+typedef uint32_t __attribute__((may_alias)) word_4;
+typedef uint64_t __attribute__((may_alias)) word_8;
+
+/* y[j * y_row + i] = x[i * x_row + j] for rows of x by columns of x, of 4 or 8 bytes each. */
+#define TURN(name, type, blocks)                                                                          \
+    static void name(type *y, int64_t y_row, const type *x, int64_t x_row, int64_t rows, int64_t columns) \
+    {                                                                                                     \
+        int64_t whole_rows = 0, whole_columns = 0;                                                        \
+        blocks;                                                                                           \
+        for (int64_t i = 0; i < rows; i++)                                                                \
+            for (int64_t j = i < whole_rows ? whole_columns : 0; j < columns; j++)                        \
+                y[j * y_row + i] = x[i * x_row + j];                                                      \
+    }
+
+#if defined(__SSE2__)
+static inline void turn_block_4(word_4 *y, int64_t y_row, const word_4 *x, int64_t x_row)
+{
+    __m128i a = _mm_loadu_si128((const __m128i *)(const void *)x);
+    __m128i b = _mm_loadu_si128((const __m128i *)(const void *)(x + x_row));
+    __m128i c = _mm_loadu_si128((const __m128i *)(const void *)(x + 2 * x_row));
+    __m128i d = _mm_loadu_si128((const __m128i *)(const void *)(x + 3 * x_row));
+    __m128i ab = _mm_unpacklo_epi32(a, b), cd = _mm_unpacklo_epi32(c, d);
+    __m128i ef = _mm_unpackhi_epi32(a, b), gh = _mm_unpackhi_epi32(c, d);
+    _mm_storeu_si128((__m128i *)(void *)y, _mm_unpacklo_epi64(ab, cd));
+    _mm_storeu_si128((__m128i *)(void *)(y + y_row), _mm_unpackhi_epi64(ab, cd));
+    _mm_storeu_si128((__m128i *)(void *)(y + 2 * y_row), _mm_unpacklo_epi64(ef, gh));
+    _mm_storeu_si128((__m128i *)(void *)(y + 3 * y_row), _mm_unpackhi_epi64(ef, gh));
+}
+
+static inline void turn_block_8(word_8 *y, int64_t y_row, const word_8 *x, int64_t x_row)
+{
+    __m128i a = _mm_loadu_si128((const __m128i *)(const void *)x);
+    __m128i b = _mm_loadu_si128((const __m128i *)(const void *)(x + x_row));
+    _mm_storeu_si128((__m128i *)(void *)y, _mm_unpacklo_epi64(a, b));
+    _mm_storeu_si128((__m128i *)(void *)(y + y_row), _mm_unpackhi_epi64(a, b));
+}
+
+#define BLOCKS(function, size)                              \
+    whole_rows = rows - rows % (size);                      \
+    whole_columns = columns - columns % (size);             \
+    for (int64_t i = 0; i < whole_rows; i += (size))        \
+        for (int64_t j = 0; j < whole_columns; j += (size)) \
+    function(y + j * y_row + i, y_row, x + i * x_row + j, x_row)
+TURN(turn_4, word_4, BLOCKS(turn_block_4, 4))
+TURN(turn_8, word_8, BLOCKS(turn_block_8, 2))
+#else
+TURN(turn_4, word_4, )
+TURN(turn_8, word_8, )
+#endif
+
+static void turn(size_t bytes, char *y, int64_t y_row, const char *x, int64_t x_row, int64_t rows,
+                 int64_t columns)
+{
+    if (bytes == 4)
+        turn_4((word_4 *)(void *)y, y_row, (const word_4 *)(const void *)x, x_row, rows, columns);
+    else
+        turn_8((word_8 *)(void *)y, y_row, (const word_8 *)(const void *)x, x_row, rows, columns);
+}
+
+/* Turns rows by columns in a block of the first cache and streams each row of the result to its place. The
+ * lines at ahead[0], ahead[step], ... are asked for meanwhile, as many as the block has in the input. */
+static void stream_turned(size_t bytes, char *y, int64_t y_row, const char *x, int64_t x_row, int64_t rows,
+                          int64_t columns, const char *ahead, int64_t step)
+{
+    _Alignas(MT_LINE) char block[TALL * MT_LINE];
+    const int64_t line = MT_LINE / (int64_t)bytes, length = rows * (int64_t)bytes;
+    turn(bytes, block, rows, x, x_row, rows, columns);
+    for (int64_t j = 0; j < columns; j++) {
+        char *to = y + j * y_row * (int64_t)bytes;
+        const char *from = block + j * length;
+        int64_t head = (int64_t)mt_to_line(to);
+        if (head > length) head = length;
+        if (head > 0) memcpy(to, from, (size_t)head);
+        for (; head + MT_LINE <= length; head += MT_LINE) mt_stream_line(to + head, from + head);
+        if (head < length) memcpy(to + head, from + head, (size_t)(length - head));
+        for (int64_t i = j * rows / line; i < (j + 1) * rows / line; i++) mt_prefetch(ahead + i * step);
+    }
+}
+
+/* A band of a transpose: rows of the input, each columns long. */
+static void turn_band(const copy_job *job, char *to, const char *from, int64_t rows, int64_t columns,
+                      int64_t to_row, int64_t from_row)
+{
+    const int64_t bytes = (int64_t)job->out_bytes, line = MT_LINE / bytes;
+    if (!job->streams) {
+        for (int64_t j = 0; j < columns; j += line)
+            turn(job->out_bytes, to + j * to_row * bytes, to_row, from + j * bytes, from_row, rows,
+                 columns - j < line ? columns - j : line);
+    } else if (job->aligned) { /* along the rows of the input */
+        for (int64_t j = 0; j < columns; j += line)
+            stream_turned(job->out_bytes, to + j * to_row * bytes, to_row, from + j * bytes, from_row, rows,
+                          columns - j < line ? columns - j : line, from + j * bytes + AHEAD,
+                          from_row * bytes);
+    } else { /* along the rows of the output */
+        for (int64_t i = 0; i < rows; i += TALL)
+            stream_turned(job->out_bytes, to + i * bytes, to_row, from + i * from_row * bytes, from_row,
+                          rows - i < TALL ? rows - i : TALL, columns, from + (i + TALL) * from_row * bytes,
+                          from_row * bytes);
+    }
+}
+
+/* How a transpose is cut: bands of one line, along the rows of the input or of the output. */
+static void cut_turn(copy_job *job)
+{
+    const mt_elementwise_plan *plan = &job->plan;
+    const int64_t line = MT_LINE / (int64_t)job->out_bytes;
+    job->aligned = mt_to_line(job->out) == 0;
+    for (int d = 0; d < plan->rank - 1; d++) job->aligned &= plan->stride[0][d] % line == 0;
+    bool tall = job->streams && !job->aligned;
+    job->piece_across = tall ? line : SPAN;
+    job->piece_inner = tall ? SPAN : line;
+}
+
+/* ---- pieces ---- */
+
 /* Piece i: a block of the across and the inner dimension at one index of the others. */
 static void run_piece(const copy_job *job, int64_t i)
 {
     const mt_elementwise_plan *plan = &job->plan;
     const int inner = plan->rank - 1, across = job->across;
-    int64_t cut_inner = i % job->cuts_inner;
-    i /= job->cuts_inner;
-    int64_t cut_across = i % job->cuts_across, out = 0, in = 0;
-    i /= job->cuts_across;
+    /* Neighbouring pieces follow each other along the input, where its rows are long. */
+    bool inner_first = across == inner || job->piece_inner >= job->piece_across;
+    int64_t cut_inner, cut_across, out = 0, in = 0;
+    if (inner_first) {
+        cut_inner = i % job->cuts_inner, i /= job->cuts_inner;
+        cut_across = i % job->cuts_across, i /= job->cuts_across;
+    } else {
+        cut_across = i % job->cuts_across, i /= job->cuts_across;
+        cut_inner = i % job->cuts_inner, i /= job->cuts_inner;
+    }
     for (int d = inner - 1; d >= 0; d--) {
         if (d == across) continue;
         int64_t index = i % plan->size[d];
@@ -67,24 +202,38 @@ static void run_piece(const copy_job *job, int64_t i)
         out += index * plan->stride[0][d];
         in += index * plan->stride[1][d];
     }
-    int64_t piece = across == inner ? PIECE : TILE, begin[2] = {0, cut_inner * piece}, size[2] = {1, 0};
+    int64_t begin[2] = {0, cut_inner * job->piece_inner}, size[2] = {1, 0};
     int64_t out_step[2] = {0, plan->stride[0][inner]}, in_step[2] = {0, plan->stride[1][inner]};
-    size[1] = plan->size[inner] - begin[1] < piece ? plan->size[inner] - begin[1] : piece;
+    size[1] = plan->size[inner] - begin[1];
+    if (size[1] > job->piece_inner) size[1] = job->piece_inner;
     if (across != inner) {
-        begin[0] = cut_across * TILE;
-        size[0] = plan->size[across] - begin[0] < TILE ? plan->size[across] - begin[0] : TILE;
+        begin[0] = cut_across * job->piece_across;
+        size[0] = plan->size[across] - begin[0];
+        if (size[0] > job->piece_across) size[0] = job->piece_across;
         out_step[0] = plan->stride[0][across];
         in_step[0] = plan->stride[1][across];
     }
     out += begin[0] * out_step[0] + begin[1] * out_step[1];
     in += begin[0] * in_step[0] + begin[1] * in_step[1];
-    char *to = job->out + (size_t)out * job->out_bytes;
-    const char *from = job->in + (size_t)in * job->in_bytes;
-    if (size[0] == 1 && out_step[1] == 1 && in_step[1] == 1 &&
-        (job->tile == copy_real || job->tile == copy_index))
-        memmove(to, from, (size_t)size[1] * job->out_bytes);
-    else
+    char *to = job->out + out * (int64_t)job->out_bytes;
+    const char *from = job->in + in * (int64_t)job->in_bytes;
+    if (job->turns) {
+        turn_band(job, to, from, size[1], size[0], out_step[0], in_step[1]);
+    } else if (across == inner && out_step[1] == 1 && in_step[1] == 1 &&
+               (job->tile == copy_real || job->tile == copy_index)) {
+        if (job->streams)
+            mt_stream_copy(to, from, (size_t)size[1] * job->out_bytes);
+        else
+            memmove(to, from, (size_t)size[1] * job->out_bytes);
+    } else {
         job->tile(to, from, size, out_step, in_step);
+    }
+}
+
+static void run_pieces(const copy_job *job, int64_t first, int64_t last)
+{
+    for (int64_t i = first; i < last; i++) run_piece(job, i);
+    if (job->streams) mt_stream_end();
 }
 
 mt_status mt_cpu_copy(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_operand in, mt_kind in_kind)
@@ -102,19 +251,24 @@ mt_status mt_cpu_copy(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_
     job.across = inner;
     for (int d = 0; d < inner && plan->stride[1][inner] > 1; d++)
         if (plan->stride[1][d] == 1) job.across = d;
-    int64_t piece = job.across == inner ? PIECE : TILE;
-    job.cuts_inner = (plan->size[inner] + piece - 1) / piece;
-    job.cuts_across = job.across == inner ? 1 : (plan->size[job.across] + TILE - 1) / TILE;
+    job.streams = job.out != job.in && mt_cpu_streams((double)plan->count * (double)job.out_bytes);
+    job.turns = job.across != inner && out_kind == in_kind && plan->stride[0][inner] == 1;
+    job.piece_inner = job.across == inner ? PIECE : TILE;
+    job.piece_across = TILE;
+    if (job.turns) cut_turn(&job);
+    job.cuts_inner = (plan->size[inner] + job.piece_inner - 1) / job.piece_inner;
+    job.cuts_across =
+        job.across == inner ? 1 : (plan->size[job.across] + job.piece_across - 1) / job.piece_across;
     int64_t others = plan->count / plan->size[inner] / (job.across == inner ? 1 : plan->size[job.across]);
     int64_t pieces = others * job.cuts_across * job.cuts_inner;
     int threads = mt_cpu_threads((double)plan->count);
     if (threads > pieces) threads = (int)pieces;
     if (threads <= 1) {
-        for (int64_t i = 0; i < pieces; i++) run_piece(&job, i);
+        run_pieces(&job, 0, pieces);
         return MT_OK;
     }
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t i = 0; i < pieces; i++) run_piece(&job, i);
+    for (int t = 0; t < threads; t++) run_pieces(&job, pieces * t / threads, pieces * (t + 1) / threads);
     return MT_OK;
 }
 

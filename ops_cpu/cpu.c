@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #ifdef MT_OPENMP
 #include <omp.h>
 #endif
@@ -49,6 +52,7 @@ mt_status mt_host_copy(mt_backend *backend, void *to, const void *from, size_t b
 static struct {
     const mt_cpu_kernels *kernels; /* NULL when MT_ISA names one that this processor does not have */
     int threads;
+    double stream_bytes; /* a larger result is streamed */
     char wish[16];
 } settings;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -76,12 +80,39 @@ static const mt_cpu_kernels *best_kernels(const char *wish)
     return *wish && !named ? NULL : best;
 }
 
+/* Bytes of the last cache; 0 when nobody tells. What sysconf says of AMD's in a virtual machine is wrong. */
+static double last_cache(void)
+{
+    double bytes = 0;
+#if defined(__x86_64__)
+    static const unsigned leaves[] = {4, 0x8000001du}; /* Intel's, AMD's */
+    for (int i = 0; i < 2 && bytes == 0; i++) {
+        unsigned a, b, c, d;
+        for (unsigned k = 0; k < 8 && __get_cpuid_count(leaves[i], k, &a, &b, &c, &d) && a & 31; k++)
+            if ((a & 31) != 2 && (a >> 5 & 7) >= 2) /* not for instructions, and level 2 or more */
+                bytes = ((b >> 22) + 1.0) * ((b >> 12 & 1023) + 1.0) * ((b & 4095) + 1.0) * (c + 1.0);
+    }
+#elif defined(_SC_LEVEL3_CACHE_SIZE)
+    bytes = (double)sysconf(_SC_LEVEL3_CACHE_SIZE);
+#endif
+    return bytes;
+}
+
+/* Half of the last cache: the operands want the other half. A cache of a hundred megabytes is other
+ * programs' too. */
+static double stream_bytes(void)
+{
+    const double half = last_cache() / 2, least = 4 << 20, most = 32 << 20, unknown = 8 << 20;
+    return half <= 0 ? unknown : half < least ? least : half > most ? most : half;
+}
+
 /* The environment is read here, once. */
 static void read_settings(void)
 {
     const char *isa = getenv("MT_ISA");
     snprintf(settings.wish, sizeof settings.wish, "%s", isa ? isa : "");
     settings.kernels = best_kernels(settings.wish);
+    settings.stream_bytes = stream_bytes();
 #ifdef MT_OPENMP
     settings.threads = omp_get_max_threads(); /* OMP_NUM_THREADS, else the processors that may be used */
 #else
@@ -142,6 +173,13 @@ int mt_cpu_threads(double work)
     (void)work;
     return 1;
 #endif
+}
+
+bool mt_cpu_streams(double bytes)
+{
+    if (bytes < 4 << 20) return false;
+    pthread_once(&once, read_settings);
+    return bytes >= settings.stream_bytes;
 }
 
 /* ---- the backend ---- */

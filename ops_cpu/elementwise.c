@@ -5,9 +5,10 @@
  * of neighbouring pieces. Elements do not depend on each other, so the cut decides speed and never bits.
  */
 #include "cpu.h"
+#include "stream.h"
 #include "tensor/plan.h"
 
-enum { PIECE = 8192 };
+enum { PIECE = 8192, STREAM = 2048 / (int)sizeof(mt_real) };
 
 typedef struct {
     const mt_elementwise_plan *plan;
@@ -15,7 +16,31 @@ typedef struct {
     mt_real *data[MT_MAX_OPERANDS];
     const mt_real *p;
     int64_t cuts; /* pieces in a row */
+    bool streams; /* to a large contiguous result, which is no operand */
 } row_job;
+
+/* A piece into a block that stays in the first cache, from where it is streamed to its place; the operands'
+ * next block is asked for meanwhile. */
+static void stream_piece(const row_job *job, int64_t n, mt_real *out, const mt_real **in, const int64_t *step)
+{
+    const int inputs = job->plan->operands - 1;
+    _Alignas(MT_LINE) mt_real block[STREAM];
+    int64_t length = (int64_t)(mt_to_line(out) / sizeof(mt_real)); /* as far as the first whole line */
+    if (length > n) length = n;
+    job->row(length, out, 1, in, step, job->p);
+    for (int64_t i = length; i < n; i += length) {
+        const char *ahead[MT_MAX_OPERANDS];
+        int asked = 0;
+        for (int k = 0; k < inputs; k++) in[k] += length * step[k];
+        length = n - i < STREAM ? n - i : STREAM;
+        for (int k = 0; k < inputs; k++)
+            if (step[k] == 1) ahead[asked++] = (const char *)(in[k] + length);
+        job->row(length, block, 1, in, step, job->p);
+        size_t bytes = (size_t)length * sizeof *block, whole = bytes / MT_LINE * MT_LINE;
+        mt_stream_lines((char *)(out + i), (const char *)block, whole, ahead, asked);
+        memcpy((char *)(out + i) + whole, (const char *)block + whole, bytes - whole);
+    }
+}
 
 /* Runs pieces first..last-1 in order, carrying the index of the outer dimensions along. */
 static void run_pieces(const row_job *job, int64_t first, int64_t last)
@@ -34,7 +59,11 @@ static void run_pieces(const row_job *job, int64_t first, int64_t last)
         int64_t begin = cut * PIECE, length = plan->size[inner] - begin;
         const mt_real *in[MT_MAX_OPERANDS - 1];
         for (int k = 1; k < operands; k++) in[k - 1] = at[k] + begin * step[k];
-        job->row(length < PIECE ? length : PIECE, at[0] + begin * step[0], step[0], in, step + 1, job->p);
+        if (length > PIECE) length = PIECE;
+        if (job->streams)
+            stream_piece(job, length, at[0] + begin, in, step + 1);
+        else
+            job->row(length, at[0] + begin * step[0], step[0], in, step + 1, job->p);
         if (++cut < job->cuts) continue;
         cut = 0;
         for (int d = inner - 1; d >= 0; d--) {
@@ -45,6 +74,7 @@ static void run_pieces(const row_job *job, int64_t first, int64_t last)
             index[d] = 0;
         }
     }
+    if (job->streams) mt_stream_end();
 }
 
 mt_status mt_cpu_elementwise(mt_backend *backend, const mt_elementwise_work *work)
@@ -72,6 +102,9 @@ mt_status mt_cpu_elementwise(mt_backend *backend, const mt_elementwise_work *wor
     }
     job.cuts = (plan.size[plan.rank - 1] + PIECE - 1) / PIECE;
     int64_t pieces = plan.count / plan.size[plan.rank - 1] * job.cuts;
+    job.streams = plan.stride[0][plan.rank - 1] == 1 && plan.size[plan.rank - 1] >= STREAM &&
+                  mt_cpu_streams((double)plan.count * sizeof(mt_real));
+    for (int k = 1; k < plan.operands; k++) job.streams &= job.data[k] != job.data[0];
     int threads = mt_cpu_threads((double)plan.count * 2);
     if (threads > pieces) threads = (int)pieces;
     if (threads <= 1) {

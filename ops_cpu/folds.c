@@ -1,19 +1,28 @@
 /* ops_cpu/folds.c - reductions of one row to one value, and of rows into a row.
  *
- * A row is folded into LANES partial results, element i into lane i mod LANES, block by block; the lanes, and
- * the blocks of a long row, are joined pairwise. The tree depends on the row's length alone, and its depth
- * keeps the rounding error of a sum growing with the logarithm of the length. Compiled once for each
- * instruction set.
+ * A row is folded into LANES partial results that stay in registers, element i into lane i mod LANES, block
+ * by block; the lanes, and the blocks of a long row, are joined pairwise. The tree depends on the row's
+ * length alone, and its depth keeps the rounding error of a sum growing with the logarithm of the length.
+ * Compiled once for each instruction set.
  */
 #include "kernels.h"
+#include "simd.h"
 
 #include <math.h>
 
-enum { LANES = 64, BLOCK = 4096 };
+enum {
+    LANES = 256 / (int)sizeof(mt_real), /* 64 of float, 32 of double */
+    BLOCK = 4096,
+    PARTS = LANES / MT_LANES, /* vectors of partial results */
+    AHEAD = 512               /* bytes */
+};
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* ---- the five operations, on numbers and on vectors ---- */
+
 typedef mt_real (*combine_fn)(mt_real a, mt_real b);
+typedef mt_vec (*combine_vec_fn)(mt_vec a, mt_vec b);
 
 INLINE mt_real add(mt_real a, mt_real b) { return a + b; }
 INLINE mt_real multiply(mt_real a, mt_real b) { return a * b; }
@@ -22,22 +31,128 @@ INLINE mt_real larger(mt_real a, mt_real b) { return b > a || b != b ? b : a; }
 INLINE mt_real smaller(mt_real a, mt_real b) { return b < a || b != b ? b : a; }
 INLINE mt_real both(mt_real a, mt_real b) { return a != 0 && b != 0 ? (mt_real)1 : 0; }
 
-/* A contiguous block of at most BLOCK elements. */
-INLINE mt_real fold_block(combine_fn combine, mt_real identity, int64_t n, const mt_real *in)
+INLINE mt_vec vec_add(mt_vec a, mt_vec b) { return a + b; }
+INLINE mt_vec vec_multiply(mt_vec a, mt_vec b) { return a * b; }
+
+#if MT_SIMD_BYTES == 64
+#ifdef MT_DOUBLE
+#define MASK(a, b, which) _mm512_cmp_pd_mask(a, b, which)
+#else
+#define MASK(a, b, which) _mm512_cmp_ps_mask(a, b, which)
+#endif
+/* The instructions give their second operand when either is NaN or both are equal; so a NaN in b is put back.
+ */
+INLINE mt_vec vec_larger(mt_vec a, mt_vec b)
 {
-    mt_real lane[LANES];
-    for (int l = 0; l < LANES; l++) lane[l] = identity;
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int l = 0; l < LANES; l++) lane[l] = combine(lane[l], in[i + l]);
-    for (int l = 0; i + l < n; l++) lane[l] = combine(lane[l], in[i + l]);
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int l = 0; l < half; l++) lane[l] = combine(lane[l], lane[l + half]);
-    return lane[0];
+    return MT_MM512(mask_mov)(MT_MM512(max)(b, a), MASK(b, b, _CMP_UNORD_Q), b);
+}
+INLINE mt_vec vec_smaller(mt_vec a, mt_vec b)
+{
+    return MT_MM512(mask_mov)(MT_MM512(min)(b, a), MASK(b, b, _CMP_UNORD_Q), b);
+}
+INLINE mt_vec vec_both(mt_vec a, mt_vec b)
+{
+    mt_vec zero = mt_vec_zero();
+    return MT_MM512(maskz_mov)(MASK(a, zero, _CMP_NEQ_UQ) & MASK(b, zero, _CMP_NEQ_UQ), mt_vec_set(1));
+}
+#elif MT_SIMD_BYTES == 32
+INLINE mt_vec vec_larger(mt_vec a, mt_vec b)
+{
+    return MT_MM256(blendv)(MT_MM256(max)(b, a), b, MT_MM256(cmp)(b, b, _CMP_UNORD_Q));
+}
+INLINE mt_vec vec_smaller(mt_vec a, mt_vec b)
+{
+    return MT_MM256(blendv)(MT_MM256(min)(b, a), b, MT_MM256(cmp)(b, b, _CMP_UNORD_Q));
+}
+INLINE mt_vec vec_both(mt_vec a, mt_vec b)
+{
+    mt_vec zero = mt_vec_zero();
+    mt_vec set = MT_MM256(and)(MT_MM256(cmp)(a, zero, _CMP_NEQ_UQ), MT_MM256(cmp)(b, zero, _CMP_NEQ_UQ));
+    return MT_MM256(and)(set, mt_vec_set(1));
+}
+#else
+#ifdef MT_DOUBLE
+typedef int64_t bits __attribute__((vector_size(16)));
+#else
+typedef int32_t bits __attribute__((vector_size(16)));
+#endif
+INLINE mt_vec choose(bits mask, mt_vec yes, mt_vec no)
+{
+    return (mt_vec)((mask & (bits)yes) | (~mask & (bits)no));
+}
+INLINE mt_vec vec_larger(mt_vec a, mt_vec b) { return choose((bits)(b > a) | (bits)(b != b), b, a); }
+INLINE mt_vec vec_smaller(mt_vec a, mt_vec b) { return choose((bits)(b < a) | (bits)(b != b), b, a); }
+INLINE mt_vec vec_both(mt_vec a, mt_vec b)
+{
+    return (mt_vec)((bits)(a != mt_vec_zero()) & (bits)(b != mt_vec_zero()) & (bits)mt_vec_set(1));
+}
+#endif
+
+/* The first n lanes, 0 < n < MT_LANES; rest in the others. */
+INLINE mt_vec load_first(const mt_real *p, int64_t n, mt_real rest)
+{
+#if MT_SIMD_BYTES == 64
+    return MT_MM512(mask_loadu)(mt_vec_set(rest), mt_mask_first(n), p);
+#else
+    mt_real lane[MT_LANES];
+    for (int i = 0; i < MT_LANES; i++) lane[i] = i < n ? p[i] : rest;
+    return mt_vec_load(lane);
+#endif
 }
 
-/* A row of any step: other steps are gathered block by block, so that the tree is the same. */
-INLINE mt_real fold_row(combine_fn combine, mt_real identity, int64_t n, const mt_real *in, int64_t step)
+/* The lanes joined, halves upon each other. */
+INLINE mt_real join_lanes(combine_fn combine, combine_vec_fn combine_vec, mt_vec v)
+{
+    (void)combine_vec; /* where a vector has two lanes or four */
+#if MT_SIMD_BYTES == 64 && defined(MT_DOUBLE)
+    v = combine_vec(v, _mm512_shuffle_f64x2(v, v, 0x4E));
+    v = combine_vec(v, _mm512_shuffle_f64x2(v, v, 0xB1));
+#elif MT_SIMD_BYTES == 64
+    v = combine_vec(v, _mm512_shuffle_f32x4(v, v, 0x4E));
+    v = combine_vec(v, _mm512_shuffle_f32x4(v, v, 0xB1));
+#elif MT_SIMD_BYTES == 32
+    v = combine_vec(v, MT_MM256(permute2f128)(v, v, 1));
+#endif
+#if MT_SIMD_BYTES > 16 && !defined(MT_DOUBLE)
+    v = combine_vec(v, MT_SHUFFLE(v, v, 0x4E));
+#elif !defined(MT_DOUBLE)
+    return combine(combine(v[0], v[2]), combine(v[1], v[3]));
+#endif
+    return combine(v[0], v[1]);
+}
+
+/* ---- one row to one value ---- */
+
+#define FOLD_ARGS  combine_fn combine, combine_vec_fn combine_vec, mt_real identity
+#define FOLD_GIVEN combine, combine_vec, identity
+
+/* A contiguous block of at most BLOCK elements. */
+INLINE mt_real fold_block(FOLD_ARGS, int64_t n, const mt_real *in)
+{
+    mt_vec part[PARTS];
+    MT_UNROLL for (int k = 0; k < PARTS; k++) part[k] = mt_vec_set(identity);
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        for (int line = 0; line < 256; line += 64) __builtin_prefetch((const char *)(in + i) + AHEAD + line);
+        MT_UNROLL for (int k = 0; k < PARTS; k++) part[k] =
+            combine_vec(part[k], mt_vec_load(in + i + k * MT_LANES));
+    }
+    MT_UNROLL for (int k = 0; k < PARTS; k++)
+    {
+        int64_t left = n - i - k * MT_LANES;
+        if (left >= MT_LANES)
+            part[k] = combine_vec(part[k], mt_vec_load(in + i + k * MT_LANES));
+        else if (left > 0)
+            part[k] = combine_vec(part[k], load_first(in + i + k * MT_LANES, left, identity));
+    }
+    for (int half = PARTS / 2; half > 0; half /= 2)
+        MT_UNROLL for (int k = 0; k < half; k++) part[k] = combine_vec(part[k], part[k + half]);
+    return join_lanes(combine, combine_vec, part[0]);
+}
+
+/* A row of several blocks, or of any step: other steps are gathered block by block, so that the tree is the
+ * same. */
+INLINE mt_real fold_row(FOLD_ARGS, int64_t n, const mt_real *in, int64_t step)
 {
     mt_real gathered[BLOCK];
     /* done[d] holds the fold of 2^d blocks while bit d of the number of blocks is set: a binary counter. */
@@ -50,14 +165,14 @@ INLINE mt_real fold_row(combine_fn combine, mt_real identity, int64_t n, const m
             for (int64_t i = 0; i < length; i++) gathered[i] = block[i * step];
             block = gathered;
         }
-        mt_real value = fold_block(combine, identity, length, block);
+        mt_real value = fold_block(FOLD_GIVEN, length, block);
         int d = 0;
         for (; blocks >> d & 1; d++) value = combine(done[d], value);
         done[d] = value;
     }
     mt_real result = identity;
     bool any = false;
-    for (int d = 0; d < 64; d++) {
+    for (int d = 0; blocks >> d; d++) {
         if (!(blocks >> d & 1)) continue;
         result = any ? combine(done[d], result) : done[d];
         any = true;
@@ -65,45 +180,152 @@ INLINE mt_real fold_row(combine_fn combine, mt_real identity, int64_t n, const m
     return result;
 }
 
+/* ---- rows into a row ---- */
+
 INLINE void combine_rows(combine_fn combine, int64_t n, mt_real *acc, const mt_real *in)
 {
     _Pragma("omp simd") for (int64_t i = 0; i < n; i++) acc[i] = combine(acc[i], in[i]);
 }
 
-#define FOLD(name, combine, identity)                                      \
-    static mt_real fold_##name(int64_t n, const mt_real *in, int64_t step) \
-    {                                                                      \
-        return fold_row(combine, identity, n, in, step);                   \
-    }                                                                      \
-    static void combine_##name(int64_t n, mt_real *acc, const mt_real *in) \
-    {                                                                      \
-        combine_rows(combine, n, acc, in);                                 \
+/* acc = the first row joined with each of the others in turn, a few columns at a time. */
+INLINE void gather_rows(FOLD_ARGS, int64_t n, mt_real *acc, const mt_real *in, int64_t step, int64_t rows)
+{
+    enum { WIDE = 4 };
+    int64_t j = 0;
+    for (; j + WIDE * MT_LANES <= n; j += WIDE * MT_LANES) {
+        mt_vec v[WIDE];
+        const mt_real *row = in + j;
+        MT_UNROLL for (int k = 0; k < WIDE; k++) v[k] = mt_vec_load(row + k * MT_LANES);
+        for (int64_t r = 1; r < rows; r++) {
+            row += step;
+            for (int line = 0; line < WIDE * MT_SIMD_BYTES; line += 64)
+                __builtin_prefetch((const char *)row + 512 + line);
+            MT_UNROLL for (int k = 0; k < WIDE; k++) v[k] =
+                combine_vec(v[k], mt_vec_load(row + k * MT_LANES));
+        }
+        MT_UNROLL for (int k = 0; k < WIDE; k++) mt_vec_store(acc + j + k * MT_LANES, v[k]);
     }
-FOLD(sum, add, 0)
-FOLD(prod, multiply, 1)
-FOLD(max, larger, (mt_real)-INFINITY)
-FOLD(min, smaller, (mt_real)INFINITY)
-FOLD(all, both, 1)
+    for (; j < n; j += MT_LANES) {
+        int64_t left = n - j < MT_LANES ? n - j : MT_LANES;
+        const mt_real *row = in + j;
+        mt_vec v = left == MT_LANES ? mt_vec_load(row) : load_first(row, left, identity);
+        for (int64_t r = 1; r < rows; r++) {
+            row += step;
+            v = combine_vec(v, left == MT_LANES ? mt_vec_load(row) : load_first(row, left, identity));
+        }
+        mt_vec_store_first(acc + j, left, v);
+    }
+    (void)combine;
+}
+
+#define FOLD(name, combine, combine_vec, identity)                                                    \
+    static mt_real fold_##name(int64_t n, const mt_real *in, int64_t step)                            \
+    {                                                                                                 \
+        if (step == 1 && n <= BLOCK) return fold_block(combine, combine_vec, identity, n, in);        \
+        return fold_row(combine, combine_vec, identity, n, in, step);                                 \
+    }                                                                                                 \
+    static void combine_##name(int64_t n, mt_real *acc, const mt_real *in)                            \
+    {                                                                                                 \
+        combine_rows(combine, n, acc, in);                                                            \
+    }                                                                                                 \
+    static void gather_##name(int64_t n, mt_real *acc, const mt_real *in, int64_t step, int64_t rows) \
+    {                                                                                                 \
+        gather_rows(combine, combine_vec, identity, n, acc, in, step, rows);                          \
+    }
+FOLD(sum, add, vec_add, 0)
+FOLD(prod, multiply, vec_multiply, 1)
+FOLD(max, larger, vec_larger, (mt_real)-INFINITY)
+FOLD(min, smaller, vec_smaller, (mt_real)INFINITY)
+FOLD(all, both, vec_both, 1)
+
+/* ---- where the largest and the smallest stand ---- */
+
+/* A bit for each lane of the MT_LANES at p that equals value, or that is NaN when value is one. */
+INLINE unsigned matches(const mt_real *p, mt_real value)
+{
+#if MT_SIMD_BYTES == 64
+    mt_vec v = mt_vec_load(p);
+    return value != value ? MASK(v, v, _CMP_UNORD_Q) : MASK(v, mt_vec_set(value), _CMP_EQ_OQ);
+#elif MT_SIMD_BYTES == 32
+    mt_vec v = mt_vec_load(p), w = mt_vec_set(value);
+    v = value != value ? MT_MM256(cmp)(v, v, _CMP_UNORD_Q) : MT_MM256(cmp)(v, w, _CMP_EQ_OQ);
+    return (unsigned)MT_MM256(movemask)(v);
+#else
+    unsigned found = 0;
+    for (int i = 0; i < MT_LANES; i++)
+        found |= (unsigned)(value != value ? p[i] != p[i] : p[i] == value) << i;
+    return found;
+#endif
+}
+
+/* The first place of value, which may be NaN, in a block of n that has it. */
+static int64_t find(int64_t n, const mt_real *in, mt_real value)
+{
+    int64_t i = 0;
+    for (; i + MT_LANES <= n; i += MT_LANES) {
+        unsigned found = matches(in + i, value);
+        if (found) return i + __builtin_ctz(found);
+    }
+    while (i < n && !(value != value ? in[i] != in[i] : in[i] == value)) i++;
+    return i;
+}
+
+/* Block by block: the best value, and where its block is; only then the place in the block. */
+INLINE int64_t arg(mt_fold_fn fold, combine_fn better, int64_t n, const mt_real *in, int64_t step)
+{
+    if (step == 1 && n <= BLOCK) return find(n, in, fold(n, in, 1));
+    mt_real gathered[BLOCK], best = 0;
+    int64_t best_first = 0;
+    for (int64_t first = 0; first < n; first += BLOCK) {
+        int64_t length = n - first < BLOCK ? n - first : BLOCK;
+        const mt_real *block = in + first * step;
+        if (step != 1) {
+            for (int64_t i = 0; i < length; i++) gathered[i] = block[i * step];
+            block = gathered;
+        }
+        mt_real value = fold(length, block, 1), winner = first == 0 ? value : better(best, value);
+        if (first == 0 || winner != best) best_first = first, best = winner;
+        if (best != best) break; /* the first NaN is here */
+    }
+    int64_t length = n - best_first < BLOCK ? n - best_first : BLOCK;
+    const mt_real *block = in + best_first * step;
+    if (step != 1) {
+        for (int64_t i = 0; i < length; i++) gathered[i] = block[i * step];
+        block = gathered;
+    }
+    return best_first + find(length, block, best);
+}
 
 static int64_t argmax(int64_t n, const mt_real *in, int64_t step)
 {
-    int64_t best = 0;
-    for (int64_t i = 1; i < n; i++) {
-        mt_real value = in[i * step], top = in[best * step];
-        if (value > top || (value != value && top == top)) best = i;
-    }
-    return best;
+    return arg(fold_max, larger, n, in, step);
 }
 
 static int64_t argmin(int64_t n, const mt_real *in, int64_t step)
 {
-    int64_t best = 0;
-    for (int64_t i = 1; i < n; i++) {
-        mt_real value = in[i * step], top = in[best * step];
-        if (value < top || (value != value && top == top)) best = i;
-    }
-    return best;
+    return arg(fold_min, smaller, n, in, step);
 }
+
+#define ARG_ROW(name, beats)                                                                              \
+    static void name(int64_t n, mt_real *restrict top, mt_place *restrict at, const mt_real *restrict in, \
+                     mt_place row)                                                                        \
+    {                                                                                                     \
+        _Pragma("omp simd") for (int64_t j = 0; j < n; j++)                                               \
+        {                                                                                                 \
+            mt_real a = top[j], b = in[j];                                                                \
+            bool wins = (b beats a) | ((b != b) & (a == a));                                              \
+            top[j] = wins ? b : a;                                                                        \
+            at[j] = wins ? row : at[j];                                                                   \
+        }                                                                                                 \
+    }
+ARG_ROW(argmax_row, >)
+ARG_ROW(argmin_row, <)
+
+#define ALL_FOLDS(prefix)                                                            \
+    {                                                                                \
+        [MT_SUM] = prefix##_sum, [MT_PROD] = prefix##_prod, [MT_MAX] = prefix##_max, \
+        [MT_MIN] = prefix##_min, [MT_ALL] = prefix##_all                             \
+    }
 
 const mt_fold_kernels MT_FOR_ISA(mt_fold_kernels) = {
     .identity = {[MT_SUM] = 0,
@@ -111,16 +333,11 @@ const mt_fold_kernels MT_FOR_ISA(mt_fold_kernels) = {
                  [MT_MAX] = (mt_real)-INFINITY,
                  [MT_MIN] = (mt_real)INFINITY,
                  [MT_ALL] = 1},
-    .fold = {[MT_SUM] = fold_sum,
-             [MT_PROD] = fold_prod,
-             [MT_MAX] = fold_max,
-             [MT_MIN] = fold_min,
-             [MT_ALL] = fold_all},
-    .combine = {[MT_SUM] = combine_sum,
-                [MT_PROD] = combine_prod,
-                [MT_MAX] = combine_max,
-                [MT_MIN] = combine_min,
-                [MT_ALL] = combine_all},
+    .fold = ALL_FOLDS(fold),
+    .combine = ALL_FOLDS(combine),
+    .gather = ALL_FOLDS(gather),
     .argmax = argmax,
     .argmin = argmin,
+    .argmax_row = argmax_row,
+    .argmin_row = argmin_row,
 };

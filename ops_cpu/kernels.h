@@ -28,6 +28,16 @@ typedef mt_real (*mt_fold_fn)(int64_t n, const mt_real *in, int64_t step);
 typedef int64_t (*mt_arg_fn)(int64_t n, const mt_real *in, int64_t step);
 /* acc[j] = acc[j] (op) in[j] for a row of n values. */
 typedef void (*mt_combine_fn)(int64_t n, mt_real *acc, const mt_real *in);
+/* acc[j] = in[j] (op) in[j + step] (op) ... for that many rows, one after the other; rows >= 1. */
+typedef void (*mt_gather_fn)(int64_t n, mt_real *acc, const mt_real *in, int64_t step, int64_t rows);
+/* Where in[j] beats top[j], it takes its place, and row that of at[j]; a NaN beats numbers, the first one
+ * stays. As wide as mt_real, so that the compiler can use vectors. */
+#ifdef MT_DOUBLE
+typedef int64_t mt_place;
+#else
+typedef int32_t mt_place;
+#endif
+typedef void (*mt_arg_row_fn)(int64_t n, mt_real *top, mt_place *at, const mt_real *in, mt_place row);
 
 enum { MT_FOLDS = MT_ALL + 1 }; /* the reductions that fold values: sum, prod, max, min, all */
 
@@ -35,7 +45,9 @@ typedef struct mt_fold_kernels {
     mt_real identity[MT_FOLDS];
     mt_fold_fn fold[MT_FOLDS];
     mt_combine_fn combine[MT_FOLDS];
+    mt_gather_fn gather[MT_FOLDS];
     mt_arg_fn argmax, argmin;
+    mt_arg_row_fn argmax_row, argmin_row;
 } mt_fold_kernels;
 
 /* Elements first..last-1 of one parameter through one step of an optimiser. */
@@ -76,6 +88,10 @@ MT_INTERNAL const mt_cpu_kernels *mt_cpu_kernels_get(void);
 /* How many threads to use for work of about that many elementary steps (a load, an addition and a store of
  * one number): 1 below the grain, in a forked child, or in a parallel region of the caller's. */
 MT_INTERNAL int mt_cpu_threads(double work);
+
+/* Whether a result of that many bytes is too large for the last cache to keep, so that stream.h should write
+ * it. */
+MT_INTERNAL bool mt_cpu_streams(double bytes);
 MT_END
 
 #endif

@@ -10,10 +10,12 @@
 #include <string.h>
 
 enum {
-    CHUNK = 1 << 16,  /* a longer row is cut into chunks, which threads share */
-    CHUNKS = 1024,    /* but into no more than this */
-    COLUMNS = 512,    /* columns that one task of an outer reduction carries */
-    ROWS_IN_TURN = 16 /* rows added one after the other before pairs are joined */
+    CHUNK = 1 << 16,   /* a longer row is cut into chunks, which threads share */
+    CHUNKS = 1024,     /* but into no more than this */
+    COLUMNS = 1024,    /* columns that one task of an outer reduction carries */
+    ROWS_IN_TURN = 16, /* rows added one after the other before pairs are joined */
+    FOLDED = 512,      /* short rows that touch are taken several at a time, as one of about this length */
+    PARTS = 16         /* runs of rows that threads share when there are few blocks of columns */
 };
 
 typedef struct {
@@ -38,11 +40,13 @@ static void store(const reduce_job *job, mt_real *out, mt_real value)
 
 static int64_t kept_in(const reduce_job *job, int64_t i)
 {
+    if (job->plan.kept_rank == 1) return i * job->plan.kept_in[0]; /* a division saved */
     return mt_plan_position(job->plan.kept_rank, job->plan.kept_size, job->plan.kept_in, i);
 }
 
 static int64_t kept_out(const reduce_job *job, int64_t i)
 {
+    if (job->plan.kept_rank == 1) return i * job->plan.kept_out[0];
     return mt_plan_position(job->plan.kept_rank, job->plan.kept_size, job->plan.kept_out, i);
 }
 
@@ -91,41 +95,123 @@ static void reduce_inner(const reduce_job *job, int64_t first, int64_t last, int
 
 /* ---- columns: rows are added to rows, pairs of runs are joined ---- */
 
-static void fold_columns(const reduce_job *job, const mt_real *in, int64_t columns, int64_t first,
-                         int64_t last, mt_real *acc)
+/* What one task reads: rows of that many columns, at in + position(r). Rows that touch are taken several at a
+ * time, as one: `together`. */
+typedef struct {
+    const mt_real *in;
+    int64_t columns, rows, step; /* step from row to row within row_length rows */
+    int64_t row_length, together;
+} column_block;
+
+static void gather(const reduce_job *job, const column_block *block, int64_t first, int64_t last,
+                   mt_real *acc)
 {
-    const mt_combine_fn combine = job->kernels->combine[job->work->op];
-    int64_t length = row_length(job), step = job->plan.reduced_in[job->plan.reduced_rank - 1];
-    if (last - first <= ROWS_IN_TURN) {
-        for (int64_t r = first; r < last; r++) {
-            const mt_real *row = in + row_in(job, r / length) + r % length * step;
-            if (r == first)
-                memcpy(acc, row, (size_t)columns * sizeof *acc);
-            else
-                combine(columns, acc, row);
-        }
+    const int64_t length = block->row_length, step = block->step;
+    if (first / length == (last - 1) / length) { /* a run of equal steps */
+        const mt_real *row = block->in + row_in(job, first / length) + first % length * step;
+        job->kernels->gather[job->work->op](block->columns, acc, row, step, last - first);
+        return;
+    }
+    for (int64_t r = first; r < last; r++) {
+        const mt_real *row = block->in + row_in(job, r / length) + r % length * step;
+        if (r == first)
+            memcpy(acc, row, (size_t)block->columns * sizeof *acc);
+        else
+            job->kernels->combine[job->work->op](block->columns, acc, row);
+    }
+}
+
+/* Where a run of rows is cut in two; first when it is not. */
+static int64_t middle_of(int64_t first, int64_t last)
+{
+    if (last - first <= ROWS_IN_TURN) return first;
+    int64_t middle = first + (last - first) / 2 / ROWS_IN_TURN * ROWS_IN_TURN;
+    return middle == first ? first + ROWS_IN_TURN : middle;
+}
+
+static void fold_columns(const reduce_job *job, const column_block *block, int64_t first, int64_t last,
+                         mt_real *acc)
+{
+    int64_t middle = middle_of(first, last);
+    if (middle == first) {
+        gather(job, block, first, last, acc);
         return;
     }
     mt_real right[COLUMNS];
-    int64_t middle = first + (last - first) / 2 / ROWS_IN_TURN * ROWS_IN_TURN;
-    if (middle == first) middle = first + ROWS_IN_TURN;
-    fold_columns(job, in, columns, first, middle, acc);
-    fold_columns(job, in, columns, middle, last, right);
-    combine(columns, acc, right);
+    fold_columns(job, block, first, middle, acc);
+    fold_columns(job, block, middle, last, right);
+    job->kernels->combine[job->work->op](block->columns, acc, right);
+}
+
+/* Block i of the columns. */
+static column_block columns_of(const reduce_job *job, int64_t i, int64_t blocks)
+{
+    const mt_reduce_plan *plan = &job->plan;
+    int64_t width = plan->kept_size[plan->kept_rank - 1], column = i % blocks * COLUMNS;
+    column_block block = {.columns = width - column < COLUMNS ? width - column : COLUMNS,
+                          .rows = plan->reduced_count,
+                          .step = plan->reduced_in[plan->reduced_rank - 1],
+                          .row_length = row_length(job),
+                          .together = 1};
+    block.in = job->in + kept_in(job, i / blocks * width + column);
+    if (plan->reduced_rank > 1 || block.step != block.columns) return block;
+    while (block.together * 2 * block.columns <= FOLDED && block.together * 4 <= block.rows)
+        block.together *= 2;
+    block.rows /= block.together;
+    block.row_length = block.rows;
+    block.columns *= block.together;
+    block.step = block.columns;
+    return block;
+}
+
+/* acc holds all whole rows of the block: adds what is left of rows taken together, joins them, stores. */
+static void finish_columns(const reduce_job *job, const column_block *block, int64_t i, int64_t blocks,
+                           mt_real *acc)
+{
+    const mt_combine_fn combine = job->kernels->combine[job->work->op];
+    const mt_reduce_plan *plan = &job->plan;
+    int64_t width = plan->kept_size[plan->kept_rank - 1], columns = block->columns / block->together;
+    mt_real *out = job->out + kept_out(job, i / blocks * width + i % blocks * COLUMNS);
+    int64_t left = plan->reduced_count - block->rows * block->together;
+    if (left > 0) combine(left * columns, acc, block->in + block->rows * block->columns);
+    for (int64_t half = block->together / 2; half > 0; half /= 2)
+        combine(half * columns, acc, acc + half * columns);
+    /* all of a single row has not been through combine, which turns values into 0 and 1. */
+    if (job->work->op == MT_ALL)
+        for (int64_t j = 0; j < columns; j++) acc[j] = acc[j] != 0;
+    for (int64_t j = 0; j < columns; j++) store(job, out + j, acc[j]);
 }
 
 /* Task i: a block of columns of one outer kept index. */
 static void reduce_columns(const reduce_job *job, int64_t i, int64_t blocks)
 {
-    const mt_reduce_plan *plan = &job->plan;
-    int64_t width = plan->kept_size[plan->kept_rank - 1], column = i % blocks * COLUMNS;
-    int64_t columns = width - column < COLUMNS ? width - column : COLUMNS, head = i / blocks * width + column;
-    mt_real acc[COLUMNS], *out = job->out + kept_out(job, head);
-    fold_columns(job, job->in + kept_in(job, head), columns, 0, plan->reduced_count, acc);
-    /* all of a single row has not been through combine, which turns values into 0 and 1. */
-    if (job->work->op == MT_ALL)
-        for (int64_t j = 0; j < columns; j++) acc[j] = acc[j] != 0;
-    for (int64_t j = 0; j < columns; j++) store(job, out + j, acc[j]);
+    mt_real acc[COLUMNS];
+    column_block block = columns_of(job, i, blocks);
+    fold_columns(job, &block, 0, block.rows, acc);
+    finish_columns(job, &block, i, blocks, acc);
+}
+
+/* The same by several threads: the runs at the top of the tree are shared, and joined as it says. */
+static void reduce_columns_shared(const reduce_job *job, int64_t i, int64_t blocks, int threads)
+{
+    column_block block = columns_of(job, i, blocks);
+    mt_real acc[PARTS][COLUMNS];
+    int64_t bound[PARTS + 1] = {0};
+    bound[PARTS] = block.rows;
+    for (int span = PARTS; span > 1; span /= 2) /* an empty run where it is too short to be cut */
+        for (int k = 0; k < PARTS; k += span) bound[k + span / 2] = middle_of(bound[k], bound[k + span]);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int k = 0; k < PARTS; k++)
+        if (bound[k] < bound[k + 1]) fold_columns(job, &block, bound[k], bound[k + 1], acc[k]);
+    for (int span = 2; span <= PARTS; span *= 2)
+        for (int k = 0; k < PARTS; k += span) {
+            int right = k + span / 2;
+            if (bound[k] == bound[right])
+                memcpy(acc[k], acc[right], sizeof acc[k]);
+            else
+                job->kernels->combine[job->work->op](block.columns, acc[k], acc[right]);
+        }
+    finish_columns(job, &block, i, blocks, acc[0]);
 }
 
 /* ---- anything else ---- */
@@ -145,7 +231,48 @@ static void reduce_general(const reduce_job *job, int64_t first, int64_t last)
         store(job, job->out + kept_out(job, i), fold_rows(job, job->in + kept_in(job, i), 0, row_count(job)));
 }
 
-static void reduce_arg(const reduce_job *job, int64_t first, int64_t last)
+/* The place of the best in each column of a block of one outer kept index. */
+static void arg_columns(const reduce_job *job, int64_t i, int64_t blocks)
+{
+    enum { NARROW = COLUMNS / 2 };
+    const bool max = job->work->op == MT_ARGMAX;
+    const mt_arg_row_fn row = max ? job->kernels->argmax_row : job->kernels->argmin_row;
+    column_block block = columns_of(job, i, blocks);
+    const int64_t columns = block.columns / block.together, rows = job->plan.reduced_count;
+    const int64_t step = job->plan.reduced_in[job->plan.reduced_rank - 1], length = row_length(job);
+    const int64_t width = job->plan.kept_size[job->plan.kept_rank - 1];
+    int64_t *out = (int64_t *)job->work->out.data + job->work->out.layout->offset +
+                   kept_out(job, i / blocks * width + i % blocks * COLUMNS);
+    for (int64_t part = 0; part < columns; part += NARROW) {
+        mt_real top[NARROW];
+        mt_place at[NARROW];
+        const int64_t n = columns - part < NARROW ? columns - part : NARROW;
+        memcpy(top, block.in + part, (size_t)n * sizeof *top);
+        memset(at, 0, (size_t)n * sizeof *at);
+        for (int64_t r = 1; r < rows; r++)
+            row(n, top, at, block.in + part + row_in(job, r / length) + r % length * step, (mt_place)r);
+        for (int64_t j = 0; j < n; j++) out[part + j] = at[j];
+    }
+}
+
+/* One long contiguous row: threads find the best of each chunk, and the first of the best stays. */
+static int64_t arg_long(const reduce_job *job, const mt_real *row, int threads)
+{
+    const mt_arg_fn arg = job->work->op == MT_ARGMAX ? job->kernels->argmax : job->kernels->argmin;
+    int64_t n = job->plan.reduced_count, chunk = CHUNK;
+    if (threads <= 1 || n <= CHUNK) return arg(n, row, 1);
+    while ((n + chunk - 1) / chunk > CHUNKS) chunk *= 2;
+    int64_t chunks = (n + chunk - 1) / chunk, at[CHUNKS] = {0};
+    mt_real best[CHUNKS];
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t i = 0; i < chunks; i++) {
+        at[i] = i * chunk + arg(i + 1 < chunks ? chunk : n - i * chunk, row + i * chunk, 1);
+        best[i] = row[at[i]];
+    }
+    return at[arg(chunks, best, 1)];
+}
+
+static void reduce_arg(const reduce_job *job, int64_t first, int64_t last, int threads)
 {
     const bool max = job->work->op == MT_ARGMAX;
     const mt_arg_fn arg = max ? job->kernels->argmax : job->kernels->argmin;
@@ -154,7 +281,9 @@ static void reduce_arg(const reduce_job *job, int64_t first, int64_t last)
         const mt_real *in = job->in + kept_in(job, i);
         int64_t best = 0;
         mt_real top = 0;
-        for (int64_t r = 0; r < row_count(job); r++) {
+        if (job->plan.reduced_rank == 1)
+            best = step == 1 ? arg_long(job, in, threads) : arg(length, in, step);
+        for (int64_t r = 0; r < row_count(job) && job->plan.reduced_rank > 1; r++) {
             const mt_real *row = in + row_in(job, r);
             int64_t found = arg(length, row, step);
             mt_real pair[2] = {top, row[found * step]};
@@ -169,14 +298,16 @@ static void reduce_arg(const reduce_job *job, int64_t first, int64_t last)
 /* Tasks first..last-1 of a reduction: blocks of columns, or results. */
 static void run_tasks(const reduce_job *job, int64_t blocks, int64_t first, int64_t last)
 {
-    if (job->work->op >= MT_ARGMAX)
-        reduce_arg(job, first, last);
-    else if (job->plan.reduce_class == MT_REDUCE_OUTER)
-        for (int64_t i = first; i < last; i++) reduce_columns(job, i, blocks);
-    else if (job->plan.reduce_class == MT_REDUCE_GENERAL)
+    const bool arg = job->work->op >= MT_ARGMAX;
+    if (blocks > 0) {
+        for (int64_t i = first; i < last; i++) (arg ? arg_columns : reduce_columns)(job, i, blocks);
+    } else if (arg) {
+        reduce_arg(job, first, last, 1);
+    } else if (job->plan.reduce_class == MT_REDUCE_GENERAL) {
         reduce_general(job, first, last);
-    else
+    } else {
         reduce_inner(job, first, last, 1);
+    }
 }
 
 mt_status mt_cpu_reduce(mt_backend *backend, const mt_reduce_work *work)
@@ -197,13 +328,21 @@ mt_status mt_cpu_reduce(mt_backend *backend, const mt_reduce_work *work)
     int threads = mt_cpu_threads((double)plan->kept_count * (double)plan->reduced_count);
     bool arg = work->op >= MT_ARGMAX;
     bool rows = plan->reduce_class == MT_REDUCE_ALL || plan->reduce_class == MT_REDUCE_INNER;
-    if (!arg && rows && plan->kept_count < threads) {
-        reduce_inner(&job, 0, plan->kept_count, threads); /* few outputs: threads share each row */
+    if (rows && plan->kept_count < threads) { /* few outputs: threads share each row */
+        if (arg)
+            reduce_arg(&job, 0, plan->kept_count, threads);
+        else
+            reduce_inner(&job, 0, plan->kept_count, threads);
         return MT_OK;
     }
-    bool columns = !arg && plan->reduce_class == MT_REDUCE_OUTER;
-    int64_t width = plan->kept_size[plan->kept_rank - 1], blocks = (width + COLUMNS - 1) / COLUMNS;
+    bool columns = plan->reduce_class == MT_REDUCE_OUTER && (!arg || plan->reduced_count < INT32_MAX);
+    int64_t width = plan->kept_size[plan->kept_rank - 1],
+            blocks = columns ? (width + COLUMNS - 1) / COLUMNS : 0;
     int64_t tasks = columns ? plan->kept_count / width * blocks : plan->kept_count;
+    if (columns && !arg && threads > 1 && tasks < 4 * threads) { /* few blocks: threads share each */
+        for (int64_t i = 0; i < tasks; i++) reduce_columns_shared(&job, i, blocks, threads);
+        return MT_OK;
+    }
     if (threads > tasks) threads = (int)tasks;
     if (threads <= 1) { /* not even a region of one thread, for which OpenMP allocates */
         run_tasks(&job, blocks, 0, tasks);

@@ -68,12 +68,12 @@ MT_FN float mt_m_from_bits(uint32_t bits)
     return x;
 }
 
-/* x = n ln 2 + r with |r| <= ln 2 / 2; e^x = 2^n e^r. n is found by adding a number so large that it ends in
- * the last bits of the sum; with bias among them those bits, moved up, are 2^(n + bias - 127). rest takes the
- * difference away, so that nothing overflows on the way and a subnormal result is rounded once. */
-MT_FN float mt_m_exp_with(float x, float bias, float rest)
+/* x = n ln 2 + r with |r| <= ln 2 / 2 and e^x = 2^n e^r; this is e^r. n is found by adding 1.5 2^23 and a
+ * bias to x / ln 2: the sum is so large that it ends in the last bits, which, moved up, are an exponent. The
+ * bias keeps that within what a float can hold, and a constant factor takes it away again at the end, so that
+ * nothing overflows on the way and a subnormal result is rounded once. */
+MT_FN float mt_m_exp_rest(float x, float n)
 {
-    float shifted = MT_FMA(x, 0x1.715476p0f, 0x1.8p23f + bias), n = shifted - (0x1.8p23f + bias);
     float r = MT_FMA(n, -0x1.62e4p-1f, x); /* the product is exact: 14 bits times 8 */
     r = MT_FMA(n, -0x1.7f7d1cp-20f, r);
     float p = 0x1.6a234ep-10f;
@@ -81,20 +81,29 @@ MT_FN float mt_m_exp_with(float x, float bias, float rest)
     p = MT_FMA(p, r, 0x1.5558f4p-5f);
     p = MT_FMA(p, r, 0x1.555490p-3f);
     p = MT_FMA(p, r, 0x1.fffffcp-2f);
-    p = 1.0f + MT_FMA(p, r * r, r);
-    return p * mt_m_from_bits(mt_m_bits(shifted) << 23) * rest;
+    return 1.0f + MT_FMA(p, r * r, r);
 }
 
-/* NaN passes the bounds, and through. */
+/* What is beyond 104 on either side is taken for 104, by its bits: fewer instructions than two comparisons
+ * that let NaN pass. */
 MT_FN float mt_m_exp(float x)
 {
-    float bounded = x < -104.0f ? -104.0f : x;
-    bounded = bounded > 89.0f ? 89.0f : bounded;
-    return mt_m_exp_with(bounded, x < 0 ? 191.0f : 63.0f, x < 0 ? 0x1p-64f : 0x1p64f);
+    const uint32_t size = mt_m_bits(x) & 0x7fffffffu, most = 0x42d00000u;
+    float bounded = mt_m_from_bits((size < most ? size : most) | (mt_m_bits(x) & 0x80000000u));
+    float large = x < 0 ? 0x1.8p23f + 64 : 0x1.8p23f - 30, factor = x < 0 ? 0x1p-64f : 0x1p30f;
+    float shifted = MT_FMA(bounded, 0x1.715476p0f, large);
+    float p = mt_m_exp_rest(bounded, shifted - large);
+    float y = mt_m_from_bits(mt_m_bits(p) + (mt_m_bits(shifted) << 23)) * factor;
+    return x == x ? y : x;
 }
 
-/* For x <= 0, which takes fewer steps. */
-MT_FN float mt_m_exp_down(float x) { return mt_m_exp_with(x < -104.0f ? -104.0f : x, 191.0f, 0x1p-64f); }
+/* For x <= 0, which takes fewer steps. NaN passes the bound, and through. */
+MT_FN float mt_m_exp_down(float x)
+{
+    const float large = 0x1.8p23f + (64 + 127);
+    float bounded = x < -104.0f ? -104.0f : x, shifted = MT_FMA(bounded, 0x1.715476p0f, large);
+    return mt_m_exp_rest(bounded, shifted - large) * mt_m_from_bits(mt_m_bits(shifted) << 23) * 0x1p-64f;
+}
 
 /* x = 2^e m with m in [sqrt 1/2, sqrt 2); ln x = e ln 2 + ln(1 + f), f = m - 1. */
 MT_FN float mt_m_log(float x)

@@ -194,7 +194,9 @@ if heard:
     check("parallel_check: sums by columns, rows, all", columns["path"].startswith("outer") and "combine" in columns and
           inner["path"].startswith("inner") and whole["path"].startswith("all") and "fold" in whole, columns)
     check("parallel_check: nothing is shared", all("no two threads" in answer["private"]
-                                                  for answer in (one, two, row, columns, inner, whole)))
+                                                  for answer in (one, two, row, inner, whole)))
+    check("parallel_check: runs of rows are joined by the caller", "no two threads" in columns["private"] or
+          "one after the other" in columns["private"], columns)
 if heard and not serial:
     check("parallel_check: threads that worked", one["threads"] == 1 and two["threads"] == columns["threads"] ==
           inner["threads"] == whole["threads"] == 2, two)

@@ -659,6 +659,46 @@ static void test_copy_and_fill(void **data)
     }
 }
 
+/* Results of more than 32 MB, which the cpu backend streams: the same bits as a piece of them, which it does
+ * not. */
+static void test_large_results(void **data)
+{
+    (void)data;
+    enum { ROWS = 2912, COLUMNS = 2900, FIRST = 1234, SOME = 7 };
+    mt_backend *b = mt_backend_get("cpu");
+    mt_rng rng = mt_rng_make(test_bits());
+    mt_tensor *x = OWN(mt_uniform(b, mt_shape(ROWS, COLUMNS), &rng, -3, 3));
+    mt_tensor *row = OWN(mt_uniform(b, mt_shape(COLUMNS), &rng, -3, 3));
+    mt_tensor *part = OWN(mt_tensor_slice(x, 0, FIRST, FIRST + SOME, 1));
+    mt_tensor *large = OWN(mt_empty(b, mt_shape(ROWS, COLUMNS), MT_REAL));
+    mt_tensor *small = OWN(mt_empty(b, mt_shape(SOME, COLUMNS), MT_REAL));
+    mt_tensor *same = OWN(mt_tensor_slice(large, 0, FIRST, FIRST + SOME, 1));
+#define LIKE_A_PIECE(whole, piece) \
+    TEST_OK(whole);                \
+    TEST_OK(piece);                \
+    TEST_ALL_SAME(test_read(same), test_read(small), (int64_t)SOME *COLUMNS, #piece)
+    LIKE_A_PIECE(mt_op_tanh(large, x), mt_op_tanh(small, part));
+    LIKE_A_PIECE(mt_op_mul(large, x, x), mt_op_mul(small, part, part));
+    LIKE_A_PIECE(mt_op_add(large, x, row), mt_op_add(small, part, row));
+    LIKE_A_PIECE(mt_op_copy(large, x), mt_op_copy(small, part));
+    LIKE_A_PIECE(mt_op_fill(large, 3), mt_op_fill(small, 3));
+    /* transposes: rows at the start of a cache line, and rows that are not */
+    double *from = test_read(x);
+    for (int64_t cut = 0; cut < 24; cut += 12) {
+        mt_tensor *view = OWN(mt_tensor_transpose(OWN(mt_tensor_slice(x, 0, 0, ROWS - cut, 1)), 0, 1));
+        mt_tensor *turned = OWN(mt_empty(b, mt_shape(COLUMNS, ROWS - cut), MT_REAL));
+        TEST_OK(mt_op_copy(turned, view));
+        double *to = test_read(turned);
+        int64_t wrong = 0;
+        for (int64_t j = 0; j < COLUMNS; j++)
+            for (int64_t i = 0; i < ROWS - cut; i++)
+                wrong += to[j * (ROWS - cut) + i] != from[i * COLUMNS + j];
+        TEST_CHECK(wrong == 0, "%lld elements of a transposed copy are wrong", (long long)wrong);
+    }
+    test_cases += 7;
+    test_release();
+}
+
 static void test_rows_of_a_tensor(void **data)
 {
     (void)data;
@@ -1153,14 +1193,23 @@ int main(void)
 {
     backend_count = test_backends(backends);
     static const struct CMUnitTest tests[] = {
-        TEST(test_elementwise),      TEST(test_tails),
-        TEST(test_in_place),         TEST(test_refused_elementwise),
-        TEST(test_reductions),       TEST(test_choices),
-        TEST(test_empty_reductions), TEST(test_refused_reductions),
-        TEST(test_copy_and_fill),    TEST(test_rows_of_a_tensor),
-        TEST(test_products),         TEST(test_nan_in_products),
-        TEST(test_linear),           TEST(test_refused_products),
-        TEST(test_backend_names),    TEST(test_threads_give_the_same_bits),
+        TEST(test_elementwise),
+        TEST(test_tails),
+        TEST(test_in_place),
+        TEST(test_refused_elementwise),
+        TEST(test_reductions),
+        TEST(test_choices),
+        TEST(test_empty_reductions),
+        TEST(test_refused_reductions),
+        TEST(test_copy_and_fill),
+        TEST(test_large_results),
+        TEST(test_rows_of_a_tensor),
+        TEST(test_products),
+        TEST(test_nan_in_products),
+        TEST(test_linear),
+        TEST(test_refused_products),
+        TEST(test_backend_names),
+        TEST(test_threads_give_the_same_bits),
     };
     return TEST_RUN("operations", tests);
 }
