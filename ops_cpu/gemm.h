@@ -14,9 +14,10 @@
 typedef struct mt_gemm_block {
     int64_t m, n, k;
     const mt_real *a, *b;
-    mt_real *c;
+    mt_real *c, *strips;
+    const mt_real *strips_of;
     int64_t a_row, a_col, b_row, b_col, c_row, c_col;
-    bool add;
+    bool add, a_packed;
     bool rows_first; /* direct: go along a row of tiles before the next row, for C larger than B */
 } mt_gemm_block;
 
@@ -27,6 +28,8 @@ struct mt_gemm_kernels {
      * strip of nr columns stays in the first). The others cut k alone. kc are part of the result's bits, mc
      * and nc are not. */
     int64_t mc, nc, kc, direct_kc, dot_kc;
+    int few_rows;
+    double small;
 
     /* Any A, rows of B contiguous (b_col = 1): reads both in place. */
     void (*direct)(const mt_gemm_block *block);

@@ -122,8 +122,9 @@ static void run_dot(const mt_gemm *g, mt_gemm_cell r, mt_real *copy)
     finish(g, r);
 }
 
-/* A strip of nr columns of B stays in the first cache, a block of A in the second, a block of B in the last.
- * C is finished in pieces of 8 strips. */
+/* A panel of mr rows of A stays in the first cache, a block of B in the second. Rows of B are packed by the
+ * first tiles that read them, columns beforehand; rows of A are read in place. C is finished in pieces of mc
+ * rows. */
 static void run_packed(const mt_gemm *g, mt_gemm_cell r, mt_real *a, mt_real *b)
 {
     const struct mt_gemm_kernels *t = g->kernels;
@@ -132,19 +133,23 @@ static void run_packed(const mt_gemm *g, mt_gemm_cell r, mt_real *a, mt_real *b)
     for (int64_t j = 0; j < r.n; j += nc)
         for (int64_t p = 0; p < g->k; p += g->kc) {
             const mt_gemm_block panel = block_at(g, r.i, r.j + j, p, r.m, mt_gemm_least(nc, r.n - j));
-            const int64_t n = panel.n, k = panel.k;
-            t->pack_b(k, n, panel.b, g->b_row, g->b_col, b);
+            const int64_t n = panel.n, k = panel.k, whole = g->b_col == 1 ? n / t->nr * t->nr : 0;
+            if (whole < n)
+                t->pack_b(k, n - whole, panel.b + whole * g->b_col, g->b_row, g->b_col, b + whole * k);
             for (int64_t i = 0; i < r.m; i += mc) {
-                const int64_t m = mt_gemm_least(mc, r.m - i);
-                t->pack_a(m, k, panel.a + i * g->a_row, g->a_row, g->a_col, a);
-                for (int64_t s = 0; s < n; s += 8 * t->nr) {
-                    mt_gemm_block block =
-                        block_at(g, r.i + i, r.j + j + s, p, m, mt_gemm_least(8 * t->nr, n - s));
+                mt_gemm_block block = block_at(g, r.i + i, r.j + j, p, mt_gemm_least(mc, r.m - i), n);
+                block.strips = whole > 0 && i == 0 ? b : NULL;
+                block.strips_of = block.b;
+                block.b = b;
+                if (g->a_col != 1) {
+                    t->pack_a(block.m, k, block.a, g->a_row, g->a_col, a);
                     block.a = a;
-                    block.b = b + s * k;
-                    t->packed(&block);
-                    if (p + k == g->k) finish(g, (mt_gemm_cell){r.i + i, r.j + j + s, m, block.n});
+                    block.a_row = 1;
+                    block.a_col = t->mr;
+                    block.a_packed = true;
                 }
+                t->packed(&block);
+                if (p + k == g->k) finish(g, (mt_gemm_cell){r.i + i, r.j + j, block.m, n});
             }
         }
 }
