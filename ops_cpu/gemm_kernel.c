@@ -31,6 +31,7 @@ static const int most_rows[VECS + 1] = {0, 6, 6};
 #define EACH_DOT(X)  X(1, 8) X(2, 6) X(3, 4) X(4, 3)
 #endif
 enum { NR = VECS * MT_LANES, WIDE_ROWS = 4, MAX_VECS = 8, K_GROUP = 16 };
+enum { LINE = 64 / (int)sizeof(mt_real), ASK_STEPS = 16 };
 
 /* ---- a tile with a row of B in vectors ---- */
 
@@ -41,6 +42,10 @@ typedef struct tile_work {
     int64_t a_row, a_col, b_row, c_row;
     bool add;
     mt_real *strip; /* where tiles that pack write what they read of B */
+    /* What whole tiles of packed blocks ask the caches for, a row every ASK_STEPS steps: their part of C, and
+     * lines lines of each row at next, which is A for the panel to come. ask: rows still to be asked for. */
+    int ask, lines;
+    const mt_real *next;
 } tile_work;
 
 typedef void (*tile_fn)(const tile_work *w);
@@ -48,8 +53,8 @@ typedef void (*tile_fn)(const tile_work *w);
 /* c (+)= a b for rows rows and vecs vectors; the last vector is cut to n columns when masked is set. A tile
  * that packs writes B's rows to a strip, and asks for the columns behind them, which the next strip needs.
  * Inlined with constants: everything but the loop over k is unrolled and acc lives in registers. */
-MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const bool masked, const bool packs,
-                           const tile_work *w)
+MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const bool masked, const bool asks,
+                           const bool packs, const tile_work *w)
 {
     mt_vec acc[TALLEST][MAX_VECS];
     const mt_real *a = w->a, *b = w->b;
@@ -60,23 +65,35 @@ MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const bool masked, co
     const mt_mask mask = mt_mask_first(last);
     MT_UNROLL for (int r = 0; r < rows; r++) MT_UNROLL for (int v = 0; v < vecs; v++) acc[r][v] =
         mt_vec_zero();
-    for (int64_t p = w->k; p > 0; p--) {
-        mt_vec bv[MAX_VECS];
-        MT_UNROLL for (int v = 0; v < vecs; v++)
-        {
-            bv[v] = masked && v == vecs - 1 ? mt_vec_load_masked(b + v * MT_LANES, mask)
-                                            : mt_vec_load(b + v * MT_LANES);
-            if (packs) mt_vec_store(strip + v * MT_LANES, bv[v]);
-            if (packs) __builtin_prefetch(b + (vecs + v) * MT_LANES);
+    const mt_real *soon = c, *next = w->next;
+    for (int64_t left = w->k, ask = asks ? w->ask : 0; left > 0; ask--) {
+        int64_t steps = left;
+        if (asks && ask > 0) {
+            steps = left < ASK_STEPS ? left : ASK_STEPS;
+            MT_UNROLL for (int v = 0; v < vecs; v++) __builtin_prefetch(soon + v * MT_LANES, 1);
+            for (int q = 0; q < w->lines; q++) __builtin_prefetch(next + q * LINE);
+            soon += c_row;
+            next += a_row;
         }
-        MT_UNROLL for (int r = 0; r < rows; r++)
-        {
-            mt_vec av = mt_vec_set(a[r * a_row]);
-            MT_UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = mt_vec_fma(av, bv[v], acc[r][v]);
+        left -= steps;
+        for (; steps > 0; steps--) {
+            mt_vec bv[MAX_VECS];
+            MT_UNROLL for (int v = 0; v < vecs; v++)
+            {
+                bv[v] = masked && v == vecs - 1 ? mt_vec_load_masked(b + v * MT_LANES, mask)
+                                                : mt_vec_load(b + v * MT_LANES);
+                if (packs) mt_vec_store(strip + v * MT_LANES, bv[v]);
+                if (packs) __builtin_prefetch(b + (vecs + v) * MT_LANES);
+            }
+            MT_UNROLL for (int r = 0; r < rows; r++)
+            {
+                mt_vec av = mt_vec_set(a[r * a_row]);
+                MT_UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = mt_vec_fma(av, bv[v], acc[r][v]);
+            }
+            a += a_col;
+            b += b_row;
+            if (packs) strip += vecs * MT_LANES;
         }
-        a += a_col;
-        b += b_row;
-        if (packs) strip += vecs * MT_LANES;
     }
     MT_UNROLL for (int r = 0; r < rows; r++)
     {
@@ -95,22 +112,25 @@ MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const bool masked, co
     }
 }
 
-#define DEFINE_FULL(rows, vecs)                                                                 \
-    static void full_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, false, w); } \
-    static void pack_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, true, w); }
+#define DEFINE_FULL(rows, vecs)                                                                         \
+    static void full_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, false, false, w); } \
+    static void next_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, true, false, w); }  \
+    static void pack_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, true, true, w); }
 #define DEFINE_EDGE(rows, vecs) \
-    static void edge_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, true, false, w); }
+    static void edge_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, true, false, false, w); }
 #define DEFINE_WIDE(rows, vecs) \
-    static void wide_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, false, w); }
+    static void wide_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, false, false, w); }
 EACH_FULL(DEFINE_FULL)
 EACH_EDGE(DEFINE_EDGE)
 EACH_WIDE(DEFINE_WIDE)
 
 #define LIST_FULL(rows, vecs) [rows] = full_##rows##x##vecs,
+#define LIST_NEXT(rows, vecs) [rows] = next_##rows##x##vecs,
 #define LIST_PACK(rows, vecs) [rows] = pack_##rows##x##vecs,
 #define LIST_EDGE(rows, vecs) [vecs][rows] = edge_##rows##x##vecs,
 #define LIST_WIDE(rows, vecs) [rows] = {wide_##rows##x##vecs, (vecs)*MT_LANES},
 static const tile_fn tile_full[MR + 1] = {EACH_FULL(LIST_FULL)};
+static const tile_fn tile_next[MR + 1] = {EACH_FULL(LIST_NEXT)};
 static const tile_fn tile_pack[MR + 1] = {EACH_FULL(LIST_PACK)};
 static const tile_fn tile_edge[VECS + 1][TALLEST + 1] = {EACH_EDGE(LIST_EDGE)};
 static const struct {
@@ -158,22 +178,11 @@ static panel panel_cut(int64_t m, int64_t most)
     return count == 1 ? (panel){1, m, 0} : (panel){count, m / count, m % count};
 }
 
-/* Asks for a part of the rows x k numbers of A that follow upon a panel: the part-th of parts. */
-static inline void prefetch_rows(const mt_gemm_block *g, const mt_real *a, int64_t rows, int64_t part,
-                                 int64_t parts)
-{
-    enum { LINE = 64 / (int)sizeof(mt_real) };
-    const int64_t lines = mt_gemm_panels(g->k, LINE), begin = part * lines / parts,
-                  end = (part + 1) * lines / parts;
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t q = begin; q < end; q++) __builtin_prefetch(a + r * g->a_row + q * LINE);
-}
-
 /* A panel of A stays in the first cache while all strips of B, which are in the second, go by. */
 static void gemm_packed(const mt_gemm_block *g)
 {
     const panel cut = panel_cut(g->m, MR);
-    const int64_t strips = mt_gemm_panels(g->n, NR);
+    const int64_t strips = mt_gemm_panels(g->n, NR), lines = mt_gemm_panels(g->k, LINE);
     tile_work w = {
         .k = g->k, .a = g->a, .a_row = g->a_row, .a_col = g->a_col, .c_row = g->c_row, .add = g->add};
     mt_real *c = g->c;
@@ -188,13 +197,11 @@ static void gemm_packed(const mt_gemm_block *g)
             w.b_row = packs ? g->b_row : NR;
             w.strip = packs ? g->strips + j * g->k : NULL;
             w.c = c + j * g->c_col;
-            if (g->c_col == 1) {
-                for (int r = 0; r < rows; r++)
-                    for (int v = 0; v < VECS; v++) __builtin_prefetch(w.c + r * g->c_row + v * MT_LANES, 1);
-            }
-            if (!g->a_packed) prefetch_rows(g, next, rows, s, strips);
+            w.ask = g->c_col == 1 ? rows : 0;
+            w.lines = g->a_packed ? 0 : (int)((s + 1) * lines / strips - s * lines / strips);
+            w.next = next + s * lines / strips * LINE;
             run_tile(packs       ? tile_pack[rows]
-                     : w.n == NR ? tile_full[rows]
+                     : w.n == NR ? tile_next[rows]
                                  : tile_edge[mt_gemm_panels(w.n, MT_LANES)][rows],
                      &w, rows, g->c_col);
         }
