@@ -7,6 +7,8 @@
  * Columns that are left over get tiles as wide as they need, and taller ones. No alignment is assumed
  * anywhere.
  */
+#include <limits.h>
+
 #include "gemm.h"
 #include "simd.h"
 
@@ -112,7 +114,7 @@ MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const bool masked, co
     }
 }
 
-#define DEFINE_FULL(rows, vecs)                                                                         \
+#define DEFINE_FULL(rows, vecs)                                                                        \
     static void full_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, false, false, w); } \
     static void next_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, true, false, w); }  \
     static void pack_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, true, true, w); }
@@ -178,35 +180,48 @@ static panel panel_cut(int64_t m, int64_t most)
     return count == 1 ? (panel){1, m, 0} : (panel){count, m / count, m % count};
 }
 
-/* A panel of A stays in the first cache while all strips of B, which are in the second, go by. */
+/* A strip of B and a panel of A meet. Whole strips of a block that packs are read in place and packed by the
+ * first panel; lines is the share of the next panel's rows that this tile asks for. */
+static inline void packed_tile(const mt_gemm_block *g, tile_work *w, int rows, int64_t j, bool first)
+{
+    const bool packs = g->strips && first && g->n - j >= NR;
+    w->n = g->n - j < NR ? g->n - j : NR;
+    w->b = packs ? g->strips_of + j : g->b + j * g->k;
+    w->b_row = packs ? g->b_row : NR;
+    w->strip = packs ? g->strips + j * g->k : NULL;
+    w->ask = g->c_col == 1 ? rows : 0;
+    run_tile(packs        ? tile_pack[rows]
+             : w->n == NR ? tile_next[rows]
+                          : tile_edge[mt_gemm_panels(w->n, MT_LANES)][rows],
+             w, rows, g->c_col);
+}
+
+/* A panel of A stays in the first cache while all strips of B, which are in the second, go by; or, where a
+ * strip is small enough to stay in the first cache, a strip while all panels do. */
 static void gemm_packed(const mt_gemm_block *g)
 {
     const panel cut = panel_cut(g->m, MR);
-    const int64_t strips = mt_gemm_panels(g->n, NR), lines = mt_gemm_panels(g->k, LINE);
-    tile_work w = {
-        .k = g->k, .a = g->a, .a_row = g->a_row, .a_col = g->a_col, .c_row = g->c_row, .add = g->add};
-    mt_real *c = g->c;
-    for (int64_t i = 0; i < cut.count; i++) {
-        const int rows = (int)(cut.rows + (i < cut.longer));
-        const mt_real *next = g->a_packed ? w.a + MR * g->k : w.a + rows * g->a_row;
-        for (int64_t s = 0; s < strips; s++) {
-            const int64_t j = s * NR;
-            const bool packs = g->strips && i == 0 && g->n - j >= NR;
-            w.n = g->n - j < NR ? g->n - j : NR;
-            w.b = packs ? g->strips_of + j : g->b + j * g->k;
-            w.b_row = packs ? g->b_row : NR;
-            w.strip = packs ? g->strips + j * g->k : NULL;
-            w.c = c + j * g->c_col;
-            w.ask = g->c_col == 1 ? rows : 0;
-            w.lines = g->a_packed ? 0 : (int)((s + 1) * lines / strips - s * lines / strips);
-            w.next = next + s * lines / strips * LINE;
-            run_tile(packs       ? tile_pack[rows]
-                     : w.n == NR ? tile_next[rows]
-                                 : tile_edge[mt_gemm_panels(w.n, MT_LANES)][rows],
-                     &w, rows, g->c_col);
+    const int64_t strips = mt_gemm_panels(g->n, NR), lines = g->a_packed ? 0 : mt_gemm_panels(g->k, LINE);
+    const bool panels_first = MT_SIMD_REGISTERS == 32;
+    tile_work w = {.k = g->k, .a_row = g->a_row, .a_col = g->a_col, .c_row = g->c_row, .add = g->add};
+    const int64_t outer = panels_first ? 1 : strips, inner = panels_first ? strips : 1;
+    for (int64_t o = 0; o < outer; o++) {
+        int64_t row = 0;
+        for (int64_t i = 0; i < cut.count; i++) {
+            const int rows = (int)(cut.rows + (i < cut.longer));
+            const mt_real *next = NULL;
+            w.a = g->a_packed ? g->a + i * MR * g->k : g->a + row * g->a_row;
+            next = w.a + rows * g->a_row;
+            for (int64_t s = o; s < o + inner; s++) {
+                const int64_t from = panels_first ? s * lines / strips : 0,
+                              to = panels_first ? (s + 1) * lines / strips : 0;
+                w.lines = (int)(to - from);
+                w.next = next + from * LINE;
+                w.c = g->c + row * g->c_row + s * NR * g->c_col;
+                packed_tile(g, &w, rows, s * NR, i == 0);
+            }
+            row += rows;
         }
-        w.a = next;
-        c += rows * g->c_row;
     }
 }
 
@@ -418,8 +433,9 @@ const struct mt_gemm_kernels TABLE_NAME(MT_ISA_NAME) = {
     .nr = NR,
     .dot_rows = DOT_ROWS,
     .few_rows = MT_SIMD_REGISTERS == 32 ? 28 : 12,
-    .mc = 8 * MR,
-    .nc = MT_SIMD_REGISTERS == 32 ? 512 * 4 / (int)sizeof(mt_real) : 256 * 4 / (int)sizeof(mt_real),
+    .mc = MT_SIMD_REGISTERS == 32 ? 8 * MR : 24 * MR,
+    .nc = (MT_SIMD_REGISTERS == 32 ? 512 : 2048) * 4 / (int)sizeof(mt_real),
+    .pack_a_from = MT_SIMD_REGISTERS == 32 ? INT_MAX : 1024,
     .kc = 256,
     .small = MT_SIMD_REGISTERS == 32 ? 160. * 160 * 160 : 72. * 72 * 72,
     .direct_kc = 64,

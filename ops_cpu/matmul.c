@@ -141,7 +141,7 @@ static void run_packed(const mt_gemm *g, mt_gemm_cell r, mt_real *a, mt_real *b)
                 block.strips = whole > 0 && i == 0 ? b : NULL;
                 block.strips_of = block.b;
                 block.b = b;
-                if (g->a_col != 1) {
+                if (g->a_col != 1 || r.n >= t->pack_a_from) {
                     t->pack_a(block.m, k, block.a, g->a_row, g->a_col, a);
                     block.a = a;
                     block.a_row = 1;
