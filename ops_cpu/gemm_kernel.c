@@ -114,27 +114,27 @@ MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const bool masked, co
     }
 }
 
-#define DEFINE_FULL(rows, vecs)                                                                        \
-    static void full_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, false, false, w); } \
-    static void next_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, true, false, w); }  \
+#define DEFINE_FULL(rows, vecs)                                                                       \
+    static void next_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, true, false, w); } \
     static void pack_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, true, true, w); }
-#define DEFINE_EDGE(rows, vecs) \
-    static void edge_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, true, false, false, w); }
+#define DEFINE_EDGE(rows, vecs)                                                                       \
+    static void edge_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, true, false, false, w); } \
+    static void even_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, false, false, w); }
 #define DEFINE_WIDE(rows, vecs) \
     static void wide_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, false, false, w); }
 EACH_FULL(DEFINE_FULL)
 EACH_EDGE(DEFINE_EDGE)
 EACH_WIDE(DEFINE_WIDE)
 
-#define LIST_FULL(rows, vecs) [rows] = full_##rows##x##vecs,
 #define LIST_NEXT(rows, vecs) [rows] = next_##rows##x##vecs,
 #define LIST_PACK(rows, vecs) [rows] = pack_##rows##x##vecs,
 #define LIST_EDGE(rows, vecs) [vecs][rows] = edge_##rows##x##vecs,
+#define LIST_EVEN(rows, vecs) [vecs][rows] = even_##rows##x##vecs,
 #define LIST_WIDE(rows, vecs) [rows] = {wide_##rows##x##vecs, (vecs)*MT_LANES},
-static const tile_fn tile_full[MR + 1] = {EACH_FULL(LIST_FULL)};
 static const tile_fn tile_next[MR + 1] = {EACH_FULL(LIST_NEXT)};
 static const tile_fn tile_pack[MR + 1] = {EACH_FULL(LIST_PACK)};
 static const tile_fn tile_edge[VECS + 1][TALLEST + 1] = {EACH_EDGE(LIST_EDGE)};
+static const tile_fn tile_even[VECS + 1][TALLEST + 1] = {EACH_EDGE(LIST_EVEN)};
 static const struct {
     tile_fn run;
     int width;
@@ -174,10 +174,12 @@ typedef struct panel {
     int64_t count, rows, longer;
 } panel;
 
-static panel panel_cut(int64_t m, int64_t most)
+static panel panel_cut(int64_t m, int most)
 {
-    const int64_t count = mt_gemm_panels(m, most);
-    return count == 1 ? (panel){1, m, 0} : (panel){count, m / count, m % count};
+    if (m <= most) return (panel){1, m, 0};
+    const int64_t count = m <= INT_MAX / 2 ? ((int)m + most - 1) / most : mt_gemm_panels(m, most);
+    const int64_t rows = m <= INT_MAX / 2 ? (int)m / (int)count : m / count;
+    return (panel){count, rows, m - rows * count};
 }
 
 /* A strip of B and a panel of A meet. Whole strips of a block that packs are read in place and packed by the
@@ -250,7 +252,7 @@ static void gemm_direct(const mt_gemm_block *g)
         const int64_t left = g->n - j0, width = left < NR ? left : left / NR * NR,
                       vecs = left < NR ? mt_gemm_panels(left, MT_LANES) : VECS;
         const panel cut = panel_cut(g->m, most_rows[vecs]);
-        const tile_fn *const tiles = left < NR ? tile_edge[vecs] : tile_full;
+        const tile_fn *const tiles = (left < NR && left % MT_LANES != 0 ? tile_edge : tile_even)[vecs];
         const bool along = cut.count == 1 || g->rows_first;
         w.n = left < NR ? left : NR;
         for (int64_t j = 0; j < width; j += along ? width : NR) {
@@ -362,9 +364,11 @@ MT_ALWAYS_INLINE void pack_panel(const int width, int64_t lanes, int64_t k, cons
     const int vecs = (width + MT_LANES - 1) / MT_LANES;
     int64_t p = 0;
     if (lane == 1) {
-        /* Whole vectors may read and write past the lanes as long as a later step of k follows in both. */
-        const int64_t last =
-            step >= vecs * MT_LANES && out_step >= vecs * MT_LANES - MT_LANES + 1 ? k - 1 : 0;
+        /* Whole vectors may read and write past the lanes as long as a later step of k follows in both: the
+         * last steps that would reach past the end, where another panel may stand already, go one by one. */
+        const int64_t past = vecs * MT_LANES - out_step,
+                      behind = past > out_step ? (past + out_step - 1) / out_step : 1;
+        const int64_t last = step >= vecs * MT_LANES && k > behind ? k - behind : 0;
         if (lanes == width)
             for (; p < last || (p < k && width % MT_LANES == 0); p++)
                 MT_UNROLL for (int v = 0; v < vecs; v++) mt_vec_store(
@@ -401,17 +405,31 @@ static void pack_a(int64_t m, int64_t k, const mt_real *a, int64_t a_row, int64_
     }
 }
 
+/* A strip of up to NR columns, in as few vectors as hold them. */
+static void pack_strip(int64_t columns, int64_t k, const mt_real *b, int64_t b_row, int64_t b_col,
+                       mt_real *out, int64_t out_step)
+{
+    if (columns > 3 * MT_LANES || VECS == 2)
+        pack_panel(NR, columns, k, b, b_col, b_row, out, out_step);
+    else if (columns > 2 * MT_LANES)
+        pack_panel(3 * MT_LANES, columns, k, b, b_col, b_row, out, out_step);
+    else if (columns > MT_LANES)
+        pack_panel(2 * MT_LANES, columns, k, b, b_col, b_row, out, out_step);
+    else
+        pack_panel(MT_LANES, columns, k, b, b_col, b_row, out, out_step);
+}
+
 static void pack_b(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *strips)
 {
     for (int64_t j = 0; j < n; j += NR)
-        pack_panel(NR, n - j < NR ? n - j : NR, k, b + j * b_col, b_col, b_row, strips + j * k, NR);
+        pack_strip(n - j < NR ? n - j : NR, k, b + j * b_col, b_row, b_col, strips + j * k, NR);
 }
 
 static void copy_b(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *out,
                    int64_t row)
 {
     for (int64_t j = 0; j < n; j += NR)
-        pack_panel(NR, n - j < NR ? n - j : NR, k, b + j * b_col, b_col, b_row, out + j, row);
+        pack_strip(n - j < NR ? n - j : NR, k, b + j * b_col, b_row, b_col, out + j, row);
 }
 
 static void add_bias(int64_t n, mt_real *c, int64_t c_step, const mt_real *bias, int64_t bias_step)

@@ -6,9 +6,6 @@
  */
 #include <stdatomic.h>
 #include <string.h>
-#ifdef MT_OPENMP
-#include <omp.h>
-#endif
 
 #include "cpu.h"
 #include "gemm_plan.h"
@@ -79,6 +76,12 @@ static void run_direct(const mt_gemm *g, mt_gemm_cell r)
             r.n,
             mt_gemm_round_up(room / (g->k <= MT_GEMM_SHORT_K ? g->k : mt_gemm_least(r.m, 4 * mr)), 8 * nr));
         height = mt_gemm_least(r.m, mt_gemm_round_up(room / width, 4 * mr));
+    }
+    if (width == r.n && height == r.m && g->k <= g->kc) {
+        const mt_gemm_block block = block_at(g, r.i, r.j, 0, r.m, r.n);
+        g->kernels->direct(&block);
+        finish(g, r);
+        return;
     }
     for (int64_t j = 0; j < r.n; j += width)
         for (int64_t i = 0; i < r.m; i += height) {
@@ -216,29 +219,32 @@ static void give_back(const borrowed *b)
 
 /* ---- the slot ---- */
 
-/* The g of one product of the batch. */
-static mt_gemm product(const mt_gemm *g, const mt_matmul_plan *plan, int64_t index)
+/* Where the index-th product of the batch begins in an operand. Most batches have one dimension. */
+static inline int64_t position(const mt_matmul_plan *plan, const int64_t *strides, int64_t index)
 {
-    mt_gemm one = *g;
-    const int64_t a = mt_plan_position(plan->batch_rank, plan->batch_size, plan->batch_a, index);
-    const int64_t b = mt_plan_position(plan->batch_rank, plan->batch_size, plan->batch_b, index);
-    one.a += g->turned ? b : a;
-    one.b += g->turned ? a : b;
-    one.c += mt_plan_position(plan->batch_rank, plan->batch_size, plan->batch_c, index);
-    if (g->pre) one.pre += mt_plan_position(plan->batch_rank, plan->batch_size, plan->batch_pre, index);
-    return one;
+    return plan->batch_rank == 1 ? index * strides[0]
+                                 : mt_plan_position(plan->batch_rank, plan->batch_size, strides, index);
 }
 
-/* The index-th piece of work: a cell of a product of the batch. */
-static void run_task(const mt_gemm *g, const mt_matmul_plan *plan, int64_t index, mt_real *space)
+/* Pieces of work begin to end - 1: each a cell of a product of the batch. */
+static void run_tasks(const mt_gemm *g, const mt_matmul_plan *plan, int64_t begin, int64_t end,
+                      mt_real *space)
 {
     const int64_t cells = g->row_cells * g->column_cells;
     if (plan->batch == 1) {
-        run_cell(g, mt_gemm_cell_of(g, index), space);
+        for (int64_t i = begin; i < end; i++) run_cell(g, mt_gemm_cell_of(g, i), space);
         return;
     }
-    const mt_gemm one = product(g, plan, index / cells);
-    run_cell(&one, mt_gemm_cell_of(&one, index % cells), space);
+    mt_gemm one = *g;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t index = cells == 1 ? i : i / cells;
+        const int64_t a = position(plan, plan->batch_a, index), b = position(plan, plan->batch_b, index);
+        one.a = g->a + (g->turned ? b : a);
+        one.b = g->b + (g->turned ? a : b);
+        one.c = g->c + position(plan, plan->batch_c, index);
+        if (g->pre) one.pre = g->pre + position(plan, plan->batch_pre, index);
+        run_cell(&one, mt_gemm_cell_of(&one, i - index * cells), space);
+    }
 }
 
 mt_status mt_cpu_matmul(mt_backend *backend, const mt_matmul_work *work)
@@ -259,13 +265,13 @@ mt_status mt_cpu_matmul(mt_backend *backend, const mt_matmul_work *work)
             "matmul of (%lld x %lld) and (%lld x %lld) needs %zu bytes of workspace for packing, which there "
             "are not: free tensors or use fewer threads",
             (long long)plan.m, (long long)plan.k, (long long)plan.k, (long long)plan.n, bytes);
-    if (g.threads <= 1)
-        for (int64_t i = 0; i < g.tasks; i++) run_task(&g, &plan, i, memory.data);
+    if (g.threads <= 1) run_tasks(&g, &plan, 0, g.tasks, memory.data);
 #ifdef MT_OPENMP
     else {
 #pragma omp parallel for num_threads(g.threads) schedule(static)
-        for (int64_t i = 0; i < g.tasks; i++)
-            run_task(&g, &plan, i, space ? memory.data + omp_get_thread_num() * space : NULL);
+        for (int64_t t = 0; t < g.threads; t++)
+            run_tasks(&g, &plan, t * g.tasks / g.threads, (t + 1) * g.tasks / g.threads,
+                      space ? memory.data + t * space : NULL);
     }
 #endif
     give_back(&memory);
