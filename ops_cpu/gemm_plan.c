@@ -192,7 +192,7 @@ int mt_gemm_describe(const mt_matmul_work *work, char *text, size_t size)
         [MT_GEMM_DIRECT] = "A and B in place",
         [MT_GEMM_COPY_B] = "A in place, strips of B copied to rows",
         [MT_GEMM_DOT] = "dot products along k",
-        [MT_GEMM_PACKED] = "A and B packed",
+        [MT_GEMM_PACKED] = "B packed, A in place or packed",
     };
     mt_matmul_plan plan;
     mt_plan_matmul(work, &plan);
