@@ -103,35 +103,87 @@ static double at_share(const double *values, int count, double share)
     return values[below] + (position - below) * (values[above] - values[below]);
 }
 
-bool bench_measure(const bench_effort *effort, bench_body body, void *context, bench_time *time)
+static void pause_for(const bench_effort *effort)
 {
-    double seconds[MOST_SAMPLES], start = 0, spent = 0, fastest = 1e30;
     nanosleep(&(struct timespec){.tv_nsec = (long)(effort->pause * 1e9)}, NULL);
-    for (start = bench_now(); spent < effort->warm_up || fastest > 1e29; spent = bench_now() - start) {
+}
+
+/* Calls body for some seconds and gives the number of calls in a sample; 0 when body said false. */
+static int64_t warm_up(const bench_effort *effort, double seconds, bench_body body, void *context)
+{
+    double fastest = 1e30;
+    const double start = bench_now();
+    for (double spent = 0; spent < seconds || fastest > 1e29; spent = bench_now() - start) {
         const double before = bench_now();
-        if (!body(context)) return false;
+        if (!body(context)) return 0;
         const double once = bench_now() - before;
         if (once < fastest) fastest = once;
     }
     if (fastest < 2e-8) fastest = 2e-8; /* what the clock itself costs */
-    const int64_t calls = fastest < effort->sample ? (int64_t)(effort->sample / fastest) + 1 : 1;
+    return fastest < effort->sample ? (int64_t)(effort->sample / fastest) + 1 : 1;
+}
+
+/* One sample in *seconds: what a call took. */
+static bool take(int64_t calls, bench_body body, void *context, double *seconds)
+{
+    const double before = bench_now();
+    for (int64_t i = 0; i < calls; i++) {
+        if (!body(context)) return false;
+    }
+    *seconds = (bench_now() - before) / (double)calls;
+    return true;
+}
+
+static bench_time summary_of(double *seconds, int count, int64_t calls)
+{
+    qsort(seconds, (size_t)count, sizeof *seconds, ascending);
+    return (bench_time){.median = at_share(seconds, count, 0.5),
+                        .low = at_share(seconds, count, 0.25),
+                        .high = at_share(seconds, count, 0.75),
+                        .best = seconds[0],
+                        .samples = count,
+                        .calls = calls};
+}
+
+bool bench_measure(const bench_effort *effort, bench_body body, void *context, bench_time *time)
+{
+    double seconds[MOST_SAMPLES];
+    pause_for(effort);
+    const int64_t calls = warm_up(effort, effort->warm_up, body, context);
     const int wanted = effort->samples < MOST_SAMPLES ? effort->samples : MOST_SAMPLES;
     int count = 0;
-    start = bench_now();
+    if (calls == 0) return false;
+    const double start = bench_now();
     do {
-        const double before = bench_now();
-        for (int64_t i = 0; i < calls; i++) {
-            if (!body(context)) return false;
-        }
-        seconds[count++] = (bench_now() - before) / (double)calls;
+        if (!take(calls, body, context, &seconds[count++])) return false;
     } while (count < wanted && (count < 3 || bench_now() - start < effort->budget));
-    qsort(seconds, (size_t)count, sizeof *seconds, ascending);
-    *time = (bench_time){.median = at_share(seconds, count, 0.5),
-                         .low = at_share(seconds, count, 0.25),
-                         .high = at_share(seconds, count, 0.75),
-                         .best = seconds[0],
-                         .samples = count,
-                         .calls = calls};
+    *time = summary_of(seconds, count, calls);
+    return true;
+}
+
+bool bench_measure_by_turns(const bench_effort *effort, bench_turn *turns, int count)
+{
+    static double seconds[BENCH_TURNS][MOST_SAMPLES];
+    int64_t calls[BENCH_TURNS];
+    const int wanted = effort->samples < MOST_SAMPLES ? effort->samples : MOST_SAMPLES;
+    int taken = 0;
+    for (int i = 0; i < count; i++) {
+        pause_for(effort);
+        calls[i] = warm_up(effort, effort->warm_up, turns[i].body, turns[i].context);
+        if (calls[i] == 0) return false;
+    }
+    const double start = bench_now();
+    do {
+        for (int k = 0; k < count; k++) {
+            const int i = (k + taken) % count;
+            pause_for(effort);
+            if (warm_up(effort, effort->warm_up / 3, turns[i].body, turns[i].context) == 0 ||
+                !take(calls[i], turns[i].body, turns[i].context, &seconds[i][taken]))
+                return false;
+        }
+        taken++;
+    } while (taken < wanted && (taken < 3 || bench_now() - start < effort->budget));
+    for (int i = 0; i < count; i++) turns[i].time = summary_of(seconds[i], taken, calls[i]);
     return true;
 }
 

@@ -46,6 +46,17 @@ bench_effort bench_effort_of(const bench_options *options);
 /* False, with nothing written, when body said so. */
 bool bench_measure(const bench_effort *effort, bench_body body, void *context, bench_time *time);
 
+/* The same for several bodies, whose samples are taken by turns, so that what disturbs the machine disturbs
+ * all alike. Each sample comes after the pause and a warm-up of its own. */
+typedef struct bench_turn {
+    bench_body body;
+    void *context;
+    bench_time time; /* what was measured */
+} bench_turn;
+
+enum { BENCH_TURNS = 8 };
+bool bench_measure_by_turns(const bench_effort *effort, bench_turn *turns, int count);
+
 double bench_now(void); /* seconds of a clock that never jumps */
 
 /* The processor's name and the load of the last minute (-1 where nobody knows it). */

@@ -1,6 +1,8 @@
 /* matmul_sweep.c - minitorch's timing of batched matrix products: random (batch, n, n) tensors, the product
- * alone timed, the median of some trials. `fast` is the cpu backend, `slow` the serial oracle, which is left
- * out above SLOW_LIMIT, `openblas` a loop over the batch with OpenBLAS where it is installed.
+ * alone timed, the median of some trials, which the engines take by turns. `fast` is the cpu backend, `slow`
+ * the serial oracle, which is left out above SLOW_LIMIT, `openblas` a loop over the batch with OpenBLAS where
+ * it is installed. With --layouts the same products follow with A, B or both transposed, and with both cut
+ * out of larger matrices; with --shapes the products of two small networks.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
@@ -22,7 +24,7 @@ typedef struct sweep {
     const char *sizes, *batch, *plot;
     int64_t trials;
     int backend; /* 0: fast and slow; else a position in the library's list, from 1 */
-    bool all, openblas;
+    bool all, openblas, layouts, shapes;
 } sweep;
 
 static const char *backend_choice(int i) { return i == 0 ? "both" : mt_backend_name(i - 1); }
@@ -39,14 +41,26 @@ static const option rows[] = {
     {"--openblas", "", OPTION_FLAG, offsetof(sweep, openblas), 0, 0, NULL, "", "",
      "time OpenBLAS too, where it is installed"},
     {"--all", "", OPTION_FLAG, offsetof(sweep, all), 0, 0, NULL, "", "", "time simple at every size"},
+    {"--layouts", "", OPTION_FLAG, offsetof(sweep, layouts), 0, 0, NULL, "", "",
+     "time transposed and sliced operands too, as at, bt, atbt and sliced"},
+    {"--shapes", "", OPTION_FLAG, offsetof(sweep, shapes), 0, 0, NULL, "", "",
+     "instead of the sizes, the products of a training step: hidden layers of 100 and 1000 with a batch of "
+     "10, "
+     "and 784-128-64-10 with a batch of 64"},
     {"--plot", "", OPTION_TEXT, offsetof(sweep, plot), 0, 0, NULL, "FILE", "",
      "draw the figures as FILE.svg or FILE.png, with gnuplot"},
 };
 
-/* One product, by the library or by OpenBLAS. */
+/* How an operand lies in memory. */
+typedef enum layout { PLAIN, TURNED, SLICED } layout;
+
+/* One product, by the library or by OpenBLAS: batch times (m x k)(k x n). */
 typedef struct product {
-    int64_t n, batch;
-    mt_tensor *a, *b, *out;
+    char engine[24];
+    mt_backend *backend; /* NULL: OpenBLAS */
+    int64_t m, k, n, batch;
+    layout a_layout, b_layout;
+    mt_tensor *whole[2], *a, *b, *out;
     const openblas *blas;
     float *x, *y, *z;
 } product;
@@ -62,12 +76,12 @@ static bool run_library(void *context)
 static bool run_openblas(void *context)
 {
     const product *self = context;
-    const int n = (int)self->n;
-    for (int64_t i = 0; i < self->batch; i++) {
-        const int64_t at = i * self->n * self->n;
-        self->blas->sgemm(BLAS_ROW_MAJOR, BLAS_PLAIN, BLAS_PLAIN, n, n, n, 1, self->x + at, n, self->y + at,
-                          n, 0, self->z + at, n);
-    }
+    const int m = (int)self->m, n = (int)self->n, k = (int)self->k;
+    const bool turn_a = self->a_layout == TURNED, turn_b = self->b_layout == TURNED;
+    for (int64_t i = 0; i < self->batch; i++)
+        self->blas->sgemm(BLAS_ROW_MAJOR, turn_a ? BLAS_TRANSPOSED : BLAS_PLAIN,
+                          turn_b ? BLAS_TRANSPOSED : BLAS_PLAIN, m, n, k, 1, self->x + i * m * k,
+                          turn_a ? m : k, self->y + i * k * n, turn_b ? k : n, 0, self->z + i * m * n, n);
     return true;
 }
 
@@ -78,40 +92,57 @@ static bench_effort effort_of(const sweep *options)
     bench_effort effort = bench_effort_of(&options->bench);
     effort.samples = options->bench.quick ? 3 : (int)options->trials;
     effort.budget = 1e30;
-    effort.sample = options->bench.quick ? 5e-5 : 5e-4;
+    if (mt_get_threads() == 1) effort.pause = 0; /* nobody's idle threads disturb, and the clock stays up */
+    effort.sample = options->bench.quick ? 5e-5 : 2e-3;
     return effort;
 }
 
-static mt_status time_library(const sweep *options, mt_backend *backend, product *work, bench_time *time)
+/* A batch of high x wide as lies says: a view of *whole, or *whole itself. */
+static mt_tensor *operand(mt_backend *backend, mt_rng *rng, layout lies, int64_t batch, int64_t high,
+                          int64_t wide, mt_tensor **whole)
 {
-    const mt_shape shape = mt_shape(work->batch, work->n, work->n);
-    mt_rng rng = mt_rng_make(options->bench.seed);
-    work->a = mt_uniform(backend, shape, &rng, 0, 1);
-    work->b = mt_uniform(backend, shape, &rng, 0, 1);
-    work->out = mt_zeros(backend, shape);
-    mt_status status = work->a != NULL && work->b != NULL && work->out != NULL ? MT_OK : mt_last_status();
-    const bench_effort effort = effort_of(options);
-    if (status == MT_OK && !bench_measure(&effort, run_library, work, time)) status = mt_last_status();
-    mt_tensor_free(work->a);
-    mt_tensor_free(work->b);
-    mt_tensor_free(work->out);
-    return status;
+    if (lies == PLAIN) return *whole = mt_uniform(backend, mt_shape(batch, high, wide), rng, 0, 1);
+    if (lies == TURNED) {
+        *whole = mt_uniform(backend, mt_shape(batch, wide, high), rng, 0, 1);
+        return mt_tensor_transpose(*whole, 1, 2);
+    }
+    *whole = mt_uniform(backend, mt_shape(batch, high + 3, wide + 5), rng, 0, 1);
+    mt_tensor *some = mt_tensor_slice(*whole, 1, 2, 2 + high, 1);
+    mt_tensor *cut = mt_tensor_slice(some, 2, 3, 3 + wide, 1);
+    mt_tensor_free(some);
+    return cut;
 }
 
-static mt_status time_openblas(const sweep *options, product *work, bench_time *time)
+static mt_status product_open(product *self, uint64_t seed)
 {
-    const size_t count = (size_t)work->batch * (size_t)work->n * (size_t)work->n;
-    mt_rng rng = mt_rng_make(options->bench.seed);
-    float *memory = aligned_alloc(64, (3 * count * sizeof(float) + 63) / 64 * 64);
-    if (memory == NULL) return mt_fail(MT_ERR_MEMORY, "no memory is left for OpenBLAS's matrices");
-    for (size_t i = 0; i < 3 * count; i++) memory[i] = (float)mt_rng_double(&rng);
-    work->x = memory;
-    work->y = memory + count;
-    work->z = memory + 2 * count;
-    const bench_effort effort = effort_of(options);
-    bench_measure(&effort, run_openblas, work, time);
-    free(memory);
+    mt_rng rng = mt_rng_make(seed);
+    if (self->backend != NULL) {
+        self->a =
+            operand(self->backend, &rng, self->a_layout, self->batch, self->m, self->k, &self->whole[0]);
+        self->b =
+            operand(self->backend, &rng, self->b_layout, self->batch, self->k, self->n, &self->whole[1]);
+        self->out = mt_zeros(self->backend, mt_shape(self->batch, self->m, self->n));
+        return self->a != NULL && self->b != NULL && self->out != NULL ? MT_OK : mt_last_status();
+    }
+    const int64_t a = self->batch * self->m * self->k, b = self->batch * self->k * self->n;
+    const size_t count = (size_t)(a + b + self->batch * self->m * self->n);
+    self->x = aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64);
+    if (self->x == NULL) return mt_fail(MT_ERR_MEMORY, "no memory is left for OpenBLAS's matrices");
+    for (size_t i = 0; i < count; i++) self->x[i] = (float)mt_rng_double(&rng);
+    self->y = self->x + a;
+    self->z = self->y + b;
     return MT_OK;
+}
+
+static void product_close(product *self)
+{
+    for (int i = 0; i < 2; i++) {
+        mt_tensor *view = i == 0 ? self->a : self->b;
+        if (view != self->whole[i]) mt_tensor_free(view);
+        mt_tensor_free(self->whole[i]);
+    }
+    mt_tensor_free(self->out);
+    free(self->x);
 }
 
 static const char *label(const char *engine)
@@ -137,21 +168,51 @@ static bool write_csv(const bench_report *report, const char *path)
     return outfile_commit(&file, PROGRAM);
 }
 
-/* Times one engine at one size and prints its line. backend NULL: OpenBLAS. */
-static bool time_one(const sweep *options, bench_report *report, mt_backend *backend, product work)
+/* Prints the line of one product and keeps its row; beside holds what it is compared with, or NULL. */
+static bool tell(bench_report *report, const product *work, const bench_time *time, const bench_turn *beside)
 {
-    bench_row row = {.work = "matmul", .bound = BENCH_BY_FMA, .percent = true, .peer = backend == NULL};
-    snprintf(row.shape, sizeof row.shape, "%" PRId64 " x %" PRId64 " x %" PRId64, work.batch, work.n, work.n);
-    snprintf(row.engine, sizeof row.engine, "%s", backend != NULL ? backend->name : "openblas");
+    bench_row row = {.work = "matmul", .bound = BENCH_BY_FMA, .percent = true, .time = *time};
+    row.peer = work->backend == NULL;
+    if (work->m == work->n && work->m == work->k)
+        snprintf(row.shape, sizeof row.shape, "%" PRId64 " x %" PRId64 " x %" PRId64, work->batch, work->n,
+                 work->n);
+    else
+        snprintf(row.shape, sizeof row.shape, "(%" PRId64 " x %" PRId64 ")(%" PRId64 " x %" PRId64 ")",
+                 work->m, work->k, work->k, work->n);
+    snprintf(row.engine, sizeof row.engine, "%s", work->engine);
     row.threads = strcmp(row.engine, "simple") == 0 ? 1 : mt_get_threads();
-    row.flops = 2 * (double)work.batch * (double)work.n * (double)work.n * (double)work.n;
-    const mt_status status = backend != NULL ? time_library(options, backend, &work, &row.time)
-                                             : time_openblas(options, &work, &row.time);
-    if (status != MT_OK) return bench_fail(PROGRAM, mt_last_message()) == 0;
-    printf("    %s: %.*f  (%.4g GFLOP/s, %.0f %% of the multiply-add peak)\n", label(row.engine),
+    row.flops = 2 * (double)work->batch * (double)work->m * (double)work->n * (double)work->k;
+    printf("    %s: %.*f  (%.4g GFLOP/s, %.0f %% of the multiply-add peak", label(row.engine),
            row.time.median < 0.01 ? 7 : 5, row.time.median, 1e-9 * row.flops / row.time.median,
            100 * bench_row_share(report, &row));
+    if (beside != NULL) {
+        const product *other = beside->context;
+        printf(", %.3f of %s's time", row.time.median / beside->time.median, label(other->engine));
+    }
+    puts(")");
     return bench_report_add(report, &row) && bench_flushed(PROGRAM);
+}
+
+/* Times some products by turns and prints their lines: OpenBLAS's beside the first, other layouts beside the
+ * first as well. */
+static bool time_all(const sweep *options, bench_report *report, product *work, int count)
+{
+    bench_turn turns[BENCH_TURNS];
+    const bench_effort effort = effort_of(options);
+    bool good = true;
+    for (int i = 0; i < count; i++) {
+        turns[i] =
+            (bench_turn){.body = work[i].backend != NULL ? run_library : run_openblas, .context = &work[i]};
+        good = good && product_open(&work[i], options->bench.seed) == MT_OK;
+    }
+    good = good && bench_measure_by_turns(&effort, turns, count);
+    if (!good) bench_fail(PROGRAM, mt_last_message());
+    for (int i = 0; i < count && good; i++) {
+        const bool compared = i > 0 && strcmp(work[i].engine, "simple") != 0;
+        good = tell(report, &work[i], &turns[i].time, compared ? &turns[0] : NULL);
+    }
+    for (int i = 0; i < count; i++) product_close(&work[i]);
+    return good;
 }
 
 typedef struct engines {
@@ -185,22 +246,68 @@ static bool find_engines(const sweep *options, engines *self)
     return true;
 }
 
-static bool sweep_batch(const sweep *options, bench_report *report, const engines *who, int64_t batch,
-                        const int64_t *sizes, int count)
+/* Adds like to the products that are timed together, by one engine. */
+static void add(product *work, int *count, product like, const char *engine, mt_backend *backend)
 {
+    snprintf(like.engine, sizeof like.engine, "%s", engine);
+    like.backend = backend;
+    work[(*count)++] = like;
+}
+
+static bool sweep_batch(const sweep *options, bench_report *report, const engines *who, int64_t batch,
+                        const int64_t *sizes, int sizes_count)
+{
+    static const struct {
+        const char *name;
+        layout a, b;
+    } layouts[] = {
+        {"at", TURNED, PLAIN}, {"bt", PLAIN, TURNED}, {"atbt", TURNED, TURNED}, {"sliced", SLICED, SLICED}};
     printf("Batch: %" PRId64 "\n", batch);
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < sizes_count; i++) {
+        product work[BENCH_TURNS], like = {.m = sizes[i], .k = sizes[i], .n = sizes[i], .batch = batch};
+        int count = 0;
         printf("Size: %" PRId64 "\n", sizes[i]);
         for (int k = 0; k < who->count; k++) {
             const bool slow = strcmp(who->backend[k]->name, "simple") == 0;
             const int64_t limit = options->bench.quick ? 64 : SLOW_LIMIT;
             if (slow && options->backend == 0 && sizes[i] > limit && !options->all) continue;
-            if (!time_one(options, report, who->backend[k], (product){.n = sizes[i], .batch = batch}))
-                return false;
+            add(work, &count, like, who->backend[k]->name, who->backend[k]);
         }
-        if (who->with_blas &&
-            !time_one(options, report, NULL, (product){.n = sizes[i], .batch = batch, .blas = &who->blas}))
-            return false;
+        for (size_t k = 0; options->layouts && k < sizeof layouts / sizeof *layouts; k++) {
+            like.a_layout = layouts[k].a;
+            like.b_layout = layouts[k].b;
+            add(work, &count, like, layouts[k].name, who->backend[0]);
+        }
+        like.a_layout = like.b_layout = PLAIN;
+        like.blas = &who->blas;
+        if (who->with_blas) add(work, &count, like, "openblas", NULL);
+        if (!time_all(options, report, work, count)) return false;
+    }
+    return true;
+}
+
+/* The products of a step: forward, the gradient of the input and that of the weights. */
+static bool sweep_shapes(const sweep *options, bench_report *report, const engines *who)
+{
+    static const int64_t layers[][3] = {{10, 100, 100},
+                                        {10, 1000, 1000}, /* rows, inputs, outputs */
+                                        {64, 784, 128},
+                                        {64, 128, 64},
+                                        {64, 64, 10}};
+    const int count = options->bench.quick ? 1 : (int)(sizeof layers / sizeof *layers);
+    for (int i = 0; i < 3 * count; i++) {
+        const int64_t *layer = layers[i / 3], some = layer[0], in = layer[1], out = layer[2];
+        product work[2], like = {.batch = 1, .m = some, .k = in, .n = out};
+        int together = 0;
+        if (i % 3 == 1) like = (product){.batch = 1, .m = some, .k = out, .n = in, .b_layout = TURNED};
+        if (i % 3 == 2) like = (product){.batch = 1, .m = in, .k = some, .n = out, .a_layout = TURNED};
+        printf("(%" PRId64 " x %" PRId64 ")%s (%" PRId64 " x %" PRId64 ")%s\n", like.m, like.k,
+               like.a_layout == TURNED ? " transposed" : "", like.k, like.n,
+               like.b_layout == TURNED ? " transposed" : "");
+        add(work, &together, like, who->backend[0]->name, who->backend[0]);
+        like.blas = &who->blas;
+        if (who->with_blas) add(work, &together, like, "openblas", NULL);
+        if (!time_all(options, report, work, together)) return false;
     }
     return true;
 }
@@ -219,7 +326,8 @@ static int run(const sweep *options)
     if (!bench_report_open(&report, PROGRAM, &options->bench)) return 1;
     printf("Timing summary\n");
     bool good = true;
-    for (int i = 0; i < batch_count && good; i++)
+    if (options->shapes) good = sweep_shapes(options, &report, &who);
+    for (int i = 0; i < batch_count && good && !options->shapes; i++)
         good = sweep_batch(options, &report, &who, batches[i], sizes, count);
     if (good && options->plot != NULL) good = sweep_plot_write(options->plot, &report);
     if (good && options->bench.csv != NULL) good = write_csv(&report, options->bench.csv);

@@ -17,22 +17,28 @@ typedef struct mt_gemm_block {
     mt_real *c;
     int64_t a_row, a_col, b_row, b_col, c_row, c_col;
     bool add;
-    bool rows_first; /* direct: go along a row of tiles before the next row, for C larger than B */
+    bool a_packed;            /* packed: a is what pack_a wrote, else rows in place */
+    mt_real *strips;          /* packed: NULL, or b, whose whole strips are still to be packed */
+    const mt_real *strips_of; /* packed: what from */
+    bool rows_first;          /* direct: go along a row of tiles before the next row, for C larger than B */
 } mt_gemm_block;
 
 struct mt_gemm_kernels {
     int lanes, mr, nr; /* numbers in a vector; rows and columns of the register tile */
     int dot_rows;      /* rows that dot takes at once */
-    /* Blocks of packed: A is cut to mc x kc (half of the second cache), B to kc x nc (a share of the last; a
-     * strip of nr columns stays in the first). The others cut k alone. kc are part of the result's bits, mc
-     * and nc are not. */
-    int64_t mc, nc, kc, direct_kc, dot_kc;
+    int few_rows;      /* up to so many rows of A, B is not packed */
+    double small;      /* up to so many multiplications, neither is */
+    /* Blocks of packed: A is cut to mc x kc, B to kc x nc, which stays in the second cache with 32 registers
+     * and in the last with 16; rows of A are packed too from pack_a_from columns of C on. The others cut k
+     * alone. kc are part of the result's bits, mc and nc are not. */
+    int64_t mc, nc, kc, direct_kc, dot_kc, pack_a_from;
 
     /* Any A, rows of B contiguous (b_col = 1): reads both in place. */
     void (*direct)(const mt_gemm_block *block);
     /* Rows of A and columns of B contiguous (a_col = b_row = 1): dot products along k. */
     void (*dot)(const mt_gemm_block *block);
-    /* a and b point to what pack_a and pack_b wrote for this m, n and k; their strides are not read. */
+    /* b points to what pack_b wrote for this n and k, or to where the first panel's tiles are to write it; a
+     * to what pack_a wrote for this m and k, or to rows in place. */
     void (*packed)(const mt_gemm_block *block);
 
     /* m x k (k x n) from any strides into panels of mr rows (strips of nr columns), each stored k by k. The

@@ -1,26 +1,39 @@
 /* ops_cpu/gemm_kernel.c - the inner loops of matmul, compiled once for each instruction set (MT_ISA_NAME).
  *
  * A tile of C stays in registers while k runs: each step loads a row of B as vectors and one number of A for
- * each row, and multiplies all pairs. The tile is as large as the registers allow (6 rows x 2 vectors of 16
- * registers, 14 x 2 of 32), so that there are two to three arithmetic instructions to a load, and more
- * independent sums than the latency of a fused multiply-add (4 cycles, 2 a cycle) asks for. No alignment is
- * assumed anywhere.
+ * each row, and multiplies all pairs. The tile is as large as the registers allow: 6 rows x 2 vectors of 16
+ * registers, 6 x 4 of 32, where a taller and narrower one would load more often for each multiplication.
+ * There are more independent sums than the latency of a fused multiply-add (4 cycles, 2 a cycle) asks for.
+ * Columns that are left over get tiles as wide as they need, and taller ones. No alignment is assumed
+ * anywhere.
  */
+#include <limits.h>
+
 #include "gemm.h"
 #include "simd.h"
 
+/* Tiles of v vectors have up to so many rows. */
+#define TO_6(X, v)  X(1, v) X(2, v) X(3, v) X(4, v) X(5, v) X(6, v)
+#define TO_8(X, v)  TO_6(X, v) X(7, v) X(8, v)
+#define TO_10(X, v) TO_8(X, v) X(9, v) X(10, v)
+#define TO_12(X, v) TO_10(X, v) X(11, v) X(12, v)
 #if MT_SIMD_REGISTERS == 32
-enum { MR = 14, DOT_ROWS = 5 };
-#define EACH_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+enum { MR = 6, VECS = 4, TALLEST = 12, DOT_ROWS = 5 };
+static const int most_rows[VECS + 1] = {0, 12, 10, 8, 6};
+#define EACH_FULL(X) TO_6(X, 4)
+#define EACH_EDGE(X) TO_12(X, 1) TO_10(X, 2) TO_8(X, 3) TO_6(X, 4)
 #define EACH_WIDE(X) X(1, 8) X(2, 8) X(3, 8) X(4, 6)         /* rows, vectors */
 #define EACH_DOT(X)  X(1, 8) X(2, 8) X(3, 8) X(4, 6) X(5, 5) /* rows, columns */
 #else
-enum { MR = 6, DOT_ROWS = 4 };
-#define EACH_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6)
+enum { MR = 6, VECS = 2, TALLEST = 6, DOT_ROWS = 4 };
+static const int most_rows[VECS + 1] = {0, 6, 6};
+#define EACH_FULL(X) TO_6(X, 2)
+#define EACH_EDGE(X) TO_6(X, 1) TO_6(X, 2)
 #define EACH_WIDE(X) X(1, 8) X(2, 6) X(3, 4) X(4, 3)
 #define EACH_DOT(X)  X(1, 8) X(2, 6) X(3, 4) X(4, 3)
 #endif
-enum { NR = 2 * MT_LANES, WIDE_ROWS = 4, MAX_VECS = 8, K_GROUP = 16 };
+enum { NR = VECS * MT_LANES, WIDE_ROWS = 4, MAX_VECS = 8, K_GROUP = 16 };
+enum { LINE = 64 / (int)sizeof(mt_real), ASK_STEPS = 16 };
 
 /* ---- a tile with a row of B in vectors ---- */
 
@@ -30,49 +43,65 @@ typedef struct tile_work {
     mt_real *c;
     int64_t a_row, a_col, b_row, c_row;
     bool add;
+    mt_real *strip; /* where tiles that pack write what they read of B */
+    /* What whole tiles of packed blocks ask the caches for, a row every ASK_STEPS steps: their part of C, and
+     * lines lines of each row at next, which is A for the panel to come. ask: rows still to be asked for. */
+    int ask, lines;
+    const mt_real *next;
 } tile_work;
 
 typedef void (*tile_fn)(const tile_work *w);
 
-/* c (+)= a b for rows rows and vecs vectors; the last vector is cut to n columns when masked is set. Inlined
- * with constants: everything but the loop over k is unrolled and acc lives in registers. */
-MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const bool masked, const bool packed, int64_t k,
-                           const mt_real *a, int64_t a_row, int64_t a_col, const mt_real *b, int64_t b_row,
-                           const tile_work *w)
+/* c (+)= a b for rows rows and vecs vectors; the last vector is cut to n columns when masked is set. A tile
+ * that packs writes B's rows to a strip, and asks for the columns behind them, which the next strip needs.
+ * Inlined with constants: everything but the loop over k is unrolled and acc lives in registers. */
+MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const bool masked, const bool asks,
+                           const bool packs, const tile_work *w)
 {
-    mt_vec acc[MR][MAX_VECS];
-    const mt_real *row[MR];
-    const int64_t c_row = w->c_row;
-    mt_real *c = w->c;
+    mt_vec acc[TALLEST][MAX_VECS];
+    const mt_real *a = w->a, *b = w->b;
+    mt_real *c = w->c, *strip = w->strip;
+    const int64_t a_row = w->a_row, a_col = w->a_col, b_row = w->b_row, c_row = w->c_row;
     const bool add = w->add;
     const int64_t last = masked ? w->n - (vecs - 1) * MT_LANES : MT_LANES; /* lanes of the last vector */
     const mt_mask mask = mt_mask_first(last);
+    MT_UNROLL for (int r = 0; r < rows; r++) MT_UNROLL for (int v = 0; v < vecs; v++) acc[r][v] =
+        mt_vec_zero();
+    const mt_real *soon = c, *next = w->next;
+    for (int64_t left = w->k, ask = asks ? w->ask : 0; left > 0; ask--) {
+        int64_t steps = left;
+        if (asks && ask > 0) {
+            steps = left < ASK_STEPS ? left : ASK_STEPS;
+            MT_UNROLL for (int v = 0; v < vecs; v++) __builtin_prefetch(soon + v * MT_LANES, 1);
+            for (int q = 0; q < w->lines; q++) __builtin_prefetch(next + q * LINE);
+            soon += c_row;
+            next += a_row;
+        }
+        left -= steps;
+        for (; steps > 0; steps--) {
+            mt_vec bv[MAX_VECS];
+            MT_UNROLL for (int v = 0; v < vecs; v++)
+            {
+                bv[v] = masked && v == vecs - 1 ? mt_vec_load_masked(b + v * MT_LANES, mask)
+                                                : mt_vec_load(b + v * MT_LANES);
+                if (packs) mt_vec_store(strip + v * MT_LANES, bv[v]);
+                if (packs) __builtin_prefetch(b + (vecs + v) * MT_LANES);
+            }
+            MT_UNROLL for (int r = 0; r < rows; r++)
+            {
+                mt_vec av = mt_vec_set(a[r * a_row]);
+                MT_UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = mt_vec_fma(av, bv[v], acc[r][v]);
+            }
+            a += a_col;
+            b += b_row;
+            if (packs) strip += vecs * MT_LANES;
+        }
+    }
     MT_UNROLL for (int r = 0; r < rows; r++)
     {
-        row[r] = a + r * a_row;
-        if (packed) __builtin_prefetch(c + r * c_row, 1);
-        if (packed) __builtin_prefetch(c + r * c_row + vecs * MT_LANES - 1, 1);
-        MT_UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = mt_vec_zero();
-    }
-    for (int64_t p = 0; p < k; p++) {
-        mt_vec bv[MAX_VECS];
         MT_UNROLL for (int v = 0; v < vecs; v++)
         {
-            bv[v] = masked && v == vecs - 1 ? mt_vec_load_masked(b + v * MT_LANES, mask)
-                                            : mt_vec_load(b + v * MT_LANES);
-        }
-        MT_UNROLL for (int r = 0; r < rows; r++)
-        {
-            mt_vec av = mt_vec_set(row[r][p * a_col]);
-            MT_UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = mt_vec_fma(av, bv[v], acc[r][v]);
-        }
-        b += b_row;
-    }
-    MT_UNROLL for (int r = 0; r < rows; r++)
-    {
-        MT_UNROLL for (int v = 0; v < vecs; v++)
-        {
-            mt_real *out = c + r * c_row + v * MT_LANES;
+            mt_real *out = c + v * MT_LANES;
             if (masked && v == vecs - 1) {
                 if (add) acc[r][v] = mt_vec_add(mt_vec_load_masked(out, mask), acc[r][v]);
                 mt_vec_store_first(out, last, acc[r][v]);
@@ -81,29 +110,31 @@ MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const bool masked, co
                 mt_vec_store(out, acc[r][v]);
             }
         }
+        c += c_row;
     }
 }
 
-#define TILE_ARGUMENTS w->k, w->a, w->a_row, w->a_col, w->b, w->b_row, w
-#define DEFINE_TILES(rows)                                                                              \
-    static void tile_##rows##_full(const tile_work *w) { tile(rows, 2, false, false, TILE_ARGUMENTS); } \
-    static void tile_##rows##_two(const tile_work *w) { tile(rows, 2, true, false, TILE_ARGUMENTS); }   \
-    static void tile_##rows##_one(const tile_work *w) { tile(rows, 1, true, false, TILE_ARGUMENTS); }
+#define DEFINE_FULL(rows, vecs)                                                                       \
+    static void next_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, true, false, w); } \
+    static void pack_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, true, true, w); }
+#define DEFINE_EDGE(rows, vecs)                                                                       \
+    static void edge_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, true, false, false, w); } \
+    static void even_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, false, false, w); }
 #define DEFINE_WIDE(rows, vecs) \
-    static void tile_##rows##_wide(const tile_work *w) { tile(rows, vecs, false, false, TILE_ARGUMENTS); }
-EACH_ROWS(DEFINE_TILES)
+    static void wide_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, false, false, w); }
+EACH_FULL(DEFINE_FULL)
+EACH_EDGE(DEFINE_EDGE)
 EACH_WIDE(DEFINE_WIDE)
 
-/* The same with packed operands: strides known to the compiler, no prefetch of B. */
-static void tile_packed(const tile_work *w) { tile(MR, 2, false, true, w->k, w->a, 1, MR, w->b, NR, w); }
-
-#define LIST_FULL(rows)       [rows] = tile_##rows##_full,
-#define LIST_TWO(rows)        [rows] = tile_##rows##_two,
-#define LIST_ONE(rows)        [rows] = tile_##rows##_one,
-#define LIST_WIDE(rows, vecs) [rows] = {tile_##rows##_wide, (vecs)*MT_LANES},
-static const tile_fn tile_full[MR + 1] = {EACH_ROWS(LIST_FULL)};
-static const tile_fn tile_two[MR + 1] = {EACH_ROWS(LIST_TWO)};
-static const tile_fn tile_one[MR + 1] = {EACH_ROWS(LIST_ONE)};
+#define LIST_NEXT(rows, vecs) [rows] = next_##rows##x##vecs,
+#define LIST_PACK(rows, vecs) [rows] = pack_##rows##x##vecs,
+#define LIST_EDGE(rows, vecs) [vecs][rows] = edge_##rows##x##vecs,
+#define LIST_EVEN(rows, vecs) [vecs][rows] = even_##rows##x##vecs,
+#define LIST_WIDE(rows, vecs) [rows] = {wide_##rows##x##vecs, (vecs)*MT_LANES},
+static const tile_fn tile_next[MR + 1] = {EACH_FULL(LIST_NEXT)};
+static const tile_fn tile_pack[MR + 1] = {EACH_FULL(LIST_PACK)};
+static const tile_fn tile_edge[VECS + 1][TALLEST + 1] = {EACH_EDGE(LIST_EDGE)};
+static const tile_fn tile_even[VECS + 1][TALLEST + 1] = {EACH_EDGE(LIST_EVEN)};
 static const struct {
     tile_fn run;
     int width;
@@ -112,7 +143,7 @@ static const struct {
 /* Runs a tile whose columns of C are not neighbours: into a buffer, and from there to C. */
 static void tile_scattered(tile_fn run, tile_work *w, int rows, int64_t c_col)
 {
-    mt_real buffer[MR * NR];
+    mt_real buffer[TALLEST * NR];
     mt_real *c = w->c;
     const int64_t c_row = w->c_row;
     const bool add = w->add;
@@ -130,92 +161,115 @@ static void tile_scattered(tile_fn run, tile_work *w, int rows, int64_t c_col)
     w->add = add;
 }
 
+static inline void run_tile(tile_fn run, tile_work *w, int rows, int64_t c_col)
+{
+    if (c_col == 1)
+        run(w);
+    else
+        tile_scattered(run, w, rows, c_col);
+}
+
 /* Rows are shared out evenly over the panels: the first m % panels of them have one more. */
 typedef struct panel {
     int64_t count, rows, longer;
 } panel;
 
-static panel panel_cut(int64_t m)
+static panel panel_cut(int64_t m, int most)
 {
-    const int64_t count = mt_gemm_panels(m, MR);
-    return count == 1 ? (panel){1, m, 0} : (panel){count, m / count, m % count};
+    if (m <= most) return (panel){1, m, 0};
+    const int64_t count = m <= INT_MAX / 2 ? ((int)m + most - 1) / most : mt_gemm_panels(m, most);
+    const int64_t rows = m <= INT_MAX / 2 ? (int)m / (int)count : m / count;
+    return (panel){count, rows, m - rows * count};
 }
 
+/* A strip of B and a panel of A meet. Whole strips of a block that packs are read in place and packed by the
+ * first panel; lines is the share of the next panel's rows that this tile asks for. */
+static inline void packed_tile(const mt_gemm_block *g, tile_work *w, int rows, int64_t j, bool first)
+{
+    const bool packs = g->strips && first && g->n - j >= NR;
+    w->n = g->n - j < NR ? g->n - j : NR;
+    w->b = packs ? g->strips_of + j : g->b + j * g->k;
+    w->b_row = packs ? g->b_row : NR;
+    w->strip = packs ? g->strips + j * g->k : NULL;
+    w->ask = g->c_col == 1 ? rows : 0;
+    run_tile(packs        ? tile_pack[rows]
+             : w->n == NR ? tile_next[rows]
+                          : tile_edge[mt_gemm_panels(w->n, MT_LANES)][rows],
+             w, rows, g->c_col);
+}
+
+/* A panel of A stays in the first cache while all strips of B, which are in the second, go by; or, where a
+ * strip is small enough to stay in the first cache, a strip while all panels do. */
 static void gemm_packed(const mt_gemm_block *g)
 {
-    const panel cut = panel_cut(g->m);
-    tile_work w = {.k = g->k, .a_row = 1, .a_col = MR, .b_row = NR, .c_row = g->c_row, .add = g->add};
-    for (int64_t j = 0; j < g->n; j += NR) {
-        w.n = g->n - j < NR ? g->n - j : NR;
-        w.a = g->a;
-        w.b = g->b + j * g->k;
-        w.c = g->c + j * g->c_col;
+    const panel cut = panel_cut(g->m, MR);
+    const int64_t strips = mt_gemm_panels(g->n, NR), lines = g->a_packed ? 0 : mt_gemm_panels(g->k, LINE);
+    const bool panels_first = MT_SIMD_REGISTERS == 32;
+    tile_work w = {.k = g->k, .a_row = g->a_row, .a_col = g->a_col, .c_row = g->c_row, .add = g->add};
+    const int64_t outer = panels_first ? 1 : strips, inner = panels_first ? strips : 1;
+    for (int64_t o = 0; o < outer; o++) {
+        int64_t row = 0;
         for (int64_t i = 0; i < cut.count; i++) {
             const int rows = (int)(cut.rows + (i < cut.longer));
-            tile_fn run = w.n == NR ? (rows == MR ? tile_packed : tile_full[rows])
-                                    : (w.n > MT_LANES ? tile_two[rows] : tile_one[rows]);
-            if (g->c_col == 1)
-                run(&w);
-            else
-                tile_scattered(run, &w, rows, g->c_col);
-            w.a += MR * g->k;
-            w.c += rows * g->c_row;
+            const mt_real *next = NULL;
+            w.a = g->a_packed ? g->a + i * MR * g->k : g->a + row * g->a_row;
+            next = w.a + rows * g->a_row;
+            for (int64_t s = o; s < o + inner; s++) {
+                const int64_t from = panels_first ? s * lines / strips : 0,
+                              to = panels_first ? (s + 1) * lines / strips : 0;
+                w.lines = (int)(to - from);
+                w.next = next + from * LINE;
+                w.c = g->c + row * g->c_row + s * NR * g->c_col;
+                packed_tile(g, &w, rows, s * NR, i == 0);
+            }
+            row += rows;
         }
     }
 }
 
-/* One tile of direct at columns j: as wide as fits. Returns its width. */
-MT_ALWAYS_INLINE int64_t direct_tile(const mt_gemm_block *g, tile_work *w, int rows, bool wide, int64_t j)
+/* Up to four rows: as wide as the registers allow. */
+static int64_t direct_wide(const mt_gemm_block *g, tile_work *w)
 {
-    const int64_t left = g->n - j;
-    tile_fn run;
-    w->b = g->b + j;
-    w->c += j * g->c_col;
-    if (wide && left >= tile_wide[rows].width) {
-        run = tile_wide[rows].run;
-        w->n = tile_wide[rows].width;
-    } else {
-        w->n = left < NR ? left : NR;
-        run = w->n == NR ? tile_full[rows] : w->n > MT_LANES ? tile_two[rows] : tile_one[rows];
+    const int rows = (int)g->m;
+    const int64_t width = tile_wide[rows].width;
+    int64_t j = 0;
+    for (; j + width <= g->n; j += width) {
+        w->b = g->b + j;
+        w->c = g->c + j;
+        tile_wide[rows].run(w);
     }
-    if (g->c_col == 1)
-        run(w);
-    else
-        tile_scattered(run, w, rows, g->c_col);
-    w->c -= j * g->c_col;
-    return w->n;
+    return j;
 }
 
 static void gemm_direct(const mt_gemm_block *g)
 {
-    const panel cut = panel_cut(g->m);
-    const bool wide = g->m <= WIDE_ROWS && g->c_col == 1;
-    tile_work w = {.k = g->k,
-                   .a = g->a,
-                   .c = g->c,
-                   .a_row = g->a_row,
-                   .a_col = g->a_col,
-                   .b_row = g->b_row,
-                   .c_row = g->c_row,
-                   .add = g->add};
-    if (cut.count == 1 || g->rows_first) {
-        for (int64_t i = 0; i < cut.count; i++) {
-            const int rows = (int)(cut.rows + (i < cut.longer));
-            for (int64_t j = 0; j < g->n;) j += direct_tile(g, &w, rows, wide, j);
-            w.a += rows * g->a_row;
-            w.c += rows * g->c_row;
+    tile_work w = {
+        .k = g->k, .a_row = g->a_row, .a_col = g->a_col, .b_row = g->b_row, .c_row = g->c_row, .add = g->add};
+    w.a = g->a;
+    int64_t j0 = g->m <= WIDE_ROWS && g->c_col == 1 ? direct_wide(g, &w) : 0;
+    while (j0 < g->n) {
+        /* First all whole strips, then what is left. */
+        const int64_t left = g->n - j0, width = left < NR ? left : left / NR * NR,
+                      vecs = left < NR ? mt_gemm_panels(left, MT_LANES) : VECS;
+        const panel cut = panel_cut(g->m, most_rows[vecs]);
+        const tile_fn *const tiles = (left < NR && left % MT_LANES != 0 ? tile_edge : tile_even)[vecs];
+        const bool along = cut.count == 1 || g->rows_first;
+        w.n = left < NR ? left : NR;
+        for (int64_t j = 0; j < width; j += along ? width : NR) {
+            w.a = g->a;
+            mt_real *c = g->c + (j0 + j) * g->c_col;
+            for (int64_t i = 0; i < cut.count; i++) {
+                const int rows = (int)(cut.rows + (i < cut.longer));
+                for (int64_t s = 0; s < (along ? width : NR); s += NR) {
+                    w.b = g->b + j0 + j + s;
+                    w.c = c + s * g->c_col;
+                    run_tile(tiles[rows], &w, rows, g->c_col);
+                }
+                w.a += rows * g->a_row;
+                c += rows * g->c_row;
+            }
         }
-        return;
-    }
-    for (int64_t j = 0; j < g->n; j += NR) {
-        w.a = g->a;
-        w.c = g->c;
-        for (int64_t i = 0; i < cut.count; i++) {
-            const int rows = (int)(cut.rows + (i < cut.longer));
-            direct_tile(g, &w, rows, false, j);
-            w.a += rows * g->a_row;
-            w.c += rows * g->c_row;
-        }
+        j0 += width;
     }
 }
 
@@ -310,9 +364,11 @@ MT_ALWAYS_INLINE void pack_panel(const int width, int64_t lanes, int64_t k, cons
     const int vecs = (width + MT_LANES - 1) / MT_LANES;
     int64_t p = 0;
     if (lane == 1) {
-        /* Whole vectors may read and write past the lanes as long as a later step of k follows in both. */
-        const int64_t last =
-            step >= vecs * MT_LANES && out_step >= vecs * MT_LANES - MT_LANES + 1 ? k - 1 : 0;
+        /* Whole vectors may read and write past the lanes as long as a later step of k follows in both: the
+         * last steps that would reach past the end, where another panel may stand already, go one by one. */
+        const int64_t past = vecs * MT_LANES - out_step,
+                      behind = past > out_step ? (past + out_step - 1) / out_step : 1;
+        const int64_t last = step >= vecs * MT_LANES && k > behind ? k - behind : 0;
         if (lanes == width)
             for (; p < last || (p < k && width % MT_LANES == 0); p++)
                 MT_UNROLL for (int v = 0; v < vecs; v++) mt_vec_store(
@@ -336,7 +392,7 @@ MT_ALWAYS_INLINE void pack_panel(const int width, int64_t lanes, int64_t k, cons
  * panels, so that what is read is read in runs and once. */
 static void pack_a(int64_t m, int64_t k, const mt_real *a, int64_t a_row, int64_t a_col, mt_real *panels)
 {
-    const panel cut = panel_cut(m);
+    const panel cut = panel_cut(m, MR);
     const int64_t group = a_row == 1 ? K_GROUP : k;
     for (int64_t p = 0; p < k; p += group) {
         const mt_real *in = a + p * a_col;
@@ -349,17 +405,31 @@ static void pack_a(int64_t m, int64_t k, const mt_real *a, int64_t a_row, int64_
     }
 }
 
+/* A strip of up to NR columns, in as few vectors as hold them. */
+static void pack_strip(int64_t columns, int64_t k, const mt_real *b, int64_t b_row, int64_t b_col,
+                       mt_real *out, int64_t out_step)
+{
+    if (columns > 3 * MT_LANES || VECS == 2)
+        pack_panel(NR, columns, k, b, b_col, b_row, out, out_step);
+    else if (columns > 2 * MT_LANES)
+        pack_panel(3 * MT_LANES, columns, k, b, b_col, b_row, out, out_step);
+    else if (columns > MT_LANES)
+        pack_panel(2 * MT_LANES, columns, k, b, b_col, b_row, out, out_step);
+    else
+        pack_panel(MT_LANES, columns, k, b, b_col, b_row, out, out_step);
+}
+
 static void pack_b(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *strips)
 {
     for (int64_t j = 0; j < n; j += NR)
-        pack_panel(NR, n - j < NR ? n - j : NR, k, b + j * b_col, b_col, b_row, strips + j * k, NR);
+        pack_strip(n - j < NR ? n - j : NR, k, b + j * b_col, b_row, b_col, strips + j * k, NR);
 }
 
 static void copy_b(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *out,
                    int64_t row)
 {
     for (int64_t j = 0; j < n; j += NR)
-        pack_panel(NR, n - j < NR ? n - j : NR, k, b + j * b_col, b_col, b_row, out + j, row);
+        pack_strip(n - j < NR ? n - j : NR, k, b + j * b_col, b_row, b_col, out + j, row);
 }
 
 static void add_bias(int64_t n, mt_real *c, int64_t c_step, const mt_real *bias, int64_t bias_step)
@@ -380,9 +450,12 @@ const struct mt_gemm_kernels TABLE_NAME(MT_ISA_NAME) = {
     .mr = MR,
     .nr = NR,
     .dot_rows = DOT_ROWS,
-    .mc = 24 * MR,
-    .nc = 2048 * 4 / (int)sizeof(mt_real),
+    .few_rows = MT_SIMD_REGISTERS == 32 ? 28 : 12,
+    .mc = MT_SIMD_REGISTERS == 32 ? 8 * MR : 24 * MR,
+    .nc = (MT_SIMD_REGISTERS == 32 ? 512 : 2048) * 4 / (int)sizeof(mt_real),
+    .pack_a_from = MT_SIMD_REGISTERS == 32 ? INT_MAX : 1024,
     .kc = 256,
+    .small = MT_SIMD_REGISTERS == 32 ? 160. * 160 * 160 : 72. * 72 * 72,
     .direct_kc = 64,
     .dot_kc = 4096 / (int)sizeof(mt_real),
     .direct = gemm_direct,

@@ -12,9 +12,6 @@
 /* A step of k costs a fraction of what mt_cpu_threads counts in: two threads pay from 64 x 64 x 64. */
 static const double STEPS_OF_K = 4;
 
-/* Multiplications up to which packing costs more than it saves: A and B fit in the first cache. */
-static const double SMALL = 72.0 * 72 * 72;
-
 static void swap(int64_t *a, int64_t *b)
 {
     int64_t t = *a;
@@ -52,7 +49,7 @@ static void choose(mt_gemm *g)
     /* Rows of C contiguous where possible; a single column becomes a single row. */
     if (g->n == 1 || (g->c_col != 1 && g->c_row == 1 && g->m > 1)) transpose(g);
     tidy(g);
-    const bool few_rows = g->m <= 2 * t->mr, small = (double)g->m * (double)g->n * (double)g->k <= SMALL;
+    const bool few_rows = g->m <= t->few_rows, small = (double)g->m * (double)g->n * (double)g->k <= t->small;
     const bool rows_of_b = g->b_col == 1;
     /* Turning a small B into rows costs less than adding up the lanes of dot products, unless they are long.
      */
@@ -195,7 +192,7 @@ int mt_gemm_describe(const mt_matmul_work *work, char *text, size_t size)
         [MT_GEMM_DIRECT] = "A and B in place",
         [MT_GEMM_COPY_B] = "A in place, strips of B copied to rows",
         [MT_GEMM_DOT] = "dot products along k",
-        [MT_GEMM_PACKED] = "A and B packed",
+        [MT_GEMM_PACKED] = "B packed, A in place or packed",
     };
     mt_matmul_plan plan;
     mt_plan_matmul(work, &plan);

@@ -17,7 +17,7 @@ typedef enum mt_gemm_path {
     MT_GEMM_DIRECT, /* A and B read in place: small, few rows, or few steps of k; rows of B contiguous */
     MT_GEMM_COPY_B, /* small, but rows of B are not contiguous: B is copied, then as above */
     MT_GEMM_DOT, /* few rows, A^T and B contiguous along k: dot products. Rows of A are copied if they must */
-    MT_GEMM_PACKED /* blocks of A and B packed for the caches */
+    MT_GEMM_PACKED /* blocks of B packed for the caches, and of A where its rows are not contiguous */
 } mt_gemm_path;
 
 enum { MT_GEMM_PATHS = MT_GEMM_PACKED + 1 };

@@ -6,9 +6,6 @@
  */
 #include <stdatomic.h>
 #include <string.h>
-#ifdef MT_OPENMP
-#include <omp.h>
-#endif
 
 #include "cpu.h"
 #include "gemm_plan.h"
@@ -80,6 +77,12 @@ static void run_direct(const mt_gemm *g, mt_gemm_cell r)
             mt_gemm_round_up(room / (g->k <= MT_GEMM_SHORT_K ? g->k : mt_gemm_least(r.m, 4 * mr)), 8 * nr));
         height = mt_gemm_least(r.m, mt_gemm_round_up(room / width, 4 * mr));
     }
+    if (width == r.n && height == r.m && g->k <= g->kc) {
+        const mt_gemm_block block = block_at(g, r.i, r.j, 0, r.m, r.n);
+        g->kernels->direct(&block);
+        finish(g, r);
+        return;
+    }
     for (int64_t j = 0; j < r.n; j += width)
         for (int64_t i = 0; i < r.m; i += height) {
             const mt_gemm_cell part = {r.i + i, r.j + j, mt_gemm_least(height, r.m - i),
@@ -122,8 +125,9 @@ static void run_dot(const mt_gemm *g, mt_gemm_cell r, mt_real *copy)
     finish(g, r);
 }
 
-/* A strip of nr columns of B stays in the first cache, a block of A in the second, a block of B in the last.
- * C is finished in pieces of 8 strips. */
+/* A panel of mr rows of A stays in the first cache, a block of B in the second. Rows of B are packed by the
+ * first tiles that read them, columns beforehand; rows of A are read in place. C is finished in pieces of mc
+ * rows. */
 static void run_packed(const mt_gemm *g, mt_gemm_cell r, mt_real *a, mt_real *b)
 {
     const struct mt_gemm_kernels *t = g->kernels;
@@ -132,19 +136,23 @@ static void run_packed(const mt_gemm *g, mt_gemm_cell r, mt_real *a, mt_real *b)
     for (int64_t j = 0; j < r.n; j += nc)
         for (int64_t p = 0; p < g->k; p += g->kc) {
             const mt_gemm_block panel = block_at(g, r.i, r.j + j, p, r.m, mt_gemm_least(nc, r.n - j));
-            const int64_t n = panel.n, k = panel.k;
-            t->pack_b(k, n, panel.b, g->b_row, g->b_col, b);
+            const int64_t n = panel.n, k = panel.k, whole = g->b_col == 1 ? n / t->nr * t->nr : 0;
+            if (whole < n)
+                t->pack_b(k, n - whole, panel.b + whole * g->b_col, g->b_row, g->b_col, b + whole * k);
             for (int64_t i = 0; i < r.m; i += mc) {
-                const int64_t m = mt_gemm_least(mc, r.m - i);
-                t->pack_a(m, k, panel.a + i * g->a_row, g->a_row, g->a_col, a);
-                for (int64_t s = 0; s < n; s += 8 * t->nr) {
-                    mt_gemm_block block =
-                        block_at(g, r.i + i, r.j + j + s, p, m, mt_gemm_least(8 * t->nr, n - s));
+                mt_gemm_block block = block_at(g, r.i + i, r.j + j, p, mt_gemm_least(mc, r.m - i), n);
+                block.strips = whole > 0 && i == 0 ? b : NULL;
+                block.strips_of = block.b;
+                block.b = b;
+                if (g->a_col != 1 || r.n >= t->pack_a_from) {
+                    t->pack_a(block.m, k, block.a, g->a_row, g->a_col, a);
                     block.a = a;
-                    block.b = b + s * k;
-                    t->packed(&block);
-                    if (p + k == g->k) finish(g, (mt_gemm_cell){r.i + i, r.j + j + s, m, block.n});
+                    block.a_row = 1;
+                    block.a_col = t->mr;
+                    block.a_packed = true;
                 }
+                t->packed(&block);
+                if (p + k == g->k) finish(g, (mt_gemm_cell){r.i + i, r.j + j, block.m, n});
             }
         }
 }
@@ -211,29 +219,32 @@ static void give_back(const borrowed *b)
 
 /* ---- the slot ---- */
 
-/* The g of one product of the batch. */
-static mt_gemm product(const mt_gemm *g, const mt_matmul_plan *plan, int64_t index)
+/* Where the index-th product of the batch begins in an operand. Most batches have one dimension. */
+static inline int64_t position(const mt_matmul_plan *plan, const int64_t *strides, int64_t index)
 {
-    mt_gemm one = *g;
-    const int64_t a = mt_plan_position(plan->batch_rank, plan->batch_size, plan->batch_a, index);
-    const int64_t b = mt_plan_position(plan->batch_rank, plan->batch_size, plan->batch_b, index);
-    one.a += g->turned ? b : a;
-    one.b += g->turned ? a : b;
-    one.c += mt_plan_position(plan->batch_rank, plan->batch_size, plan->batch_c, index);
-    if (g->pre) one.pre += mt_plan_position(plan->batch_rank, plan->batch_size, plan->batch_pre, index);
-    return one;
+    return plan->batch_rank == 1 ? index * strides[0]
+                                 : mt_plan_position(plan->batch_rank, plan->batch_size, strides, index);
 }
 
-/* The index-th piece of work: a cell of a product of the batch. */
-static void run_task(const mt_gemm *g, const mt_matmul_plan *plan, int64_t index, mt_real *space)
+/* Pieces of work begin to end - 1: each a cell of a product of the batch. */
+static void run_tasks(const mt_gemm *g, const mt_matmul_plan *plan, int64_t begin, int64_t end,
+                      mt_real *space)
 {
     const int64_t cells = g->row_cells * g->column_cells;
     if (plan->batch == 1) {
-        run_cell(g, mt_gemm_cell_of(g, index), space);
+        for (int64_t i = begin; i < end; i++) run_cell(g, mt_gemm_cell_of(g, i), space);
         return;
     }
-    const mt_gemm one = product(g, plan, index / cells);
-    run_cell(&one, mt_gemm_cell_of(&one, index % cells), space);
+    mt_gemm one = *g;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t index = cells == 1 ? i : i / cells;
+        const int64_t a = position(plan, plan->batch_a, index), b = position(plan, plan->batch_b, index);
+        one.a = g->a + (g->turned ? b : a);
+        one.b = g->b + (g->turned ? a : b);
+        one.c = g->c + position(plan, plan->batch_c, index);
+        if (g->pre) one.pre = g->pre + position(plan, plan->batch_pre, index);
+        run_cell(&one, mt_gemm_cell_of(&one, i - index * cells), space);
+    }
 }
 
 mt_status mt_cpu_matmul(mt_backend *backend, const mt_matmul_work *work)
@@ -254,13 +265,13 @@ mt_status mt_cpu_matmul(mt_backend *backend, const mt_matmul_work *work)
             "matmul of (%lld x %lld) and (%lld x %lld) needs %zu bytes of workspace for packing, which there "
             "are not: free tensors or use fewer threads",
             (long long)plan.m, (long long)plan.k, (long long)plan.k, (long long)plan.n, bytes);
-    if (g.threads <= 1)
-        for (int64_t i = 0; i < g.tasks; i++) run_task(&g, &plan, i, memory.data);
+    if (g.threads <= 1) run_tasks(&g, &plan, 0, g.tasks, memory.data);
 #ifdef MT_OPENMP
     else {
 #pragma omp parallel for num_threads(g.threads) schedule(static)
-        for (int64_t i = 0; i < g.tasks; i++)
-            run_task(&g, &plan, i, space ? memory.data + omp_get_thread_num() * space : NULL);
+        for (int64_t t = 0; t < g.threads; t++)
+            run_tasks(&g, &plan, t * g.tasks / g.threads, (t + 1) * g.tasks / g.threads,
+                      space ? memory.data + t * space : NULL);
     }
 #endif
     give_back(&memory);

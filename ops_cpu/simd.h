@@ -216,19 +216,20 @@ MT_ALWAYS_INLINE mt_real mt_vec_sum(mt_vec v)
 #endif
 }
 
-/* A vector from 128-bit pieces, the q-th read at row[q * MT_PIECE] + k. */
+/* A vector from 128-bit pieces, the q-th read at row[q * MT_PIECE] + k. A masked broadcast from memory needs
+ * no shuffle, which an insertion does. */
 MT_ALWAYS_INLINE mt_vec mt_vec_join(const mt_real *const *row, int64_t k)
 {
 #if MT_SIMD_BYTES == 64 && defined(MT_DOUBLE)
     __m512d v = _mm512_castpd128_pd512(_mm_loadu_pd(row[0] + k));
-    v = _mm512_insertf64x2(v, _mm_loadu_pd(row[2] + k), 1);
-    v = _mm512_insertf64x2(v, _mm_loadu_pd(row[4] + k), 2);
-    return _mm512_insertf64x2(v, _mm_loadu_pd(row[6] + k), 3);
+    v = _mm512_mask_broadcast_f64x2(v, 0x0C, _mm_loadu_pd(row[2] + k));
+    v = _mm512_mask_broadcast_f64x2(v, 0x30, _mm_loadu_pd(row[4] + k));
+    return _mm512_mask_broadcast_f64x2(v, 0xC0, _mm_loadu_pd(row[6] + k));
 #elif MT_SIMD_BYTES == 64
     __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(row[0] + k));
-    v = _mm512_insertf32x4(v, _mm_loadu_ps(row[4] + k), 1);
-    v = _mm512_insertf32x4(v, _mm_loadu_ps(row[8] + k), 2);
-    return _mm512_insertf32x4(v, _mm_loadu_ps(row[12] + k), 3);
+    v = _mm512_mask_broadcast_f32x4(v, 0x00F0, _mm_loadu_ps(row[4] + k));
+    v = _mm512_mask_broadcast_f32x4(v, 0x0F00, _mm_loadu_ps(row[8] + k));
+    return _mm512_mask_broadcast_f32x4(v, 0xF000, _mm_loadu_ps(row[12] + k));
 #elif MT_SIMD_BYTES == 32 && defined(MT_DOUBLE)
     return _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(row[0] + k)), _mm_loadu_pd(row[2] + k),
                                 1);

@@ -180,7 +180,8 @@ check("parallel_check: another instruction set", json.loads(base.stdout)["isa"] 
 if not serial:
     check("parallel_check: two threads share C", "shared by 2 threads" in two["loop"] and two["cut"] != one["cut"], two)
 if heard:
-    check("parallel_check: packing was heard", "pack_a" in one and "packed" in one and
+    check("parallel_check: packing was heard", "packed" in one and
+          "pack_b" in ask("--shape", "512x512", "--other", "512x512", "--other-transposed", "--threads", "1") and
           "packed" not in ask("--shape", "16x16"), one)
     row = ask("--op", "add", "--shape", "100x200", "--other", "200", "--threads", "1")
     check("parallel_check: a broadcast row is a loop of rows", row["row"].startswith("100 calls") and
