@@ -84,7 +84,7 @@ static void print_copies(const char *what, uint64_t copies, uint64_t bytes, uint
     char run[64], epoch[64];
     snprintf(run, sizeof run, "%" PRIu64 " (%" PRIu64 " bytes)", copies, bytes);
     snprintf(epoch, sizeof epoch, "%" PRIu64 " (%" PRIu64 " bytes)", epoch_copies, epoch_bytes);
-    fprintf(stderr, "%-28s %24s %24s\n", what, run, epoch);
+    fprintf(stderr, "%-38s %20s %20s\n", what, run, epoch);
 }
 
 static void print_counts(const run_stats *stats, const mt_backend_counts *all)
@@ -92,14 +92,14 @@ static void print_counts(const run_stats *stats, const mt_backend_counts *all)
     const mt_backend_counts *epoch = &stats->epoch;
     fprintf(stderr, "device memory          %" PRIu64 " bytes in %" PRIu64 " allocations\n\n",
             all->device_bytes, all->allocations);
-    fprintf(stderr, "%-28s %24s %24s\n", "", "the run", "the last epoch's updates");
+    fprintf(stderr, "%-38s %20s %20s\n", "", "the run", "last epoch's updates");
     print_copies("copies to the device", all->uploads, all->upload_bytes, epoch->uploads,
                  epoch->upload_bytes);
     print_copies("copies from the device", all->downloads, all->download_bytes, epoch->downloads,
                  epoch->download_bytes);
-    fprintf(stderr, "%-28s %24" PRIu64 " %24" PRIu64 "\n", "launches", launches_of(all), launches_of(epoch));
+    fprintf(stderr, "%-38s %20" PRIu64 " %20" PRIu64 "\n", "launches", launches_of(all), launches_of(epoch));
     for (int i = 0; i < all->kernels; i++)
-        fprintf(stderr, "  %-26s %24" PRIu64 " %24" PRIu64 "\n", all->kernel[i].name, all->kernel[i].launches,
+        fprintf(stderr, "  %-36s %20" PRIu64 " %20" PRIu64 "\n", all->kernel[i].name, all->kernel[i].launches,
                 epoch_launches(stats, i));
     if (!all->simulated) return;
     fprintf(
@@ -109,13 +109,13 @@ static void print_counts(const run_stats *stats, const mt_backend_counts *all)
         "of device memory, a conflict one more pass over the banks of shared memory, partial a request that "
         "only some\n"
         "threads of the warp made (an edge, or a branch that diverges).\n"
-        "%-22s %9s %9s %10s %8s %10s %10s %8s\n%-22s %9s %9s %10s %8s %10s %10s %8s\n",
+        "%-36s %9s %9s %10s %8s %10s %10s %8s\n%-36s %9s %9s %10s %8s %10s %10s %8s\n",
         "", "", "", "device", "sectors/", "shared", "bank", "", "kernel", "blocks", "barriers", "requests",
         "request", "requests", "conflicts", "partial");
     for (int i = 0; i < all->kernels; i++) {
         const mt_kernel_counts *k = &all->kernel[i];
         fprintf(stderr,
-                "%-22s %9" PRIu64 " %9" PRIu64 " %10" PRIu64 " %8.2f %10" PRIu64 " %10" PRIu64 " %7.1f%%\n",
+                "%-36s %9" PRIu64 " %9" PRIu64 " %10" PRIu64 " %8.2f %10" PRIu64 " %10" PRIu64 " %7.1f%%\n",
                 k->name, k->blocks, k->barriers, k->requests, ratio(k->sectors, k->requests),
                 k->shared_requests, k->bank_conflicts,
                 100 * ratio(k->partial, k->requests + k->shared_requests));
