@@ -194,6 +194,7 @@ static void reduce_columns(const reduce_job *job, int64_t i, int64_t blocks)
 /* The same by several threads: the runs at the top of the tree are shared, and joined as it says. */
 static void reduce_columns_shared(const reduce_job *job, int64_t i, int64_t blocks, int threads)
 {
+    (void)threads; /* a serial build has no use for it */
     column_block block = columns_of(job, i, blocks);
     mt_real acc[PARTS][COLUMNS];
     int64_t bound[PARTS + 1] = {0};
