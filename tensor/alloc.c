@@ -13,8 +13,8 @@
  * thousands of pages to be zeroed and mapped one by one. So a few are kept for the next request of about
  * their size, and the system is asked for huge pages. */
 enum { KEPT_BLOCKS = 8 };
-static const size_t large_bytes = (size_t)4 << 20, huge_page = (size_t)2 << 20,
-                    kept_bytes_most = (size_t)256 << 20;
+static const size_t huge_page = (size_t)2 << 20, /* and the least that is large */
+    kept_bytes_most = (size_t)256 << 20;
 
 #if defined(__SANITIZE_ADDRESS__)
 #define MT_KEEPS_BLOCKS 0 /* the sanitizer should see each release */
@@ -90,13 +90,13 @@ static void large_release(void *pointer, size_t bytes)
 static void *default_allocate(void *context, size_t bytes, size_t alignment)
 {
     (void)context;
-    return bytes >= large_bytes ? large_allocate(bytes) : aligned_alloc(alignment, bytes);
+    return bytes >= huge_page ? large_allocate(bytes) : aligned_alloc(alignment, bytes);
 }
 
 static void default_release(void *context, void *pointer, size_t bytes)
 {
     (void)context;
-    if (bytes >= large_bytes)
+    if (bytes >= huge_page)
         large_release(pointer, bytes);
     else
         free(pointer);
