@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bind.h"
+
 extern char **environ;
 
 static void close_both(const int ends[2])
@@ -23,6 +25,7 @@ static int spawn(child *self, char *const arguments[], const int in[2], const in
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
     sigset_t defaults;
+    bench_unbind(); /* the child inherits what we may use */
     posix_spawn_file_actions_init(&files);
     posix_spawn_file_actions_adddup2(&files, in[0], STDIN_FILENO);
     posix_spawn_file_actions_adddup2(&files, target >= 0 ? target : out[1], STDOUT_FILENO);

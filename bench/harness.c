@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bind.h"
 #include "project/outfile.h"
 
 enum { MOST_SAMPLES = 1000 };
@@ -103,8 +104,10 @@ static double at_share(const double *values, int count, double share)
     return values[below] + (position - below) * (values[above] - values[below]);
 }
 
-static void pause_for(const bench_effort *effort)
+/* What comes before a measurement: silence, and every thread in its place. */
+static void settle(const bench_effort *effort)
 {
+    bench_bind(mt_get_threads());
     nanosleep(&(struct timespec){.tv_nsec = (long)(effort->pause * 1e9)}, NULL);
 }
 
@@ -148,7 +151,7 @@ static bench_time summary_of(double *seconds, int count, int64_t calls)
 bool bench_measure(const bench_effort *effort, bench_body body, void *context, bench_time *time)
 {
     double seconds[MOST_SAMPLES];
-    pause_for(effort);
+    settle(effort);
     const int64_t calls = warm_up(effort, effort->warm_up, body, context);
     const int wanted = effort->samples < MOST_SAMPLES ? effort->samples : MOST_SAMPLES;
     int count = 0;
@@ -168,7 +171,7 @@ bool bench_measure_by_turns(const bench_effort *effort, bench_turn *turns, int c
     const int wanted = effort->samples < MOST_SAMPLES ? effort->samples : MOST_SAMPLES;
     int taken = 0;
     for (int i = 0; i < count; i++) {
-        pause_for(effort);
+        settle(effort);
         calls[i] = warm_up(effort, effort->warm_up, turns[i].body, turns[i].context);
         if (calls[i] == 0) return false;
     }
@@ -176,7 +179,7 @@ bool bench_measure_by_turns(const bench_effort *effort, bench_turn *turns, int c
     do {
         for (int k = 0; k < count; k++) {
             const int i = (k + taken) % count;
-            pause_for(effort);
+            settle(effort);
             if (warm_up(effort, effort->warm_up / 3, turns[i].body, turns[i].context) == 0 ||
                 !take(calls[i], turns[i].body, turns[i].context, &seconds[i][taken]))
                 return false;

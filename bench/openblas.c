@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bind.h"
+
 /* dlsym gives an object pointer; POSIX has the bytes of a function's address be the same. */
 static bool look_up(void *library, const char *name, void *function, size_t size)
 {
@@ -20,6 +22,7 @@ bool openblas_open(openblas *blas, int threads)
 {
     static const char *const names[] = {"libopenblas.so.0", "libopenblas.so", "libopenblas.dylib"};
     void *library = NULL;
+    bench_unbind(); /* its threads inherit what ours may use */
     *blas = (openblas){.sgemm = NULL};
     for (size_t i = 0; i < sizeof names / sizeof *names && library == NULL; i++)
         library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
