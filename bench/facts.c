@@ -172,13 +172,18 @@ static void loop(facts *all, const question *q, const listen_report *heard, mt_r
                                         : "one thread had all the pieces");
         return;
     }
-    const listen_kernel *fold = listen_find(heard, "fold"), *combine = listen_find(heard, "combine");
+    const listen_kernel *fold = listen_find(heard, "fold"), *gather = listen_find(heard, "gather"),
+                        *arg_row = listen_find(heard, "arg_row"),
+                        *columns = gather != NULL ? gather : arg_row;
     if (q->kind == ASK_ELEMENTWISE) {
         const listen_kernel *row = listen_find(heard, "row");
         tell(all, "loop", "run", "over %" PRId64 " pieces of rows, at most %" PRId64 " elements each",
              row->calls, row->most);
-    } else if (reduce == MT_REDUCE_OUTER && combine != NULL) {
-        tell(all, "loop", "run", "over blocks of columns, at most %" PRId64 " columns each", combine->most);
+    } else if (reduce == MT_REDUCE_OUTER && gather != NULL && gather->shared > 0) {
+        tell(all, "loop", "run",
+             "over runs of rows, %" PRId64 " columns wide; one thread joins their results", gather->most);
+    } else if (reduce == MT_REDUCE_OUTER && columns != NULL) {
+        tell(all, "loop", "run", "over blocks of columns, at most %" PRId64 " columns each", columns->most);
     } else if (reduce == MT_REDUCE_ALL && fold != NULL) {
         tell(all, "loop", "run", "over chunks of one row, at most %" PRId64 " elements each", fold->most);
     } else {
@@ -205,7 +210,7 @@ static void run_facts(facts *all, const question *q, const listen_report *heard,
     int shared = 0;
     for (int i = 0; i < heard->kernels; i++) {
         calls_of(all, &heard->kernel[i]);
-        shared += heard->kernel[i].shared;
+        if (strcmp(heard->kernel[i].name, "gather") != 0) shared += heard->kernel[i].shared;
     }
     if (shared > 0) {
         tell(all, "private", "run", "%d places were written to by two threads, one after the other", shared);

@@ -104,10 +104,17 @@ static double at_share(const double *values, int count, double share)
     return values[below] + (position - below) * (values[above] - values[below]);
 }
 
-/* What comes before a measurement: silence, and every thread in its place. */
-static void settle(const bench_effort *effort)
+/* What comes before a measurement: every thread in its place, and silence. One thread alone has nobody to
+ * wait for, and a pause would only let the clock sink.
+ */
+static void settle(const bench_effort *effort, bool peer)
 {
-    bench_bind(mt_get_threads());
+    const int threads = mt_get_threads();
+    if (threads == 1) return;
+    if (peer)
+        bench_unbind();
+    else
+        bench_bind(threads);
     nanosleep(&(struct timespec){.tv_nsec = (long)(effort->pause * 1e9)}, NULL);
 }
 
@@ -151,7 +158,7 @@ static bench_time summary_of(double *seconds, int count, int64_t calls)
 bool bench_measure(const bench_effort *effort, bench_body body, void *context, bench_time *time)
 {
     double seconds[MOST_SAMPLES];
-    settle(effort);
+    settle(effort, false);
     const int64_t calls = warm_up(effort, effort->warm_up, body, context);
     const int wanted = effort->samples < MOST_SAMPLES ? effort->samples : MOST_SAMPLES;
     int count = 0;
@@ -171,7 +178,7 @@ bool bench_measure_by_turns(const bench_effort *effort, bench_turn *turns, int c
     const int wanted = effort->samples < MOST_SAMPLES ? effort->samples : MOST_SAMPLES;
     int taken = 0;
     for (int i = 0; i < count; i++) {
-        settle(effort);
+        settle(effort, turns[i].peer);
         calls[i] = warm_up(effort, effort->warm_up, turns[i].body, turns[i].context);
         if (calls[i] == 0) return false;
     }
@@ -179,7 +186,7 @@ bool bench_measure_by_turns(const bench_effort *effort, bench_turn *turns, int c
     do {
         for (int k = 0; k < count; k++) {
             const int i = (k + taken) % count;
-            settle(effort);
+            settle(effort, turns[i].peer);
             if (warm_up(effort, effort->warm_up / 3, turns[i].body, turns[i].context) == 0 ||
                 !take(calls[i], turns[i].body, turns[i].context, &seconds[i][taken]))
                 return false;

@@ -51,6 +51,7 @@ bool bench_measure(const bench_effort *effort, bench_body body, void *context, b
 typedef struct bench_turn {
     bench_body body;
     void *context;
+    bool peer;       /* runs threads of its own: ours are not bound meanwhile (see bind.h) */
     bench_time time; /* what was measured */
 } bench_turn;
 

@@ -15,7 +15,7 @@ enum { MOST_CALLS = 1 << 16 };
 
 typedef struct call {
     const char *kernel;
-    const void *target; /* where it writes */
+    const void *target; /* where it writes; gather's result is its thread's own, so which columns it reads */
     int64_t size, second;
     int thread;
 } call;
@@ -51,16 +51,28 @@ static void heard_row(int64_t n, mt_real *out, int64_t so, const mt_real *const 
     real_value(n, out, so, in, si, p);
 }
 
-#define HEARD_FOLD(op)                                                         \
-    static mt_real heard_fold_##op(int64_t n, const mt_real *in, int64_t step) \
-    {                                                                          \
-        note("fold", NULL, n, 0);                                              \
-        return real->folds->fold[op](n, in, step);                             \
-    }                                                                          \
-    static void heard_combine_##op(int64_t n, mt_real *acc, const mt_real *in) \
-    {                                                                          \
-        note("combine", acc, n, 0);                                            \
-        real->folds->combine[op](n, acc, in);                                  \
+/* One value for all rows that begin in that column. */
+static const void *first_column(const mt_real *in, int64_t step)
+{
+    const uintptr_t address = (uintptr_t)in, row = (uintptr_t)(step < 0 ? -step : step) * sizeof *in;
+    return (const void *)(row > 0 ? address % row : address);
+}
+
+#define HEARD_FOLD(op)                                                                                    \
+    static mt_real heard_fold_##op(int64_t n, const mt_real *in, int64_t step)                            \
+    {                                                                                                     \
+        note("fold", NULL, n, 0);                                                                         \
+        return real->folds->fold[op](n, in, step);                                                        \
+    }                                                                                                     \
+    static void heard_combine_##op(int64_t n, mt_real *acc, const mt_real *in)                            \
+    {                                                                                                     \
+        note("combine", acc, n, 0);                                                                       \
+        real->folds->combine[op](n, acc, in);                                                             \
+    }                                                                                                     \
+    static void heard_gather_##op(int64_t n, mt_real *acc, const mt_real *in, int64_t step, int64_t rows) \
+    {                                                                                                     \
+        note("gather", first_column(in, step), n, rows);                                                  \
+        real->folds->gather[op](n, acc, in, step, rows);                                                  \
     }
 HEARD_FOLD(MT_SUM)
 HEARD_FOLD(MT_PROD)
@@ -78,6 +90,18 @@ static int64_t heard_argmin(int64_t n, const mt_real *in, int64_t step)
 {
     note("arg", NULL, n, 0);
     return real->folds->argmin(n, in, step);
+}
+
+static void heard_argmax_row(int64_t n, mt_real *top, mt_place *at, const mt_real *in, mt_place row)
+{
+    note("arg_row", at, n, 0);
+    real->folds->argmax_row(n, top, at, in, row);
+}
+
+static void heard_argmin_row(int64_t n, mt_real *top, mt_place *at, const mt_real *in, mt_place row)
+{
+    note("arg_row", at, n, 0);
+    real->folds->argmin_row(n, top, at, in, row);
 }
 
 #define HEARD_BLOCK(kernel)                                \
@@ -155,10 +179,15 @@ void listen_start(mt_op op)
     const mt_combine_fn combine[MT_FOLDS] = {heard_combine_MT_SUM, heard_combine_MT_PROD,
                                              heard_combine_MT_MAX, heard_combine_MT_MIN,
                                              heard_combine_MT_ALL};
+    const mt_gather_fn gather[MT_FOLDS] = {heard_gather_MT_SUM, heard_gather_MT_PROD, heard_gather_MT_MAX,
+                                           heard_gather_MT_MIN, heard_gather_MT_ALL};
     memcpy(folds.fold, fold, sizeof fold);
     memcpy(folds.combine, combine, sizeof combine);
+    memcpy(folds.gather, gather, sizeof gather);
     folds.argmax = heard_argmax;
     folds.argmin = heard_argmin;
+    folds.argmax_row = heard_argmax_row;
+    folds.argmin_row = heard_argmin_row;
     gemm.direct = heard_direct;
     gemm.dot = heard_dot;
     gemm.packed = heard_packed;

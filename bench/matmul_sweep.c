@@ -92,7 +92,6 @@ static bench_effort effort_of(const sweep *options)
     bench_effort effort = bench_effort_of(&options->bench);
     effort.samples = options->bench.quick ? 3 : (int)options->trials;
     effort.budget = 1e30;
-    if (mt_get_threads() == 1) effort.pause = 0; /* nobody's idle threads disturb, and the clock stays up */
     effort.sample = options->bench.quick ? 5e-5 : 2e-3;
     return effort;
 }
@@ -201,8 +200,9 @@ static bool time_all(const sweep *options, bench_report *report, product *work, 
     const bench_effort effort = effort_of(options);
     bool good = true;
     for (int i = 0; i < count; i++) {
+        const bool ours = work[i].backend != NULL;
         turns[i] =
-            (bench_turn){.body = work[i].backend != NULL ? run_library : run_openblas, .context = &work[i]};
+            (bench_turn){.body = ours ? run_library : run_openblas, .context = &work[i], .peer = !ours};
         good = good && product_open(&work[i], options->bench.seed) == MT_OK;
     }
     good = good && bench_measure_by_turns(&effort, turns, count);

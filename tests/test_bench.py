@@ -192,7 +192,7 @@ if heard:
     columns = ask("--op", "sum", "--shape", "1000x1000", "--dim", "0", "--threads", "2")
     inner = ask("--op", "sum", "--shape", "1000x1000", "--dim", "1", "--threads", "2")
     whole = ask("--op", "sum", "--shape", "1000x1000", "--threads", "2")
-    check("parallel_check: sums by columns, rows, all", columns["path"].startswith("outer") and "combine" in columns and
+    check("parallel_check: sums by columns, rows, all", columns["path"].startswith("outer") and "gather" in columns and
           inner["path"].startswith("inner") and whole["path"].startswith("all") and "fold" in whole, columns)
     check("parallel_check: nothing is shared", all("no two threads" in answer["private"]
                                                   for answer in (one, two, row, inner, whole)))
@@ -203,8 +203,12 @@ if heard and not serial:
           inner["threads"] == whole["threads"] == 2, two)
     small = ask("--op", "add", "--shape", "100", "--threads", "2")
     check("parallel_check: small work stays on one", small["threads"] == 1 and "none" in small["loop"], small)
-    check("parallel_check: columns are cut in blocks, rows by results, one row in chunks", "columns" in columns["loop"] and
-          "results" in inner["loop"] and "chunks" in whole["loop"], whole)
+    wide = ask("--op", "sum", "--shape", "100x10000", "--dim", "0", "--threads", "2")
+    places = ask("--op", "argmax", "--shape", "100x10000", "--dim", "0", "--threads", "2")
+    check("parallel_check: a block of columns is cut in runs of rows", columns["loop"].startswith("over runs of rows"), columns)
+    check("parallel_check: many columns are cut in blocks, rows by results, one row in chunks",
+          wide["loop"].startswith("over blocks of columns") and places["loop"].startswith("over blocks of columns") and
+          "results" in inner["loop"] and "chunks" in whole["loop"], wide)
 
 # ---- the page of results ----
 
