@@ -176,9 +176,10 @@ static void loop(facts *all, const question *q, const listen_report *heard, mt_r
                         *arg_row = listen_find(heard, "arg_row"),
                         *columns = gather != NULL ? gather : arg_row;
     if (q->kind == ASK_ELEMENTWISE) {
-        const listen_kernel *row = listen_find(heard, "row");
-        tell(all, "loop", "run", "over %" PRId64 " pieces of rows, at most %" PRId64 " elements each",
-             row->calls, row->most);
+        const listen_kernel *tile = listen_find(heard, "tile");
+        tell(all, "loop", "run",
+             "over %" PRId64 " tiles, at most %" PRId64 " rows of %" PRId64 " elements each", tile->calls,
+             tile->second_most, tile->most);
     } else if (reduce == MT_REDUCE_OUTER && gather != NULL && gather->shared > 0) {
         tell(all, "loop", "run",
              "over runs of rows, %" PRId64 " columns wide; one thread joins their results", gather->most);

@@ -30,7 +30,7 @@ static mt_cpu_kernels table;
 static mt_fold_kernels folds;
 static struct mt_gemm_kernels gemm;
 static const mt_cpu_kernels *real;
-static mt_row_fn real_value;
+static mt_tile_fn real_value;
 
 static double asked_work;
 static int asked_answer, asked;
@@ -44,11 +44,11 @@ static void note(const char *kernel, const void *target, int64_t size, int64_t s
 
 /* ---- the kernels ---- */
 
-static void heard_row(int64_t n, mt_real *out, int64_t so, const mt_real *const *in, const int64_t *si,
-                      const mt_real *p)
+static void heard_tile(const int64_t size[2], mt_real *const *data, const int64_t (*step)[2],
+                       const mt_real *p)
 {
-    note("row", out, n, 0);
-    real_value(n, out, so, in, si, p);
+    note("tile", data[0], size[1], size[0]);
+    real_value(size, data, step, p);
 }
 
 /* One value for all rows that begin in that column. */
@@ -172,7 +172,7 @@ void listen_start(mt_op op)
     table.gemm = &gemm;
     if (op < MT_OP_COUNT) {
         real_value = real->value[op];
-        table.value[op] = heard_row;
+        table.value[op] = heard_tile;
     }
     const mt_fold_fn fold[MT_FOLDS] = {heard_fold_MT_SUM, heard_fold_MT_PROD, heard_fold_MT_MAX,
                                        heard_fold_MT_MIN, heard_fold_MT_ALL};

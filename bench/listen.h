@@ -12,12 +12,12 @@
 
 enum { LISTEN_THREADS = 64, LISTEN_NAMES = 16 };
 
-/* The calls of one kernel: "row", "fold", "gather", "combine", "arg", "arg_row", "direct", "dot", "packed",
+/* The calls of one kernel: "tile", "fold", "gather", "combine", "arg", "arg_row", "direct", "dot", "packed",
  * ... */
 typedef struct listen_kernel {
     const char *name;
     int64_t calls, by_thread[LISTEN_THREADS];
-    int64_t least, most, second_most; /* elements of a call (rows of C for a product); columns of C, rows */
+    int64_t least, most, second_most; /* elements of a row (rows of C for a product); columns of C, rows */
     int shared;                       /* places that two threads wrote to; for gather, columns they read */
 } listen_kernel;
 

@@ -11,6 +11,7 @@
 
 enum {
     PIECE = 1 << 15,
+    SHORT = 512, /* elements of a row that is copied with its neighbours */
     TILE = 32,   /* a square of other layouts */
     SPAN = 1024, /* elements along which a band of a transpose goes */
     TALL = 64,   /* rows turned at once when the lines of the output are not aligned */
@@ -21,7 +22,9 @@ typedef struct {
     mt_elementwise_plan plan;
     int across; /* the dimension along which the input is contiguous; rank - 1 when there is none better */
     void (*tile)(char *out, const char *in, const int64_t size[2], const int64_t out_step[2],
-                 const int64_t in_step[2]);
+                 const int64_t in_step[2]); /* NULL: */
+    mt_tile_fn reals;                       /* of reals to reals */
+    bool converts;
     char *out;
     const char *in;
     size_t out_bytes, in_bytes; /* of an element */
@@ -33,19 +36,18 @@ typedef struct {
 } copy_job;
 
 /* size[0] rows of size[1] elements; steps in elements, [0] from row to row. */
-#define TILE_COPY(name, to, from, convert)                                                          \
-    static void name(char *out, const char *in, const int64_t size[2], const int64_t out_step[2],   \
-                     const int64_t in_step[2])                                                      \
-    {                                                                                               \
-        to *y = (to *)(void *)out;                                                                  \
-        const from *x = (const from *)(const void *)in;                                             \
-        if (out_step[1] == 1 && in_step[1] == 1 && sizeof(to) == sizeof(from) && size[0] == 1) {    \
-            for (int64_t j = 0; j < size[1]; j++) y[j] = convert(x[j]);                             \
-            return;                                                                                 \
-        }                                                                                           \
-        for (int64_t i = 0; i < size[0]; i++)                                                       \
-            for (int64_t j = 0; j < size[1]; j++)                                                   \
-                y[i * out_step[0] + j * out_step[1]] = convert(x[i * in_step[0] + j * in_step[1]]); \
+#define TILE_COPY(name, to, from, convert)                                                             \
+    static void name(char *out, const char *in, const int64_t size[2], const int64_t out_step[2],      \
+                     const int64_t in_step[2])                                                         \
+    {                                                                                                  \
+        for (int64_t i = 0; i < size[0]; i++) {                                                        \
+            to *y = (to *)(void *)out + i * out_step[0];                                               \
+            const from *x = (const from *)(const void *)in + i * in_step[0];                           \
+            if (out_step[1] == 1 && in_step[1] == 1)                                                   \
+                for (int64_t j = 0; j < size[1]; j++) y[j] = convert(x[j]);                            \
+            else                                                                                       \
+                for (int64_t j = 0; j < size[1]; j++) y[j * out_step[1]] = convert(x[j * in_step[1]]); \
+        }                                                                                              \
     }
 
 /* Towards zero; the ends of the range where it does not fit, 0 for NaN. */
@@ -57,7 +59,6 @@ static int64_t to_index(double x)
     return (int64_t)x;
 }
 
-TILE_COPY(copy_real, mt_real, mt_real, )
 TILE_COPY(copy_index, int64_t, int64_t, )
 TILE_COPY(copy_real_to_index, int64_t, mt_real, to_index)
 TILE_COPY(copy_index_to_real, mt_real, int64_t, (mt_real))
@@ -219,14 +220,17 @@ static void run_piece(const copy_job *job, int64_t i)
     const char *from = job->in + in * (int64_t)job->in_bytes;
     if (job->turns) {
         turn_band(job, to, from, size[1], size[0], out_step[0], in_step[1]);
-    } else if (across == inner && out_step[1] == 1 && in_step[1] == 1 &&
-               (job->tile == copy_real || job->tile == copy_index)) {
+    } else if (across == inner && out_step[1] == 1 && in_step[1] == 1 && !job->converts) {
         if (job->streams)
             mt_stream_copy(to, from, (size_t)size[1] * job->out_bytes);
         else
             memmove(to, from, (size_t)size[1] * job->out_bytes);
-    } else {
+    } else if (job->tile) {
         job->tile(to, from, size, out_step, in_step);
+    } else {
+        const int64_t step[2][2] = {{out_step[0], out_step[1]}, {in_step[0], in_step[1]}};
+        job->reals(size, (mt_real *[]){(mt_real *)(void *)to, (mt_real *)(uintptr_t)from}, step,
+                   (const mt_real[]){0, 0});
     }
 }
 
@@ -243,7 +247,9 @@ mt_status mt_cpu_copy(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_
     mt_elementwise_plan *plan = &job.plan;
     mt_plan_elementwise((mt_operand[]){out, in}, 2, plan);
     if (plan->count == 0) return MT_OK;
-    job.tile = out_kind == MT_REAL ? (in_kind == MT_REAL ? copy_real : copy_index_to_real)
+    job.reals = mt_cpu_kernels_get()->copy;
+    job.converts = out_kind != in_kind;
+    job.tile = out_kind == MT_REAL ? (in_kind == MT_REAL ? NULL : copy_index_to_real)
                                    : (in_kind == MT_REAL ? copy_real_to_index : copy_index);
     job.out = (char *)out.data + (size_t)out.layout->offset * job.out_bytes;
     job.in = (const char *)in.data + (size_t)in.layout->offset * job.in_bytes;
@@ -252,9 +258,14 @@ mt_status mt_cpu_copy(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_
     for (int d = 0; d < inner && plan->stride[1][inner] > 1; d++)
         if (plan->stride[1][d] == 1) job.across = d;
     job.streams = job.out != job.in && mt_cpu_streams((double)plan->count * (double)job.out_bytes);
-    job.turns = job.across != inner && out_kind == in_kind && plan->stride[0][inner] == 1;
+    job.turns = job.across != inner && !job.converts && plan->stride[0][inner] == 1;
     job.piece_inner = job.across == inner ? PIECE : TILE;
     job.piece_across = TILE;
+    if (job.across == inner && inner > 0 && plan->size[inner] < SHORT) { /* rows together */
+        job.across = inner - 1;
+        job.piece_across = PIECE / plan->size[inner];
+        job.streams = false;
+    }
     if (job.turns) cut_turn(&job);
     job.cuts_inner = (plan->size[inner] + job.piece_inner - 1) / job.piece_inner;
     job.cuts_across =

@@ -31,7 +31,7 @@ typedef struct mt_gemm {
     const mt_real *a, *b, *bias; /* bias NULL: none */
     mt_real *c, *pre;            /* pre NULL: not kept */
     int64_t a_row, a_col, b_row, b_col, c_row, c_col, pre_row, pre_col, bias_row, bias_col;
-    mt_row_fn act; /* NULL: none */
+    mt_tile_fn act; /* NULL: none */
     bool add;
     bool turned;                     /* computed as (B^T A^T)^T */
     int64_t kc;                      /* k is cut into pieces of kc, the last may be shorter */

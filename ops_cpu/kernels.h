@@ -16,11 +16,12 @@
 #define MT_ISA_JOIN(name, isa)  MT_ISA_JOIN_(name, isa)
 #define MT_FOR_ISA(name)        MT_ISA_JOIN(name, MT_ISA_NAME)
 
-/* One row of an elementwise operation: out[i*so] = f(in[0][i*si[0]], ...) for i in 0..n-1, p the two
- * parameters. The result for an element depends on its inputs alone, never on n, i, alignment or strides. */
-typedef void (*mt_row_fn)(int64_t n, mt_real *out, int64_t so, const mt_real *const *in, const int64_t *si,
-                          const mt_real *p);
-
+/* A tile of an elementwise operation: size[0] rows of size[1] elements each. data[0] is the output, data[1..]
+ * are the inputs; step[k][0] leads from row to row of data[k], step[k][1] from element to element; p are the
+ * two parameters. The result for an element depends on its inputs alone, never on where it stands or on
+ * steps. */
+typedef void (*mt_tile_fn)(const int64_t size[2], mt_real *const *data, const int64_t (*step)[2],
+                           const mt_real *p);
 /* A reduction of one row to one value: sum in a fixed tree, prod, max, min, all. n 0 gives the identity. The
  * result depends on the values in their order, not on step. */
 typedef mt_real (*mt_fold_fn)(int64_t n, const mt_real *in, int64_t step);
@@ -62,7 +63,8 @@ struct mt_gemm_kernels; /* gemm.h */
 
 typedef struct mt_cpu_kernels {
     const char *isa;
-    mt_row_fn value[MT_OP_COUNT], grad_a[MT_OP_COUNT], grad_b[MT_OP_COUNT];
+    mt_tile_fn value[MT_OP_COUNT], grad_a[MT_OP_COUNT], grad_b[MT_OP_COUNT];
+    mt_tile_fn copy; /* of data[1] to data[0] */
     const mt_fold_kernels *folds;
     const mt_step_kernels *steps;
     const struct mt_gemm_kernels *gemm;

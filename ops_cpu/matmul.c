@@ -49,10 +49,11 @@ static void finish(const mt_gemm *g, mt_gemm_cell r)
             else
                 for (int64_t j = 0; j < r.n; j++) pre[j * g->pre_col] = c[j * g->c_col];
         }
-        if (g->act) {
-            const mt_real *in = c;
-            g->act(r.n, c, g->c_col, &in, &g->c_col, no_parameters);
-        }
+    }
+    if (g->act) {
+        mt_real *c = g->c + r.i * g->c_row + r.j * g->c_col;
+        const int64_t step[2][2] = {{g->c_row, g->c_col}, {g->c_row, g->c_col}};
+        g->act((const int64_t[]){r.m, r.n}, (mt_real *[]){c, c}, step, no_parameters);
     }
 }
 

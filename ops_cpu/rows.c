@@ -1,4 +1,4 @@
-/* ops_cpu/rows.c - map and zip on one row: a loop for each layout of the row, around the functions of
+/* ops_cpu/rows.c - map and zip on a tile of rows: a loop for each layout of a row, around the functions of
  * scalar_ops.h.
  *
  * The generic loops below are inlined into one small function for each row of op_table.inc, where the
@@ -89,28 +89,48 @@ INLINE void zip_grad_row(zip_grad_fn d, int needs, ROW_ARGS)
 #undef D
 }
 
-#define ROW_PASS n, out, so, in, si, p
-#define MT_MAP(name, params, needs, low, high, formula)                    \
-    static void value_##name(ROW_ARGS) { map_row(mt_f_##name, ROW_PASS); } \
-    static void grad_a_##name(ROW_ARGS) { map_grad_row(mt_d_##name, needs, ROW_PASS); }
-#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)      \
-    static void value_##name(ROW_ARGS) { zip_row(mt_f_##name, ROW_PASS); }                 \
-    static void grad_a_##name(ROW_ARGS) { zip_grad_row(mt_da_##name, needs_a, ROW_PASS); } \
-    static void grad_b_##name(ROW_ARGS) { zip_grad_row(mt_db_##name, needs_b, ROW_PASS); }
+/* row with the function that is its first argument, for each row of a tile with that many inputs. */
+#define TILE_ARGS const int64_t size[2], mt_real *const *data, const int64_t(*step)[2], const mt_real *p
+#define EACH_ROW(inputs, row, ...)                                                      \
+    {                                                                                   \
+        const mt_real *in[inputs];                                                      \
+        int64_t si[inputs];                                                             \
+        for (int k = 0; k < (inputs); k++) in[k] = data[k + 1], si[k] = step[k + 1][1]; \
+        mt_real *out = data[0];                                                         \
+        for (int64_t r = size[0];;) {                                                   \
+            row(__VA_ARGS__, size[1], out, step[0][1], in, si, p);                      \
+            if (--r <= 0) break;                                                        \
+            out += step[0][0];                                                          \
+            for (int k = 0; k < (inputs); k++) in[k] += step[k + 1][0];                 \
+        }                                                                               \
+    }
+#define MT_MAP(name, params, needs, low, high, formula)                        \
+    static void value_##name(TILE_ARGS)                                        \
+        EACH_ROW(1, map_row, mt_f_##name) static void grad_a_##name(TILE_ARGS) \
+            EACH_ROW(3, map_grad_row, mt_d_##name, needs)
+#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)             \
+    static void value_##name(TILE_ARGS)                                                           \
+        EACH_ROW(2, zip_row, mt_f_##name) static void grad_a_##name(TILE_ARGS)                    \
+            EACH_ROW(4, zip_grad_row, mt_da_##name, needs_a) static void grad_b_##name(TILE_ARGS) \
+                EACH_ROW(4, zip_grad_row, mt_db_##name, needs_b)
 #include "tensor/op_table.inc"
+
+INLINE mt_real same(mt_real x, mt_real p0, mt_real p1) { return (void)p0, (void)p1, x; }
+static void copy(TILE_ARGS) EACH_ROW(1, map_row, same)
 
 #define STRING_(text) #text
 #define STRING(text)  STRING_(text)
 
-const mt_cpu_kernels MT_FOR_ISA(mt_cpu_kernels) = {
-    .isa = STRING(MT_ISA_NAME),
+    const mt_cpu_kernels MT_FOR_ISA(mt_cpu_kernels) = {
+        .isa = STRING(MT_ISA_NAME),
 #define MT_MAP(name, params, needs, low, high, formula) \
     .value[MT_OP_##name] = value_##name, .grad_a[MT_OP_##name] = grad_a_##name,
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
     .value[MT_OP_##name] = value_##name, .grad_a[MT_OP_##name] = grad_a_##name,       \
     .grad_b[MT_OP_##name] = grad_b_##name,
 #include "tensor/op_table.inc"
-    .folds = &MT_FOR_ISA(mt_fold_kernels),
-    .steps = &MT_FOR_ISA(mt_step_kernels),
-    .gemm = &MT_FOR_ISA(mt_gemm_kernels),
+        .copy = copy,
+        .folds = &MT_FOR_ISA(mt_fold_kernels),
+        .steps = &MT_FOR_ISA(mt_step_kernels),
+        .gemm = &MT_FOR_ISA(mt_gemm_kernels),
 };

@@ -33,12 +33,12 @@ mt_status mt_cpu_rows(mt_backend *backend, const mt_rows_work *work)
     }
     mt_layout out_row = row_layout(work->out.layout), in_row = row_layout(work->in.layout);
     const mt_operand out = {work->out.data, &out_row}, in = {work->in.data, &in_row};
-    const mt_row_fn add = mt_cpu_kernels_get()->value[MT_OP_add];
+    const mt_tile_fn add = mt_cpu_kernels_get()->value[MT_OP_add];
     mt_elementwise_plan plan;
-    mt_plan_elementwise((mt_operand[]){out, in, out}, 3, &plan);
+    mt_plan_elementwise((mt_operand[]){out, out, in}, 3, &plan);
     if (plan.count == 0) return MT_OK;
     const size_t bytes = mt_kind_bytes(work->kind);
-    const bool plain = plan.rank == 1 && plan.stride[0][0] == 1 && plan.stride[1][0] == 1;
+    const bool plain = plan.rank == 1 && plan.stride[0][0] == 1 && plan.stride[2][0] == 1;
     for (int64_t i = 0; i < count; i++) {
         int64_t at = entry(&work->index, i);
         out_row.offset = work->out.layout->offset + (work->put ? at : i) * work->out.layout->stride[0];
@@ -50,15 +50,16 @@ mt_status mt_cpu_rows(mt_backend *backend, const mt_rows_work *work)
         } else if (!work->put) {
             mt_cpu_copy(backend, out, work->kind, in, work->kind);
         } else {
-            int64_t length = plan.size[plan.rank - 1], step[3];
-            for (int k = 0; k < 3; k++) step[k] = plan.stride[k][plan.rank - 1];
-            for (int64_t r = 0; r < plan.count / length; r++) {
-                mt_real *y =
-                    (mt_real *)(void *)to + mt_plan_position(plan.rank - 1, plan.size, plan.stride[0], r);
-                const mt_real *x = (const mt_real *)(const void *)from +
-                                   mt_plan_position(plan.rank - 1, plan.size, plan.stride[1], r);
-                add(length, y, step[0], (const mt_real *[]){y, x}, (int64_t[]){step[0], step[1]},
-                    (mt_real[]){0, 0});
+            const int inner = plan.rank - 1;
+            const int64_t size[2] = {1, plan.size[inner]};
+            int64_t step[3][2] = {{0}};
+            for (int k = 0; k < 3; k++) step[k][1] = plan.stride[k][inner];
+            for (int64_t r = 0; r < plan.count / size[1]; r++) {
+                mt_real *y = (mt_real *)out.data + out_row.offset +
+                             mt_plan_position(inner, plan.size, plan.stride[0], r);
+                mt_real *x = (mt_real *)in.data + in_row.offset +
+                             mt_plan_position(inner, plan.size, plan.stride[2], r);
+                add(size, (mt_real *[]){y, y, x}, step, (mt_real[]){0, 0});
             }
         }
     }

@@ -184,7 +184,8 @@ if heard:
           "pack_b" in ask("--shape", "512x512", "--other", "512x512", "--other-transposed", "--threads", "1") and
           "packed" not in ask("--shape", "16x16"), one)
     row = ask("--op", "add", "--shape", "100x200", "--other", "200", "--threads", "1")
-    check("parallel_check: a broadcast row is a loop of rows", row["row"].startswith("100 calls") and
+    check("parallel_check: a broadcast row is a tile of rows", row["tile"].startswith("3 calls") and
+          row["tile"].endswith("of 200 to 200, 40 the other way") and
           row["loops"] == "2 after joining: 100 x 200" and row["path"] == "general", row)
     flat = ask("--op", "add", "--shape", "100x200", "--threads", "1")
     check("parallel_check: without one, one long row", flat["loops"] == "1 after joining: 20000" and
