@@ -9,7 +9,7 @@
 #include "stream.h"
 #include "tensor/plan.h"
 
-enum { PIECE = 8192, STREAM = 2048 / (int)sizeof(mt_real) };
+enum { PIECE = 8192, LINE = MT_LINE / (int)sizeof(mt_real), STREAM = 2048 / (int)sizeof(mt_real) };
 
 typedef struct {
     const mt_elementwise_plan *plan;
@@ -23,30 +23,45 @@ typedef struct {
     bool streams;                     /* to a large contiguous result, which is no operand */
 } tile_job;
 
-/* A row into a block that stays in the first cache, from where it is streamed to its place; the operands'
- * next block is asked for meanwhile. */
-static void stream_row(const tile_job *job, int64_t n, mt_real *const *row)
+/* A tile whose output is one row, or rows without gaps: parts of it are computed into a block that stays in
+ * the first cache and streamed from there in whole lines, while the operands' next parts are asked for. What
+ * does not fill a line waits for the next part.
+ */
+static void stream_tile(const tile_job *job, const int64_t size[2], mt_real *const *tile)
 {
     const int operands = job->plan->operands;
-    _Alignas(MT_LINE) mt_real block[STREAM];
-    mt_real *out = row[0], *data[MT_MAX_OPERANDS];
-    for (int k = 0; k < operands; k++) data[k] = row[k];
-    int64_t length = (int64_t)(mt_to_line(out) / sizeof(mt_real)); /* as far as the first whole line */
-    if (length > n) length = n;
-    if (length > 0) job->compute((const int64_t[]){1, length}, data, job->step, job->p);
-    data[0] = block;
-    for (int64_t i = length; i < n; i += length) {
-        const char *ahead[MT_MAX_OPERANDS];
-        int asked = 0;
-        for (int k = 1; k < operands; k++) data[k] += length * job->step[k][1];
-        length = n - i < STREAM ? n - i : STREAM;
-        for (int k = 1; k < operands; k++)
-            if (job->step[k][1] == 1) ahead[asked++] = (const char *)(data[k] + length);
-        job->compute((const int64_t[]){1, length}, data, job->step, job->p);
-        size_t bytes = (size_t)length * sizeof *block, whole = bytes / MT_LINE * MT_LINE;
-        mt_stream_lines((char *)(out + i), (const char *)block, whole, ahead, asked);
-        memcpy((char *)(out + i) + whole, (const char *)block + whole, bytes - whole);
-    }
+    const int64_t rows = size[1] < STREAM ? STREAM / size[1] : 1,
+                  columns = size[1] < STREAM ? size[1] : STREAM;
+    _Alignas(MT_LINE) mt_real block[STREAM + 2 * LINE];
+    mt_real *to = tile[0];
+    int64_t waiting = 0, lead = (int64_t)(mt_to_line(to) / sizeof *to), step[MT_MAX_OPERANDS][2];
+    memcpy(step, job->step, sizeof step);
+    for (int64_t r = 0; r < size[0]; r += rows)
+        for (int64_t c = 0; c < size[1]; c += columns) {
+            const int64_t part[2] = {size[0] - r < rows ? size[0] - r : rows,
+                                     size[1] - c < columns ? size[1] - c : columns};
+            const char *ahead[MT_MAX_OPERANDS];
+            int asked = 0;
+            mt_real *data[MT_MAX_OPERANDS] = {block + waiting}, *from = block;
+            for (int k = 1; k < operands; k++) {
+                data[k] = tile[k] + r * step[k][0] + c * step[k][1];
+                if (step[k][1] == 1 && (rows == 1 || step[k][0] == size[1]))
+                    ahead[asked++] = (const char *)(data[k] + part[0] * part[1]);
+            }
+            step[0][0] = part[1];
+            job->compute(part, data, step, job->p);
+            waiting += part[0] * part[1];
+            if (lead > 0 && waiting >= lead) { /* as far as the first whole line */
+                memcpy(to, block, (size_t)lead * sizeof *to);
+                to += lead, from += lead, waiting -= lead, lead = 0;
+            }
+            if (lead > 0) continue;
+            const int64_t whole = waiting / LINE * LINE;
+            mt_stream_lines((char *)to, (const char *)from, (size_t)whole * sizeof *to, ahead, asked);
+            to += whole, from += whole, waiting -= whole;
+            memmove(block, from, (size_t)waiting * sizeof *to);
+        }
+    memcpy(to, block, (size_t)waiting * sizeof *to);
 }
 
 /* Runs tiles first..last-1 in order, carrying the index of the outer dimensions along. */
@@ -71,7 +86,7 @@ static void run_tiles(const tile_job *job, int64_t first, int64_t last)
         for (int d = 0; d < 2; d++)
             if (size[d] > job->tile[d]) size[d] = job->tile[d];
         if (job->streams)
-            stream_row(job, size[1], data);
+            stream_tile(job, size, data);
         else
             job->compute(size, data, job->step, job->p);
         if (++across < job->tiles[1]) continue;
@@ -100,11 +115,13 @@ static void cut(tile_job *job)
         job->step[k][0] = plan->rank > 1 ? plan->stride[k][plan->rank - 2] : 0;
         job->step[k][1] = plan->stride[k][plan->rank - 1];
     }
-    job->streams = job->step[0][1] == 1 && job->size[1] >= STREAM &&
+    const bool gaps = job->step[0][0] != job->size[1];
+    /* rows shorter than half a line are bound by computing */
+    job->streams = job->step[0][1] == 1 && job->size[1] >= (gaps ? STREAM : LINE / 2) &&
                    mt_cpu_streams((double)plan->count * sizeof(mt_real));
     for (int k = 1; k < plan->operands; k++) job->streams &= job->data[k] != job->data[0];
     job->tile[1] = job->size[1] < PIECE ? job->size[1] : PIECE;
-    job->tile[0] = job->streams ? 1 : PIECE / job->tile[1];
+    job->tile[0] = job->streams && gaps ? 1 : PIECE / job->tile[1];
     for (int d = 0; d < 2; d++) job->tiles[d] = (job->size[d] + job->tile[d] - 1) / job->tile[d];
 }
 

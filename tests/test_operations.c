@@ -682,6 +682,27 @@ static void test_large_results(void **data)
     LIKE_A_PIECE(mt_op_add(large, x, row), mt_op_add(small, part, row));
     LIKE_A_PIECE(mt_op_copy(large, x), mt_op_copy(small, part));
     LIKE_A_PIECE(mt_op_fill(large, 3), mt_op_fill(small, 3));
+    /* short rows, whose parts end within a cache line, to a result that begins within one */
+    static const int64_t widths[] = {10, 29, 145};
+    for (size_t w = 0; w < TEST_LENGTH(widths); w++) {
+        const int64_t width = widths[w];
+        const int64_t rows = (int64_t)ROWS * COLUMNS / width, first = test_from(1, 40);
+        mt_tensor *short_x =
+            OWN(mt_tensor_slice(OWN(mt_tensor_view(x, mt_shape(rows, width))), 0, 1, rows, 1));
+        mt_tensor *short_out =
+            OWN(mt_tensor_slice(OWN(mt_tensor_view(large, mt_shape(rows, width))), 0, 1, rows, 1));
+        mt_tensor *short_row = OWN(mt_tensor_slice(row, 0, 0, width, 1));
+        mt_tensor *some = OWN(mt_empty(b, mt_shape(40, width), MT_REAL));
+        TEST_OK(mt_op_mul(short_out, short_x, short_row));
+        for (int64_t at = first; at + 40 < rows; at += rows / 9) {
+            TEST_OK(mt_op_mul(some, OWN(mt_tensor_slice(short_x, 0, at, at + 40, 1)), short_row));
+            mt_tensor *there = OWN(mt_tensor_slice(short_out, 0, at, at + 40, 1));
+            TEST_ALL_SAME(test_read(there), test_read(some), 40 * width, "a product with a short row");
+        }
+        const double *whole = test_read(short_out), *left = test_read(short_x), *right = test_read(short_row);
+        for (int64_t i = (rows - 2) * width; i < (rows - 1) * width; i++)
+            TEST_TRUE(whole[i] == test_round(left[i] * right[i % width]));
+    }
     /* transposes: rows at the start of a cache line, and rows that are not */
     double *from = test_read(x);
     for (int64_t cut = 0; cut < 24; cut += 12) {
@@ -695,7 +716,7 @@ static void test_large_results(void **data)
                 wrong += to[j * (ROWS - cut) + i] != from[i * COLUMNS + j];
         TEST_CHECK(wrong == 0, "%lld elements of a transposed copy are wrong", (long long)wrong);
     }
-    test_cases += 7;
+    test_cases += 10;
     test_release();
 }
 
