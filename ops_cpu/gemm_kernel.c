@@ -381,15 +381,8 @@ MT_ALWAYS_INLINE void pack_panel(const int width, int64_t lanes, int64_t k, cons
     const int vecs = (width + MT_LANES - 1) / MT_LANES;
     int64_t p = 0;
     if (lane == 1) {
-        /* Whole vectors may read and write past the lanes as long as a later step of k follows in both: the
-         * last steps that would reach past the end, where another panel may stand already, go one by one. */
-        const int64_t past = vecs * MT_LANES - out_step,
-                      behind = past > out_step ? (past + out_step - 1) / out_step : 1;
-        const int64_t last = step >= vecs * MT_LANES && k > behind ? k - behind : 0;
         if (lanes == width)
-            for (; p < last || (p < k && width % MT_LANES == 0); p++)
-                MT_UNROLL for (int v = 0; v < vecs; v++) mt_vec_store(
-                    out + p * out_step + v * MT_LANES, mt_vec_load(in + p * step + v * MT_LANES));
+            for (; p < k; p++) memcpy(out + p * out_step, in + p * step, (size_t)width * sizeof *out);
     } else if (step == 1) {
         const mt_real *row[MAX_VECS * MT_LANES];
         for (int i = 0; i < vecs * MT_LANES; i++) row[i] = in + (i < lanes ? i : lanes - 1) * lane;
