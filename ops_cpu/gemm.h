@@ -16,6 +16,7 @@ typedef struct mt_gemm_block {
     const mt_real *a, *b;
     mt_real *c;
     int64_t a_row, a_col, b_row, b_col, c_row, c_col;
+    int64_t count, a_step, b_step, c_step; /* direct: so many such blocks, whose operands are so far apart */
     bool add;
     bool a_packed;            /* packed: a is what pack_a wrote, else rows in place */
     mt_real *strips;          /* packed: NULL, or b, whose whole strips are still to be packed */

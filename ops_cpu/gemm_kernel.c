@@ -227,49 +227,66 @@ static void gemm_packed(const mt_gemm_block *g)
     }
 }
 
-/* Up to four rows: as wide as the registers allow. */
-static int64_t direct_wide(const mt_gemm_block *g, tile_work *w)
+/* Columns from j on, width of them: whole strips, or what is left; and how their rows are cut. */
+typedef struct part {
+    int64_t j, width;
+    panel cut;
+    const tile_fn *tiles;
+} part;
+
+static part part_from(const mt_gemm_block *g, int64_t j)
 {
-    const int rows = (int)g->m;
-    const int64_t width = tile_wide[rows].width;
-    int64_t j = 0;
-    for (; j + width <= g->n; j += width) {
-        w->b = g->b + j;
-        w->c = g->c + j;
-        tile_wide[rows].run(w);
-    }
-    return j;
+    const int64_t left = g->n - j, vecs = left < NR ? mt_gemm_panels(left, MT_LANES) : VECS;
+    return (part){.j = j,
+                  .width = left < NR ? left : left / NR * NR,
+                  .cut = panel_cut(g->m, most_rows[vecs]),
+                  .tiles = (left < NR && left % MT_LANES != 0 ? tile_edge : tile_even)[vecs]};
 }
 
+/* A part of one product. */
+static void direct_part(const mt_gemm_block *g, const part *q, const mt_real *a, const mt_real *b, mt_real *c,
+                        tile_work *w)
+{
+    const bool along = q->cut.count == 1 || g->rows_first;
+    const int64_t group = along ? q->width : NR;
+    w->n = q->width < NR ? q->width : NR;
+    for (int64_t j = q->j; j < q->j + q->width; j += group) {
+        mt_real *to = c + j * g->c_col;
+        w->a = a;
+        for (int64_t i = 0; i < q->cut.count; i++) {
+            const int rows = (int)(q->cut.rows + (i < q->cut.longer));
+            for (int64_t s = 0; s < group; s += NR) {
+                w->b = b + j + s;
+                w->c = to + s * g->c_col;
+                run_tile(q->tiles[rows], w, rows, g->c_col);
+            }
+            w->a += rows * g->a_row;
+            to += rows * g->c_row;
+        }
+    }
+}
+
+/* What is decided by sizes is decided once for all blocks: a small one feels a division. Up to four rows are
+ * computed in tiles as wide as the registers allow. */
 static void gemm_direct(const mt_gemm_block *g)
 {
     tile_work w = {
         .k = g->k, .a_row = g->a_row, .a_col = g->a_col, .b_row = g->b_row, .c_row = g->c_row, .add = g->add};
-    w.a = g->a;
-    int64_t j0 = g->m <= WIDE_ROWS && g->c_col == 1 ? direct_wide(g, &w) : 0;
-    while (j0 < g->n) {
-        /* First all whole strips, then what is left. */
-        const int64_t left = g->n - j0, width = left < NR ? left : left / NR * NR,
-                      vecs = left < NR ? mt_gemm_panels(left, MT_LANES) : VECS;
-        const panel cut = panel_cut(g->m, most_rows[vecs]);
-        const tile_fn *const tiles = (left < NR && left % MT_LANES != 0 ? tile_edge : tile_even)[vecs];
-        const bool along = cut.count == 1 || g->rows_first;
-        w.n = left < NR ? left : NR;
-        for (int64_t j = 0; j < width; j += along ? width : NR) {
-            w.a = g->a;
-            mt_real *c = g->c + (j0 + j) * g->c_col;
-            for (int64_t i = 0; i < cut.count; i++) {
-                const int rows = (int)(cut.rows + (i < cut.longer));
-                for (int64_t s = 0; s < (along ? width : NR); s += NR) {
-                    w.b = g->b + j0 + j + s;
-                    w.c = c + s * g->c_col;
-                    run_tile(tiles[rows], &w, rows, g->c_col);
-                }
-                w.a += rows * g->a_row;
-                c += rows * g->c_row;
-            }
+    const bool wide = g->m <= WIDE_ROWS && g->c_col == 1;
+    const int64_t step = wide ? tile_wide[g->m].width : 1, whole = wide ? g->n - g->n % step : 0;
+    part parts[2];
+    int count = 0;
+    for (int64_t j = whole; j < g->n; j += parts[count++].width) parts[count] = part_from(g, j);
+    for (int64_t x = 0; x < g->count; x++) {
+        const mt_real *a = g->a + x * g->a_step, *b = g->b + x * g->b_step;
+        mt_real *c = g->c + x * g->c_step;
+        for (int64_t j = 0; j < whole; j += step) {
+            w.a = a;
+            w.b = b + j;
+            w.c = c + j;
+            tile_wide[g->m].run(&w);
         }
-        j0 += width;
+        for (int q = 0; q < count; q++) direct_part(g, &parts[q], a, b, c, &w);
     }
 }
 
@@ -364,15 +381,8 @@ MT_ALWAYS_INLINE void pack_panel(const int width, int64_t lanes, int64_t k, cons
     const int vecs = (width + MT_LANES - 1) / MT_LANES;
     int64_t p = 0;
     if (lane == 1) {
-        /* Whole vectors may read and write past the lanes as long as a later step of k follows in both: the
-         * last steps that would reach past the end, where another panel may stand already, go one by one. */
-        const int64_t past = vecs * MT_LANES - out_step,
-                      behind = past > out_step ? (past + out_step - 1) / out_step : 1;
-        const int64_t last = step >= vecs * MT_LANES && k > behind ? k - behind : 0;
         if (lanes == width)
-            for (; p < last || (p < k && width % MT_LANES == 0); p++)
-                MT_UNROLL for (int v = 0; v < vecs; v++) mt_vec_store(
-                    out + p * out_step + v * MT_LANES, mt_vec_load(in + p * step + v * MT_LANES));
+            for (; p < k; p++) memcpy(out + p * out_step, in + p * step, (size_t)width * sizeof *out);
     } else if (step == 1) {
         const mt_real *row[MAX_VECS * MT_LANES];
         for (int i = 0; i < vecs * MT_LANES; i++) row[i] = in + (i < lanes ? i : lanes - 1) * lane;

@@ -33,9 +33,10 @@ typedef struct mt_gemm {
     int64_t a_row, a_col, b_row, b_col, c_row, c_col, pre_row, pre_col, bias_row, bias_col;
     mt_tile_fn act; /* NULL: none */
     bool add;
-    bool turned;                     /* computed as (B^T A^T)^T */
-    int64_t kc;                      /* k is cut into pieces of kc, the last may be shorter */
-    int64_t row_cells, column_cells; /* C is cut into that many cells for the threads */
+    bool turned;                           /* computed as (B^T A^T)^T */
+    int64_t kc;                            /* k is cut into pieces of kc, the last may be shorter */
+    int64_t count, a_step, b_step, c_step; /* computed at once: so many products, so far apart */
+    int64_t row_cells, column_cells;       /* C is cut into that many cells for the threads */
     int threads;
     int64_t tasks; /* cells of all products of the batch */
 } mt_gemm;

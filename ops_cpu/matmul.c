@@ -27,15 +27,21 @@ static mt_gemm_block block_at(const mt_gemm *g, int64_t i, int64_t j, int64_t p,
         .b_col = g->b_col,
         .c_row = g->c_row,
         .c_col = g->c_col,
+        .count = g->count,
+        .a_step = g->a_step,
+        .b_step = g->b_step,
+        .c_step = g->c_step,
         .add = g->add || p > 0,
         .rows_first = g->k <= MT_GEMM_SHORT_K,
     };
 }
 
+static inline bool finishes(const mt_gemm *g) { return g->bias || g->pre || g->act; }
+
 /* Bias, saved pre-activation and activation for a rectangle whose sums are complete. */
 static void finish(const mt_gemm *g, mt_gemm_cell r)
 {
-    if (!g->bias && !g->pre && !g->act) return;
+    if (!finishes(g)) return;
     static const mt_real no_parameters[2];
     for (int64_t i = r.i; i < r.i + r.m; i++) {
         mt_real *c = g->c + i * g->c_row + r.j * g->c_col;
@@ -66,11 +72,14 @@ static void run_zero(const mt_gemm *g, mt_gemm_cell r)
     finish(g, r);
 }
 
+/* Numbers of C that stay in the second cache, with what they need. */
+enum { DIRECT_ROOM = (1 << 17) / (int)sizeof(mt_real) };
+
 /* A large cell goes in parts of C that stay in the second cache until they are finished, beside the columns
  * of a short B that they need. */
 static void run_direct(const mt_gemm *g, mt_gemm_cell r)
 {
-    const int64_t mr = g->kernels->mr, nr = g->kernels->nr, room = (1 << 17) / (int64_t)sizeof(mt_real);
+    const int64_t mr = g->kernels->mr, nr = g->kernels->nr, room = DIRECT_ROOM;
     int64_t width = r.n, height = r.m;
     if (r.m * r.n > room) {
         width = mt_gemm_least(
@@ -227,7 +236,8 @@ static inline int64_t position(const mt_matmul_plan *plan, const int64_t *stride
                                  : mt_plan_position(plan->batch_rank, plan->batch_size, strides, index);
 }
 
-/* Pieces of work begin to end - 1: each a cell of a product of the batch. */
+/* Pieces of work begin to end - 1: each a cell of a product of the batch. Small products that nothing follows
+ * go to the kernel together, since what it takes to begin one is half as long as a 16 x 16 x 16 product. */
 static void run_tasks(const mt_gemm *g, const mt_matmul_plan *plan, int64_t begin, int64_t end,
                       mt_real *space)
 {
@@ -237,7 +247,15 @@ static void run_tasks(const mt_gemm *g, const mt_matmul_plan *plan, int64_t begi
         return;
     }
     mt_gemm one = *g;
-    for (int64_t i = begin; i < end; i++) {
+    const bool at_once = g->path == MT_GEMM_DIRECT && cells == 1 && plan->batch_rank == 1 && g->k <= g->kc &&
+                         g->m * g->n <= DIRECT_ROOM && !finishes(g);
+    if (at_once) {
+        one.count = end - begin;
+        one.a_step = g->turned ? plan->batch_b[0] : plan->batch_a[0];
+        one.b_step = g->turned ? plan->batch_a[0] : plan->batch_b[0];
+        one.c_step = plan->batch_c[0];
+    }
+    for (int64_t i = begin; i < end; i += one.count) {
         const int64_t index = cells == 1 ? i : i / cells;
         const int64_t a = position(plan, plan->batch_a, index), b = position(plan, plan->batch_b, index);
         one.a = g->a + (g->turned ? b : a);
