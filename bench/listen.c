@@ -104,11 +104,12 @@ static void heard_argmin_row(int64_t n, mt_real *top, mt_place *at, const mt_rea
     real->folds->argmin_row(n, top, at, in, row);
 }
 
-#define HEARD_BLOCK(kernel)                                \
-    static void heard_##kernel(const mt_gemm_block *block) \
-    {                                                      \
-        note(#kernel, block->c, block->m, block->n);       \
-        real->gemm->kernel(block);                         \
+#define HEARD_BLOCK(kernel)                                                  \
+    static void heard_##kernel(const mt_gemm_block *block)                   \
+    {                                                                        \
+        for (int64_t i = 0; i < block->count; i++)                           \
+            note(#kernel, block->c + i * block->c_step, block->m, block->n); \
+        real->gemm->kernel(block);                                           \
     }
 HEARD_BLOCK(direct)
 HEARD_BLOCK(dot)
