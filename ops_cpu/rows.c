@@ -90,11 +90,55 @@ INLINE void zip_grad_row(zip_grad_fn d, int needs, ROW_ARGS)
 }
 
 #define ROW_PASS n, out, so, in, si, p
+
+#ifndef MT_DOUBLE
+/* Powers of pairs that mt_m_pow_plain is for; else false, and out holds nothing of use. */
+INLINE bool plain_powers(int64_t n, float *out, const float *a, int64_t sa, const float *b, int64_t sb)
+{
+    uint32_t base = 0, size = 0;
+    _Pragma("omp simd reduction(max : base, size)") for (int64_t i = 0; i < n; i++) out[i] =
+        mt_m_pow_plain(a[i * sa], b[i * sb], &base, &size);
+    return mt_m_is_plain(base, size);
+}
+
+/* The short formula first, for a block at a time and beside out, which may be an operand. */
+INLINE void pow_row(ROW_ARGS)
+{
+    enum { BLOCK = 256 };
+    const int64_t sa = si[0], sb = si[1];
+    const bool known = so == 1 && (sa == 1 || sa == 0) && (sb == 1 || sb == 0) && sa + sb > 0;
+    for (int64_t i = 0, length; known && i < n; i += length) {
+        const mt_real *at[] = {in[0] + i * sa, in[1] + i * sb};
+        float block[BLOCK];
+        length = n - i < BLOCK ? n - i : BLOCK;
+        const bool plain = sb == 0   ? plain_powers(length, block, at[0], 1, at[1], 0)
+                           : sa == 0 ? plain_powers(length, block, at[0], 0, at[1], 1)
+                                     : plain_powers(length, block, at[0], 1, at[1], 1);
+        if (plain)
+            memcpy(out + i, block, (size_t)length * sizeof *block);
+        else
+            zip_row(mt_f_pow, length, out + i, so, at, si, p);
+    }
+    if (!known) zip_row(mt_f_pow, ROW_PASS);
+}
+#endif
+
+INLINE void value_row(zip_fn f, ROW_ARGS)
+{
+#ifndef MT_DOUBLE
+    if (f == mt_f_pow) {
+        pow_row(ROW_PASS);
+        return;
+    }
+#endif
+    zip_row(f, ROW_PASS);
+}
+
 #define MT_MAP(name, params, needs, low, high, formula)                    \
     static void value_##name(ROW_ARGS) { map_row(mt_f_##name, ROW_PASS); } \
     static void grad_a_##name(ROW_ARGS) { map_grad_row(mt_d_##name, needs, ROW_PASS); }
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)      \
-    static void value_##name(ROW_ARGS) { zip_row(mt_f_##name, ROW_PASS); }                 \
+    static void value_##name(ROW_ARGS) { value_row(mt_f_##name, ROW_PASS); }               \
     static void grad_a_##name(ROW_ARGS) { zip_grad_row(mt_da_##name, needs_a, ROW_PASS); } \
     static void grad_b_##name(ROW_ARGS) { zip_grad_row(mt_db_##name, needs_b, ROW_PASS); }
 #include "tensor/op_table.inc"
