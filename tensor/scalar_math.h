@@ -143,16 +143,11 @@ MT_FN float mt_m_split(float x, float *e)
 MT_FN float mt_m_log(float x)
 {
     float e, f = mt_m_split(x, &e);
-    float p = 0x1.14573ep-4f;
-    p = MT_FMA(p, f, -0x1.de3bf8p-4f);
-    p = MT_FMA(p, f, 0x1.e6f08cp-4f);
-    p = MT_FMA(p, f, -0x1.fc220ep-4f);
-    p = MT_FMA(p, f, 0x1.233766p-3f);
-    p = MT_FMA(p, f, -0x1.555c4ep-3f);
-    p = MT_FMA(p, f, 0x1.99a4b6p-3f);
-    p = MT_FMA(p, f, -0x1.000006p-2f);
-    p = MT_FMA(p, f, 0x1.555548p-2f);
-    float square = f * f;
+    float square = f * f, p = 0x1.14573ep-4f; /* two coefficients a step: a shorter chain */
+    p = MT_FMA(p, square, MT_FMA(-0x1.de3bf8p-4f, f, 0x1.e6f08cp-4f));
+    p = MT_FMA(p, square, MT_FMA(-0x1.fc220ep-4f, f, 0x1.233766p-3f));
+    p = MT_FMA(p, square, MT_FMA(-0x1.555c4ep-3f, f, 0x1.99a4b6p-3f));
+    p = MT_FMA(p, square, MT_FMA(-0x1.000006p-2f, f, 0x1.555548p-2f));
     float y = MT_FMA(-0.5f, square, p * (square * f));
     y = MT_FMA(e, 0x1.7f7d1cp-43f, y);
     y = MT_FMA(e, 0x1.62e4p-24f, y + f);
@@ -211,14 +206,10 @@ MT_FN float mt_m_erf(float x)
     p = MT_FMA(p, square, -0x1.81273ep-2f);
     p = MT_FMA(p, square, 0x1.20dd74p0f);
     float t = size > 4.0f ? 4.0f : size;
-    float q = 0x1.6c06dcp-16f;
-    q = MT_FMA(q, t, -0x1.ceeb28p-12f);
-    q = MT_FMA(q, t, 0x1.13990cp-8f);
-    q = MT_FMA(q, t, -0x1.9d0be2p-6f);
-    q = MT_FMA(q, t, 0x1.bc18d6p-4f);
-    q = MT_FMA(q, t, 0x1.4434f0p-1f);
-    q = MT_FMA(q, t, 0x1.212c2ep0f);
-    q = MT_FMA(q, t, -0x1.8b4032p-13f);
+    float q = MT_FMA(0x1.6c06dcp-16f, t, -0x1.ceeb28p-12f), tt = t * t;
+    q = MT_FMA(q, tt, MT_FMA(0x1.13990cp-8f, t, -0x1.9d0be2p-6f));
+    q = MT_FMA(q, tt, MT_FMA(0x1.bc18d6p-4f, t, 0x1.4434f0p-1f));
+    q = MT_FMA(q, tt, MT_FMA(0x1.212c2ep0f, t, -0x1.8b4032p-13f));
     float large = copysignf(1.0f - mt_m_exp_down(-q), x);
     return size < 1.0f ? x * p : large;
 }
