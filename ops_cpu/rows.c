@@ -89,48 +89,90 @@ INLINE void zip_grad_row(zip_grad_fn d, int needs, ROW_ARGS)
 #undef D
 }
 
-/* row with the function that is its first argument, for each row of a tile with that many inputs. */
-#define TILE_ARGS const int64_t size[2], mt_real *const *data, const int64_t(*step)[2], const mt_real *p
-#define EACH_ROW(inputs, row, ...)                                                      \
-    {                                                                                   \
-        const mt_real *in[inputs];                                                      \
-        int64_t si[inputs];                                                             \
-        for (int k = 0; k < (inputs); k++) in[k] = data[k + 1], si[k] = step[k + 1][1]; \
-        mt_real *out = data[0];                                                         \
-        for (int64_t r = size[0];;) {                                                   \
-            row(__VA_ARGS__, size[1], out, step[0][1], in, si, p);                      \
-            if (--r <= 0) break;                                                        \
-            out += step[0][0];                                                          \
-            for (int k = 0; k < (inputs); k++) in[k] += step[k + 1][0];                 \
-        }                                                                               \
+#define ROW_PASS n, out, so, in, si, p
+
+#ifndef MT_DOUBLE
+/* Powers of pairs that mt_m_pow_plain is for; else false, and out holds nothing of use. */
+INLINE bool plain_powers(int64_t n, float *out, const float *a, int64_t sa, const float *b, int64_t sb)
+{
+    uint32_t base = 0, size = 0;
+    _Pragma("omp simd reduction(max : base, size)") for (int64_t i = 0; i < n; i++) out[i] =
+        mt_m_pow_plain(a[i * sa], b[i * sb], &base, &size);
+    return mt_m_is_plain(base, size);
+}
+
+/* The short formula first, for a block at a time and beside out, which may be an operand. */
+INLINE void pow_row(ROW_ARGS)
+{
+    enum { BLOCK = 256 };
+    const int64_t sa = si[0], sb = si[1];
+    const bool known = so == 1 && (sa == 1 || sa == 0) && (sb == 1 || sb == 0) && sa + sb > 0;
+    for (int64_t i = 0, length; known && i < n; i += length) {
+        const mt_real *at[] = {in[0] + i * sa, in[1] + i * sb};
+        float block[BLOCK];
+        length = n - i < BLOCK ? n - i : BLOCK;
+        const bool plain = sb == 0   ? plain_powers(length, block, at[0], 1, at[1], 0)
+                           : sa == 0 ? plain_powers(length, block, at[0], 0, at[1], 1)
+                                     : plain_powers(length, block, at[0], 1, at[1], 1);
+        if (plain)
+            memcpy(out + i, block, (size_t)length * sizeof *block);
+        else
+            zip_row(mt_f_pow, length, out + i, so, at, si, p);
     }
-#define MT_MAP(name, params, needs, low, high, formula)                        \
-    static void value_##name(TILE_ARGS)                                        \
-        EACH_ROW(1, map_row, mt_f_##name) static void grad_a_##name(TILE_ARGS) \
-            EACH_ROW(3, map_grad_row, mt_d_##name, needs)
-#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)             \
-    static void value_##name(TILE_ARGS)                                                           \
-        EACH_ROW(2, zip_row, mt_f_##name) static void grad_a_##name(TILE_ARGS)                    \
-            EACH_ROW(4, zip_grad_row, mt_da_##name, needs_a) static void grad_b_##name(TILE_ARGS) \
-                EACH_ROW(4, zip_grad_row, mt_db_##name, needs_b)
+    if (!known) zip_row(mt_f_pow, ROW_PASS);
+}
+#endif
+
+INLINE void zip_value_row(zip_fn f, ROW_ARGS)
+{
+#ifndef MT_DOUBLE
+    if (f == mt_f_pow) {
+        pow_row(ROW_PASS);
+        return;
+    }
+#endif
+    zip_row(f, ROW_PASS);
+}
+
+/* row with the function that is its second argument, for each row of a tile with that many inputs. */
+#define TILE_ARGS const int64_t size[2], mt_real *const *data, const int64_t(*step)[2], const mt_real *p
+#define EACH_ROW(inputs, row, ...)                                                  \
+    const mt_real *in[inputs];                                                      \
+    int64_t si[inputs];                                                             \
+    for (int k = 0; k < (inputs); k++) in[k] = data[k + 1], si[k] = step[k + 1][1]; \
+    mt_real *out = data[0];                                                         \
+    for (int64_t r = size[0];;) {                                                   \
+        row(__VA_ARGS__, size[1], out, step[0][1], in, si, p);                      \
+        if (--r <= 0) break;                                                        \
+        out += step[0][0];                                                          \
+        for (int k = 0; k < (inputs); k++) in[k] += step[k + 1][0];                 \
+    }
+
+#define MT_MAP(name, params, needs, low, high, formula)                       \
+    static void value_##name(TILE_ARGS) { EACH_ROW(1, map_row, mt_f_##name) } \
+    static void grad_a_##name(TILE_ARGS) { EACH_ROW(3, map_grad_row, mt_d_##name, needs) }
+#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)         \
+    static void value_##name(TILE_ARGS) { EACH_ROW(2, zip_value_row, mt_f_##name) }           \
+    static void grad_a_##name(TILE_ARGS) { EACH_ROW(4, zip_grad_row, mt_da_##name, needs_a) } \
+    static void grad_b_##name(TILE_ARGS) { EACH_ROW(4, zip_grad_row, mt_db_##name, needs_b) }
 #include "tensor/op_table.inc"
 
 INLINE mt_real same(mt_real x, mt_real p0, mt_real p1) { return (void)p0, (void)p1, x; }
-static void copy(TILE_ARGS) EACH_ROW(1, map_row, same)
+static void copy(TILE_ARGS) { EACH_ROW(1, map_row, same) }
 
 #define STRING_(text) #text
 #define STRING(text)  STRING_(text)
 
-    const mt_cpu_kernels MT_FOR_ISA(mt_cpu_kernels) = {
-        .isa = STRING(MT_ISA_NAME),
+const mt_cpu_kernels MT_FOR_ISA(mt_cpu_kernels) = {
+    .isa = STRING(MT_ISA_NAME),
 #define MT_MAP(name, params, needs, low, high, formula) \
     .value[MT_OP_##name] = value_##name, .grad_a[MT_OP_##name] = grad_a_##name,
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
     .value[MT_OP_##name] = value_##name, .grad_a[MT_OP_##name] = grad_a_##name,       \
     .grad_b[MT_OP_##name] = grad_b_##name,
 #include "tensor/op_table.inc"
-        .copy = copy,
-        .folds = &MT_FOR_ISA(mt_fold_kernels),
-        .steps = &MT_FOR_ISA(mt_step_kernels),
-        .gemm = &MT_FOR_ISA(mt_gemm_kernels),
+    .copy = copy,
+    .folds = &MT_FOR_ISA(mt_fold_kernels),
+    .steps = &MT_FOR_ISA(mt_step_kernels),
+    .gemm = &MT_FOR_ISA(mt_gemm_kernels),
 };

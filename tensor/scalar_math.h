@@ -25,8 +25,11 @@
 
 /* a b + c, rounded once where the instruction set has it; the compiler is told never to make one by itself.
  */
-#ifndef MT_FMA
+#ifdef MT_FMA
+#define MT_FUSED
+#else
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#define MT_FUSED
 #define MT_FMA(a, b, c) fmaf(a, b, c)
 #else
 #define MT_FMA(a, b, c) ((a) * (b) + (c))
@@ -52,7 +55,6 @@ MT_FN mt_real mt_m_pow(mt_real a, mt_real b) { return pow(a, b); }
 
 MT_FN float mt_m_abs(float x) { return fabsf(x); }
 MT_FN float mt_m_sqrt(float x) { return sqrtf(x); }
-MT_FN float mt_m_pow(float a, float b) { return powf(a, b); }
 
 MT_FN uint32_t mt_m_bits(float x)
 {
@@ -68,20 +70,39 @@ MT_FN float mt_m_from_bits(uint32_t bits)
     return x;
 }
 
+/* a b + c where c is all but -a b: what a rounded product or quotient lacks. */
+MT_FN float mt_m_rest(float a, float b, float c)
+{
+#ifdef MT_FUSED
+    return MT_FMA(a, b, c);
+#else
+    return (float)((double)a * b + c);
+#endif
+}
+
 /* x = n ln 2 + r with |r| <= ln 2 / 2 and e^x = 2^n e^r; this is e^r. n is found by adding 1.5 2^23 and a
  * bias to x / ln 2: the sum is so large that it ends in the last bits, which, moved up, are an exponent. The
  * bias keeps that within what a float can hold, and a constant factor takes it away again at the end, so that
- * nothing overflows on the way and a subnormal result is rounded once. */
-MT_FN float mt_m_exp_rest(float x, float n)
+ * nothing overflows on the way and a subnormal result is rounded once. low, when it is not MT_NO_LOW, holds
+ * bits of x that x itself has no room for. */
+#define MT_NO_LOW (-0.0f) /* adding it changes nothing, and compilers know */
+MT_FN float mt_m_exp_rest(float x, float low, float n)
 {
     float r = MT_FMA(n, -0x1.62e4p-1f, x); /* the product is exact: 14 bits times 8 */
-    r = MT_FMA(n, -0x1.7f7d1cp-20f, r);
-    float p = 0x1.6a234ep-10f;
-    p = MT_FMA(p, r, 0x1.123a6cp-7f);
-    p = MT_FMA(p, r, 0x1.5558f4p-5f);
-    p = MT_FMA(p, r, 0x1.555490p-3f);
-    p = MT_FMA(p, r, 0x1.fffffcp-2f);
-    return 1.0f + MT_FMA(p, r * r, r);
+    r = MT_FMA(n, -0x1.7f7d1cp-20f, r) + low;
+    float square = r * r, p = MT_FMA(0x1.123a6cp-7f, r, 0x1.5558f4p-5f);
+    p = MT_FMA(0x1.6a234ep-10f, square, p);
+    p = MT_FMA(p, square, MT_FMA(0x1.555490p-3f, r, 0x1.fffffcp-2f));
+    return 1.0f + MT_FMA(p, square, r);
+}
+
+/* e^(x + low) for |x| <= 105. */
+MT_FN float mt_m_exp_bounded(float x, float low)
+{
+    float large = x < 0 ? 0x1.8p23f + 64 : 0x1.8p23f - 30, factor = x < 0 ? 0x1p-64f : 0x1p30f;
+    float shifted = MT_FMA(x + low, 0x1.715476p0f, large);
+    float p = mt_m_exp_rest(x, low, shifted - large);
+    return mt_m_from_bits(mt_m_bits(p) + (mt_m_bits(shifted) << 23)) * factor;
 }
 
 /* What is beyond 104 on either side is taken for 104, by its bits: fewer instructions than two comparisons
@@ -90,10 +111,7 @@ MT_FN float mt_m_exp(float x)
 {
     const uint32_t size = mt_m_bits(x) & 0x7fffffffu, most = 0x42d00000u;
     float bounded = mt_m_from_bits((size < most ? size : most) | (mt_m_bits(x) & 0x80000000u));
-    float large = x < 0 ? 0x1.8p23f + 64 : 0x1.8p23f - 30, factor = x < 0 ? 0x1p-64f : 0x1p30f;
-    float shifted = MT_FMA(bounded, 0x1.715476p0f, large);
-    float p = mt_m_exp_rest(bounded, shifted - large);
-    float y = mt_m_from_bits(mt_m_bits(p) + (mt_m_bits(shifted) << 23)) * factor;
+    float y = mt_m_exp_bounded(bounded, MT_NO_LOW);
     return x == x ? y : x;
 }
 
@@ -102,30 +120,37 @@ MT_FN float mt_m_exp_down(float x)
 {
     const float large = 0x1.8p23f + (64 + 127);
     float bounded = x < -104.0f ? -104.0f : x, shifted = MT_FMA(bounded, 0x1.715476p0f, large);
-    return mt_m_exp_rest(bounded, shifted - large) * mt_m_from_bits(mt_m_bits(shifted) << 23) * 0x1p-64f;
+    float p = mt_m_exp_rest(bounded, MT_NO_LOW, shifted - large);
+    return p * mt_m_from_bits(mt_m_bits(shifted) << 23) * 0x1p-64f;
 }
 
-/* x = 2^e m with m in [sqrt 1/2, sqrt 2); ln x = e ln 2 + ln(1 + f), f = m - 1. */
+/* x = 2^n m with m in [sqrt 1/2, sqrt 2); returns m - 1, and n in *e times 2^23, as the bits of x have it. */
+MT_FN float mt_m_split_normal(float x, float *e)
+{
+    uint32_t exponent = (mt_m_bits(x) - 0x3f3504f3u) & 0xff800000u; /* sqrt 1/2 */
+    *e = (float)(int32_t)exponent;
+    return mt_m_from_bits(mt_m_bits(x) - exponent) - 1.0f;
+}
+
+MT_FN float mt_m_split(float x, float *e)
+{
+    float f = mt_m_split_normal(x < FLT_MIN ? x * 0x1p23f : x, e); /* subnormal numbers are scaled up first */
+    *e += x < FLT_MIN ? -23 * 0x1p23f : 0.0f;
+    return f;
+}
+
+/* ln x = n ln 2 + ln(1 + f). */
 MT_FN float mt_m_log(float x)
 {
-    float normal = x < FLT_MIN ? x * 0x1p23f : x; /* subnormal numbers are scaled up first */
-    float extra = x < FLT_MIN ? -23.0f : 0.0f;
-    uint32_t shifted = mt_m_bits(normal) - 0x3f3504f3u; /* sqrt 1/2 */
-    float e = (float)((int32_t)shifted >> 23) + extra;
-    float f = mt_m_from_bits((shifted & 0x007fffffu) + 0x3f3504f3u) - 1.0f;
-    float p = 0x1.14573ep-4f;
-    p = MT_FMA(p, f, -0x1.de3bf8p-4f);
-    p = MT_FMA(p, f, 0x1.e6f08cp-4f);
-    p = MT_FMA(p, f, -0x1.fc220ep-4f);
-    p = MT_FMA(p, f, 0x1.233766p-3f);
-    p = MT_FMA(p, f, -0x1.555c4ep-3f);
-    p = MT_FMA(p, f, 0x1.99a4b6p-3f);
-    p = MT_FMA(p, f, -0x1.000006p-2f);
-    p = MT_FMA(p, f, 0x1.555548p-2f);
-    float square = f * f;
+    float e, f = mt_m_split(x, &e);
+    float square = f * f, p = 0x1.14573ep-4f; /* two coefficients a step: a shorter chain */
+    p = MT_FMA(p, square, MT_FMA(-0x1.de3bf8p-4f, f, 0x1.e6f08cp-4f));
+    p = MT_FMA(p, square, MT_FMA(-0x1.fc220ep-4f, f, 0x1.233766p-3f));
+    p = MT_FMA(p, square, MT_FMA(-0x1.555c4ep-3f, f, 0x1.99a4b6p-3f));
+    p = MT_FMA(p, square, MT_FMA(-0x1.000006p-2f, f, 0x1.555548p-2f));
     float y = MT_FMA(-0.5f, square, p * (square * f));
-    y = MT_FMA(e, 0x1.7f7d1cp-20f, y);
-    y = MT_FMA(e, 0x1.62e4p-1f, y + f);
+    y = MT_FMA(e, 0x1.7f7d1cp-43f, y);
+    y = MT_FMA(e, 0x1.62e4p-24f, y + f);
     y = x > FLT_MAX ? x : y; /* infinity */
     y = x == 0 ? -INFINITY : y;
     return x >= 0 ? y : NAN;
@@ -181,16 +206,84 @@ MT_FN float mt_m_erf(float x)
     p = MT_FMA(p, square, -0x1.81273ep-2f);
     p = MT_FMA(p, square, 0x1.20dd74p0f);
     float t = size > 4.0f ? 4.0f : size;
-    float q = 0x1.6c06dcp-16f;
-    q = MT_FMA(q, t, -0x1.ceeb28p-12f);
-    q = MT_FMA(q, t, 0x1.13990cp-8f);
-    q = MT_FMA(q, t, -0x1.9d0be2p-6f);
-    q = MT_FMA(q, t, 0x1.bc18d6p-4f);
-    q = MT_FMA(q, t, 0x1.4434f0p-1f);
-    q = MT_FMA(q, t, 0x1.212c2ep0f);
-    q = MT_FMA(q, t, -0x1.8b4032p-13f);
+    float q = MT_FMA(0x1.6c06dcp-16f, t, -0x1.ceeb28p-12f), tt = t * t;
+    q = MT_FMA(q, tt, MT_FMA(0x1.13990cp-8f, t, -0x1.9d0be2p-6f));
+    q = MT_FMA(q, tt, MT_FMA(0x1.bc18d6p-4f, t, 0x1.4434f0p-1f));
+    q = MT_FMA(q, tt, MT_FMA(0x1.212c2ep0f, t, -0x1.8b4032p-13f));
     float large = copysignf(1.0f - mt_m_exp_down(-q), x);
     return size < 1.0f ? x * p : large;
+}
+
+/* A logarithm, or a multiple of one, that a single float has no room for: high + low. */
+typedef struct {
+    float high, low;
+} mt_m_pair;
+
+/* ln x from what mt_m_split found, with 30 bits. ln(1 + f) = 2 artanh s with s = f / (2 + f), and 2 artanh s
+ * = 2 s + s^3 p(s^2). What the quotient lacks is (f - s (2 + f)) / (2 + f), where 1 / (2 + f) = (1 - s) / 2;
+ * it counts 2 (1 + s^2) times, the slope of 2 artanh there, and s^3 can be left out of the product of the
+ * two. */
+MT_FN mt_m_pair mt_m_log_pair(float e, float f)
+{
+    float s = f / (2.0f + f), twice = s + s, square = s * s;
+    float lacks = mt_m_rest(-s, f, f - twice) * (1.0f - s + square); /* the difference is exact */
+    float p = 0x1.d776e2p-3f;
+    p = MT_FMA(p, square, 0x1.248e94p-2f);
+    p = MT_FMA(p, square, 0x1.9998f4p-2f);
+    p = MT_FMA(p, square, 0x1.555556p-1f);
+    float whole = e * 0x1.62e4p-24f, high = whole + twice; /* the product is exact: 14 bits times 8 */
+    float low = MT_FMA(e, 0x1.7f7d1cp-43f, twice - (high - whole)) + lacks;
+    mt_m_pair y = {high, MT_FMA(s * square, p, low)};
+    return y;
+}
+
+MT_FN mt_m_pair mt_m_times(mt_m_pair x, float factor)
+{
+    float high = x.high * factor;
+    mt_m_pair y = {high, MT_FMA(x.low, factor, mt_m_rest(x.high, factor, -high))};
+    return y;
+}
+
+/* a^b = e^(b ln |a|), where 4 ULP of a result near the largest float are 2^-29 of the logarithm. Then come
+ * the cases that the formula knows nothing of: |a| is no positive number, the result is no number, NaN with
+ * an operand that makes it 1, and a negative a, for which b must be a whole number and may be odd. */
+MT_FN float mt_m_pow(float a, float b)
+{
+    float size = mt_m_abs(a), power = mt_m_abs(b), e, f = mt_m_split(size, &e);
+    mt_m_pair log = mt_m_log_pair(e, f);
+    log.high = size <= FLT_MAX ? log.high : size; /* infinity, NaN */
+    log.high = size == 0 ? -INFINITY : log.high;
+
+    mt_m_pair x = mt_m_times(log, b);
+    float y = mt_m_exp_bounded(x.high, x.low), beyond = x.high < 0 ? 0 : x.high + INFINITY;
+    y = mt_m_abs(x.high) < 105.0f ? y : beyond; /* 0, infinity or NaN */
+    y = size == 1 || b == 0 ? 1 : y;
+
+    int32_t number = (int32_t)(power < 0x1p24f ? power : 0x1p24f); /* from 2^24 on all floats are even */
+    bool whole = power >= 0x1p24f || (float)number == power;
+    uint32_t odd = whole ? (uint32_t)number << 31 : 0;
+    y = a < 0 && a >= -FLT_MAX && !whole ? NAN : y;
+    return mt_m_from_bits(mt_m_bits(y) ^ (odd & mt_m_bits(a)));
+}
+
+/* The same bits at half the price for most pairs: a positive, finite and not subnormal, |b ln a| < 86. Others
+ * show in the largest *base and *size of the pairs so far: mt_m_is_plain says whether there was none. */
+MT_FN float mt_m_pow_plain(float a, float b, uint32_t *base, uint32_t *size)
+{
+    const float large = 0x1.8p23f;
+    float e, f = mt_m_split_normal(a, &e);
+    mt_m_pair x = mt_m_times(mt_m_log_pair(e, f), b);
+    float shifted = MT_FMA(x.high + x.low, 0x1.715476p0f, large);
+    float p = mt_m_exp_rest(x.high, x.low, shifted - large);
+    uint32_t above = mt_m_bits(a) - 0x00800000u, bits = mt_m_bits(x.high) & 0x7fffffffu;
+    *base = *base > above ? *base : above;
+    *size = *size > bits ? *size : bits;
+    return mt_m_from_bits(mt_m_bits(p) + (mt_m_bits(shifted) << 23));
+}
+
+MT_FN bool mt_m_is_plain(uint32_t base, uint32_t size)
+{
+    return base < 0x7f000000u && size < 0x42ac0000u; /* infinity less FLT_MIN, 86 */
 }
 #endif
 

@@ -2,7 +2,8 @@
  *
  * In float every MT_TEST_STRIDE-th of the 2^32 bit patterns (251 by default, 1 for all) goes through the
  * vector code of mt_op_exp and its like, and the result may be 4 ULP off, where an ULP of a subnormal result
- * is the least subnormal. In double the functions are the C library's, and must agree to the bit.
+ * is the least subnormal. In double the functions are the C library's, and must agree to the bit. Powers have
+ * two operands: random pairs, a grid of special ones, and with a few exponents as many floats as above.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -68,7 +69,7 @@ static void test_functions(void **state)
 static double distance(float got, double want)
 {
     if (isnan(want) || isnan(got)) return isnan(want) && isnan(got) ? 0 : INFINITY;
-    if (got == (float)want) return 0;
+    if (got == (float)want) return !signbit(got) == !signbit(want) ? 0 : INFINITY;
     int exponent;
     frexp(want, &exponent);
     if (exponent > 128) exponent = 128;
@@ -109,8 +110,140 @@ static void test_functions(void **state)
 }
 #endif
 
+/* clang-format off */
+static const mt_real specials[] = {
+    0, (mt_real)-0.0, 1, -1, 2, -2, 0.5f, -0.5f, 3, -3, 2.5f, -2.5f, INFINITY, -INFINITY, NAN, -NAN,
+    0x1p-149f, -0x1p-149f, 0x1.8p-130f, -0x1.8p-130f, 0x1p-126f, 0x1.fffffep127f, -0x1.fffffep127f,
+    0x1.000002p0f, -0x1.000002p0f, 0x1.fffffep-1f, -0x1.fffffep-1f,     /* beside 1 */
+    8388607.5f, -8388607.5f, 8388609, 16777215, -16777215, 16777216, 16777218, /* the last odd numbers */
+    1e10f, 127, 128, -126, -149, -150};
+/* clang-format on */
+
+/* Fills a and b and returns how many pairs that is: every pair of the specials. */
+static int64_t pairs_of_specials(mt_real *a, mt_real *b)
+{
+    const int64_t count = TEST_LENGTH(specials);
+    for (int64_t i = 0; i < count * count; i++) a[i] = specials[i / count], b[i] = specials[i % count];
+    return count * count;
+}
+
+#ifdef MT_DOUBLE
+static void test_powers(void **state)
+{
+    (void)state;
+    mt_backend *cpu = mt_backend_get("cpu");
+    mt_tensor *a = OWN(mt_zeros(cpu, mt_shape(BLOCK))), *b = OWN(mt_zeros(cpu, mt_shape(BLOCK)));
+    mt_tensor *y = OWN(mt_zeros(cpu, mt_shape(BLOCK)));
+    mt_real *x = (mt_real *)mt_tensor_data(a), *e = (mt_real *)mt_tensor_data(b);
+    const mt_real *out = mt_tensor_data(y);
+    for (int64_t i = pairs_of_specials(x, e); i < BLOCK; i++)
+        x[i] = test_between(-2, 20), e[i] = test_between(-9, 9);
+    TEST_OK(mt_op_pow(y, a, b));
+    for (int64_t i = 0; i < BLOCK; i++) {
+        const double want = pow(x[i], e[i]);
+        TEST_CHECK(out[i] == want || (isnan(out[i]) && isnan(want)), "%a to the power %a is %a, not %a", x[i],
+                   e[i], out[i], want);
+    }
+    test_cases++;
+}
+#else
+/* Powers of n pairs, or of one and n numbers, against pow. Keeps the worst in *worst. */
+static void check_powers(mt_tensor *y, const mt_tensor *a, const mt_tensor *b, double *worst)
+{
+    const int64_t n = mt_tensor_size(y, 0);
+    const float *x = mt_tensor_data(a), *e = mt_tensor_data(b), *out = mt_tensor_data(y);
+    TEST_OK(mt_op_pow(y, a, b));
+    for (int64_t i = 0; i < n; i++) {
+        const float base = x[mt_tensor_size(a, 0) > 1 ? i : 0], power = e[mt_tensor_size(b, 0) > 1 ? i : 0];
+        const double want = pow(base, power), off = distance(out[i], want);
+        TEST_CHECK(off <= 4, "%a to the power %a is %a, %.2f ULP off %a; 4 are allowed", (double)base,
+                   (double)power, (double)out[i], off, want);
+        if (off > *worst) *worst = off;
+    }
+}
+
+static float any_float(void)
+{
+    const uint32_t bits = (uint32_t)test_bits();
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static void test_powers(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 200 };
+    mt_backend *cpu = mt_backend_get("cpu");
+    TEST_CHECK(cpu != NULL, "%s", mt_last_message());
+    mt_tensor *a = OWN(mt_zeros(cpu, mt_shape(BLOCK))), *b = OWN(mt_zeros(cpu, mt_shape(BLOCK)));
+    mt_tensor *y = OWN(mt_zeros(cpu, mt_shape(BLOCK))), *z = OWN(mt_zeros(cpu, mt_shape(BLOCK)));
+    float *x = (float *)mt_tensor_data(a), *e = (float *)mt_tensor_data(b);
+    double worst = 0;
+    for (int64_t i = pairs_of_specials(x, e); i < BLOCK; i++) x[i] = any_float(), e[i] = any_float();
+    check_powers(y, a, b, &worst);
+    for (int round = 0; round < ROUNDS; round++) {
+        /* Bases of any size and around 1; results from 0 to infinity, not beyond, or beside 1. */
+        const double span = round % 3 == 0 ? 150 : round % 3 == 1 ? 124 : 1;
+        for (int64_t i = 0; i < BLOCK; i++) {
+            x[i] = round % 2 ? fabsf(any_float()) : (float)test_between(0.5, 2);
+            e[i] = (float)(test_between(-span, span) / log2(x[i]));
+            if (round % 5 == 0) x[i] = -x[i], e[i] = rintf(e[i]);
+        }
+        check_powers(y, a, b, &worst);
+    }
+    print_message("    pow: at most %.2f ULP\n", worst);
+
+    /* One base with many exponents, and the reverse; the bits do not depend on what stands nearby. */
+    for (int64_t i = 0; i < BLOCK; i++) x[i] = (float)test_between(0.1, 9), e[i] = (float)test_between(-9, 9);
+    mt_tensor *one = OWN(mt_tensor_slice(a, 0, 0, 1, 1)), *power = OWN(mt_tensor_slice(b, 0, 0, 1, 1));
+    check_powers(y, one, b, &worst);
+    check_powers(y, a, power, &worst);
+    TEST_OK(mt_op_pow(y, a, b));
+    for (int64_t i = 7; i < BLOCK; i += 100) x[i] = -x[i];
+    TEST_OK(mt_op_pow(z, a, b));
+    const float *before = mt_tensor_data(y), *after = mt_tensor_data(z);
+    for (int64_t i = 0; i < BLOCK; i++)
+        TEST_CHECK(x[i] < 0 || after[i] == before[i],
+                   "%a to the power %a is %a, and %a beside negative bases", (double)x[i], (double)e[i],
+                   (double)before[i], (double)after[i]);
+    test_cases++;
+}
+
+/* Floats of every size with exponents that programs use. */
+static void test_exponents(void **state)
+{
+    (void)state;
+    static const float exponents[] = {0.5f, 2, -1, 3, 1 / 3.0f, 10};
+    const char *wish = getenv("MT_TEST_STRIDE");
+    const uint64_t stride = wish ? strtoull(wish, NULL, 10) : 251 * TEST_LENGTH(exponents);
+    TEST_CHECK(stride >= 1, "MT_TEST_STRIDE is %s; give a whole number from 1", wish);
+    mt_backend *cpu = mt_backend_get("cpu");
+    TEST_CHECK(cpu != NULL, "%s", mt_last_message());
+    mt_tensor *x = OWN(mt_zeros(cpu, mt_shape(BLOCK))), *y = OWN(mt_zeros(cpu, mt_shape(BLOCK)));
+    float *in = (float *)mt_tensor_data(x);
+    for (size_t k = 0; k < TEST_LENGTH(exponents); k++) {
+        mt_tensor *power = OWN(mt_from_floats(cpu, &exponents[k], mt_shape(1)));
+        double worst = 0;
+        for (uint64_t pattern = 0; pattern < (uint64_t)1 << 32;) {
+            for (int64_t i = 0; i < BLOCK; i++, pattern += stride) {
+                uint32_t bits = (uint32_t)(pattern < (uint64_t)1 << 32 ? pattern : 0);
+                memcpy(&in[i], &bits, sizeof bits);
+            }
+            check_powers(y, x, power, &worst);
+        }
+        print_message("    power %g: at most %.2f ULP\n", (double)exponents[k], worst);
+        test_cases++;
+    }
+}
+#endif
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_functions)};
+    const struct CMUnitTest tests[] = {TEST(test_functions), TEST(test_powers),
+#ifndef MT_DOUBLE
+                                       TEST(test_exponents)
+#endif
+    };
     return TEST_RUN("scalar_math", tests);
 }

@@ -46,3 +46,7 @@ fit("erf above 1: -ln erfc x", lambda x: -mp.log(mp.erfc(x)), lambda x: mp.erfc(
     chebyshev(0.98, 4.0, 400))
 fit("log1p from 0 to 1: ln(1 + x) / x", lambda x: mp.log1p(x) / x, lambda x: x / mp.log1p(x), range(10),
     chebyshev(0.0, 1.0, 400))
+largest = float((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) * 1.001
+third = float(np.float32(2 / 3))  # the first coefficient is given, so that the rounding of the others weighs less
+fit("pow: ((2 artanh s - 2 s) / s^3 - 2/3) / s^2", lambda s: ((2 * mp.atanh(s) - 2 * s) / s**3 - third) / s**2,
+    lambda s: abs(s**5 / (2 * mp.atanh(s))), range(0, 6, 2), chebyshev(1e-3, largest, 300))
