@@ -11,6 +11,16 @@
 
 enum { PIECE = 8192, LINE = MT_LINE / (int)sizeof(mt_real), STREAM = 2048 / (int)sizeof(mt_real) };
 
+/* Rows whose values take longer to compute than to store: plain stores go on behind the next elements'
+ * arithmetic, streamed ones make it wait. */
+static const bool computes[MT_OP_COUNT] = {
+    [MT_OP_sigmoid] = true, [MT_OP_tanh] = true,
+    [MT_OP_exp] = true,     [MT_OP_log] = true,
+    [MT_OP_log1p] = true,   [MT_OP_gelu] = true,
+    [MT_OP_silu] = true,    [MT_OP_softplus] = true,
+    [MT_OP_pow] = true,     [MT_OP_sigmoid_cross_entropy] = true,
+};
+
 typedef struct {
     const mt_elementwise_plan *plan;
     mt_tile_fn compute;
@@ -105,7 +115,7 @@ static void run_tiles(const tile_job *job, int64_t first, int64_t last)
 }
 
 /* Of a job with plan and data, the two dimensions and their tiles. */
-static void cut(tile_job *job)
+static void cut(tile_job *job, bool may_stream)
 {
     const mt_elementwise_plan *plan = job->plan;
     job->outer = plan->rank > 2 ? plan->rank - 2 : 0;
@@ -117,7 +127,7 @@ static void cut(tile_job *job)
     }
     const bool gaps = job->step[0][0] != job->size[1];
     /* rows shorter than half a line are bound by computing */
-    job->streams = job->step[0][1] == 1 && job->size[1] >= (gaps ? STREAM : LINE / 2) &&
+    job->streams = may_stream && job->step[0][1] == 1 && job->size[1] >= (gaps ? STREAM : LINE / 2) &&
                    mt_cpu_streams((double)plan->count * sizeof(mt_real));
     for (int k = 1; k < plan->operands; k++) job->streams &= job->data[k] != job->data[0];
     job->tile[1] = job->size[1] < PIECE ? job->size[1] : PIECE;
@@ -145,7 +155,7 @@ mt_status mt_cpu_elementwise(mt_backend *backend, const mt_elementwise_work *wor
         job.compute((const int64_t[]){1, plan.count}, job.data, job.step, job.p);
         return MT_OK;
     }
-    cut(&job);
+    cut(&job, !(work->part == MT_PART_VALUE && computes[work->op]));
     const int64_t tiles = plan.count / (job.size[0] * job.size[1]) * job.tiles[0] * job.tiles[1];
     int threads = mt_cpu_threads((double)plan.count * 2);
     if (threads > tiles) threads = (int)tiles;
