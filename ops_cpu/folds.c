@@ -13,8 +13,7 @@
 enum {
     LANES = 256 / (int)sizeof(mt_real), /* 64 of float, 32 of double */
     BLOCK = 4096,
-    PARTS = LANES / MT_LANES, /* vectors of partial results */
-    AHEAD = 512               /* bytes */
+    PARTS = LANES / MT_LANES /* vectors of partial results */
 };
 
 #define INLINE static inline __attribute__((always_inline))
@@ -133,7 +132,6 @@ INLINE mt_real fold_block(FOLD_ARGS, int64_t n, const mt_real *in)
     MT_UNROLL for (int k = 0; k < PARTS; k++) part[k] = mt_vec_set(identity);
     int64_t i = 0;
     for (; i + LANES <= n; i += LANES) {
-        for (int line = 0; line < 256; line += 64) __builtin_prefetch((const char *)(in + i) + AHEAD + line);
         MT_UNROLL for (int k = 0; k < PARTS; k++) part[k] =
             combine_vec(part[k], mt_vec_load(in + i + k * MT_LANES));
     }
