@@ -189,9 +189,9 @@ MT_FN float mt_m_tanh(float x)
     p = MT_FMA(p, square, -0x1.b83c5ap-5f);
     p = MT_FMA(p, square, 0x1.110726p-3f);
     p = MT_FMA(p, square, -0x1.555532p-2f);
-    float small = MT_FMA(p * square, x, x);
-    float e = mt_m_exp_down(-2.0f * size), large = copysignf((1.0f - e) / (1.0f + e), x);
-    return size < 0.625f ? small : large;
+    float small = MT_FMA(p * square, size, size);
+    float e = mt_m_exp_down(-2.0f * size), large = (1.0f - e) / (1.0f + e);
+    return copysignf(size < 0.625f ? small : large, x);
 }
 
 /* Below 1 an odd polynomial; above 1 - e^-q(|x|), with q = -ln erfc. Beyond 4 the result is 1. */

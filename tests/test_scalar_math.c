@@ -93,7 +93,8 @@ static void test_functions(void **state)
         float at = 0;
         for (uint64_t pattern = 0; pattern < (uint64_t)1 << 32;) {
             for (int64_t i = 0; i < BLOCK; i++, pattern += stride) {
-                uint32_t bits = (uint32_t)(pattern < (uint64_t)1 << 32 ? pattern : 0);
+                uint32_t bits =
+                    pattern < (uint64_t)1 << 32 ? (uint32_t)pattern : 0x80000000u; /* -0 at least once */
                 memcpy(&in[i], &bits, sizeof bits);
             }
             apply(&functions[k], y, x);
@@ -227,7 +228,8 @@ static void test_exponents(void **state)
         double worst = 0;
         for (uint64_t pattern = 0; pattern < (uint64_t)1 << 32;) {
             for (int64_t i = 0; i < BLOCK; i++, pattern += stride) {
-                uint32_t bits = (uint32_t)(pattern < (uint64_t)1 << 32 ? pattern : 0);
+                uint32_t bits =
+                    pattern < (uint64_t)1 << 32 ? (uint32_t)pattern : 0x80000000u; /* -0 at least once */
                 memcpy(&in[i], &bits, sizeof bits);
             }
             check_powers(y, x, power, &worst);
