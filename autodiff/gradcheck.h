@@ -22,10 +22,10 @@ MT_BEGIN
 MT_API mt_gradcheck_options mt_gradcheck_defaults(void);
 
 /* Draws a random cotangent c, takes the gradient of sum(c * fn(in)) in every input that requires one, and
- * compares it with (sum(c fn(in + eps e)) - sum(c fn(in - eps e))) / (2 eps). Inputs are tensors of
- * constructors; they are perturbed in place and restored, and their gradients are made empty. MT_ERR_VALUE
- * with a sentence that names the input, the index and both numbers when they disagree; another error when fn
- * fails. */
+ * compares it with sum(c (fn(in + eps e) - fn(in - eps e))) / (2 eps), and where they disagree with what this
+ * and the same for eps / 2 let expect at 0. Inputs are tensors of constructors; they are perturbed in place
+ * and restored, and their gradients are made empty. MT_ERR_VALUE with a sentence that names the input, the
+ * index and both numbers when they disagree; another error when fn fails. */
 MT_API mt_status mt_gradcheck(mt_backend *backend, mt_gradcheck_fn fn, void *context, mt_tensor *const *in,
                               int inputs, mt_gradcheck_options options);
 

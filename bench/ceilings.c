@@ -23,18 +23,17 @@ enum { LANES = 16 };
 
 /* ---- the loops ---- */
 
-#define READ_BODY                                                          \
-    {                                                                      \
-        const wide *x = (const wide *)(const void *)in;                    \
-        wide a = {0}, b = a, c = a, d = a;                                 \
-        for (size_t i = 0; i < n / LANES; i += 4) {                        \
-            for (int k = 0; k < 4; k++) __builtin_prefetch(x + i + 8 + k); \
-            a += x[i], b += x[i + 1], c += x[i + 2], d += x[i + 3];        \
-        }                                                                  \
-        a += b + c + d;                                                    \
-        float sum = 0;                                                     \
-        for (int i = 0; i < LANES; i++) sum += a[i];                       \
-        return sum;                                                        \
+#define READ_BODY                                                   \
+    {                                                               \
+        const wide *x = (const wide *)(const void *)in;             \
+        wide a = {0}, b = a, c = a, d = a;                          \
+        for (size_t i = 0; i < n / LANES; i += 4) {                 \
+            a += x[i], b += x[i + 1], c += x[i + 2], d += x[i + 3]; \
+        }                                                           \
+        a += b + c + d;                                             \
+        float sum = 0;                                              \
+        for (int i = 0; i < LANES; i++) sum += a[i];                \
+        return sum;                                                 \
     }
 
 /* steps multiply-adds on each of COUNT registers of TYPE, enough to hide their latency; up to 16 the compiler

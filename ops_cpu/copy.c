@@ -21,9 +21,7 @@ enum {
 typedef struct {
     mt_elementwise_plan plan;
     int across; /* the dimension along which the input is contiguous; rank - 1 when there is none better */
-    void (*tile)(char *out, const char *in, const int64_t size[2], const int64_t out_step[2],
-                 const int64_t in_step[2]); /* NULL: */
-    mt_tile_fn reals;                       /* of reals to reals */
+    mt_tile_fn tile; /* operands of any kind, by the addresses of their first elements */
     bool converts;
     char *out;
     const char *in;
@@ -35,19 +33,19 @@ typedef struct {
     bool aligned; /* with each row of the output at the start of a cache line */
 } copy_job;
 
-/* size[0] rows of size[1] elements; steps in elements, [0] from row to row. */
-#define TILE_COPY(name, to, from, convert)                                                             \
-    static void name(char *out, const char *in, const int64_t size[2], const int64_t out_step[2],      \
-                     const int64_t in_step[2])                                                         \
-    {                                                                                                  \
-        for (int64_t i = 0; i < size[0]; i++) {                                                        \
-            to *y = (to *)(void *)out + i * out_step[0];                                               \
-            const from *x = (const from *)(const void *)in + i * in_step[0];                           \
-            if (out_step[1] == 1 && in_step[1] == 1)                                                   \
-                for (int64_t j = 0; j < size[1]; j++) y[j] = convert(x[j]);                            \
-            else                                                                                       \
-                for (int64_t j = 0; j < size[1]; j++) y[j * out_step[1]] = convert(x[j * in_step[1]]); \
-        }                                                                                              \
+/* As an mt_tile_fn, whose data point to elements of these types. */
+#define TILE_COPY(name, to, from, convert)                                                                   \
+    static void name(const int64_t size[2], mt_real *const *data, const int64_t(*step)[2], const mt_real *p) \
+    {                                                                                                        \
+        (void)p;                                                                                             \
+        for (int64_t i = 0; i < size[0]; i++) {                                                              \
+            to *y = (to *)(void *)data[0] + i * step[0][0];                                                  \
+            const from *x = (const from *)(const void *)data[1] + i * step[1][0];                            \
+            if (step[0][1] == 1 && step[1][1] == 1)                                                          \
+                for (int64_t j = 0; j < size[1]; j++) y[j] = convert(x[j]);                                  \
+            else                                                                                             \
+                for (int64_t j = 0; j < size[1]; j++) y[j * step[0][1]] = convert(x[j * step[1][1]]);        \
+        }                                                                                                    \
     }
 
 /* Towards zero; the ends of the range where it does not fit, 0 for NaN. */
@@ -204,33 +202,29 @@ static void run_piece(const copy_job *job, int64_t i)
         in += index * plan->stride[1][d];
     }
     int64_t begin[2] = {0, cut_inner * job->piece_inner}, size[2] = {1, 0};
-    int64_t out_step[2] = {0, plan->stride[0][inner]}, in_step[2] = {0, plan->stride[1][inner]};
+    int64_t step[2][2] = {{0, plan->stride[0][inner]}, {0, plan->stride[1][inner]}};
     size[1] = plan->size[inner] - begin[1];
     if (size[1] > job->piece_inner) size[1] = job->piece_inner;
     if (across != inner) {
         begin[0] = cut_across * job->piece_across;
         size[0] = plan->size[across] - begin[0];
         if (size[0] > job->piece_across) size[0] = job->piece_across;
-        out_step[0] = plan->stride[0][across];
-        in_step[0] = plan->stride[1][across];
+        for (int k = 0; k < 2; k++) step[k][0] = plan->stride[k][across];
     }
-    out += begin[0] * out_step[0] + begin[1] * out_step[1];
-    in += begin[0] * in_step[0] + begin[1] * in_step[1];
+    out += begin[0] * step[0][0] + begin[1] * step[0][1];
+    in += begin[0] * step[1][0] + begin[1] * step[1][1];
     char *to = job->out + out * (int64_t)job->out_bytes;
     const char *from = job->in + in * (int64_t)job->in_bytes;
     if (job->turns) {
-        turn_band(job, to, from, size[1], size[0], out_step[0], in_step[1]);
-    } else if (across == inner && out_step[1] == 1 && in_step[1] == 1 && !job->converts) {
+        turn_band(job, to, from, size[1], size[0], step[0][0], step[1][1]);
+    } else if (across == inner && step[0][1] == 1 && step[1][1] == 1 && !job->converts) {
         if (job->streams)
             mt_stream_copy(to, from, (size_t)size[1] * job->out_bytes);
         else
             memmove(to, from, (size_t)size[1] * job->out_bytes);
-    } else if (job->tile) {
-        job->tile(to, from, size, out_step, in_step);
     } else {
-        const int64_t step[2][2] = {{out_step[0], out_step[1]}, {in_step[0], in_step[1]}};
-        job->reals(size, (mt_real *[]){(mt_real *)(void *)to, (mt_real *)(uintptr_t)from}, step,
-                   (const mt_real[]){0, 0});
+        mt_real *const data[2] = {(mt_real *)(void *)to, (mt_real *)(uintptr_t)from};
+        job->tile(size, data, step, (const mt_real[]){0, 0});
     }
 }
 
@@ -247,9 +241,8 @@ mt_status mt_cpu_copy(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_
     mt_elementwise_plan *plan = &job.plan;
     mt_plan_elementwise((mt_operand[]){out, in}, 2, plan);
     if (plan->count == 0) return MT_OK;
-    job.reals = mt_cpu_kernels_get()->copy;
     job.converts = out_kind != in_kind;
-    job.tile = out_kind == MT_REAL ? (in_kind == MT_REAL ? NULL : copy_index_to_real)
+    job.tile = out_kind == MT_REAL ? (in_kind == MT_REAL ? mt_cpu_kernels_get()->copy : copy_index_to_real)
                                    : (in_kind == MT_REAL ? copy_real_to_index : copy_index);
     job.out = (char *)out.data + (size_t)out.layout->offset * job.out_bytes;
     job.in = (const char *)in.data + (size_t)in.layout->offset * job.in_bytes;

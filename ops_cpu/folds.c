@@ -148,6 +148,14 @@ INLINE mt_real fold_block(FOLD_ARGS, int64_t n, const mt_real *in)
     return join_lanes(combine, combine_vec, part[0]);
 }
 
+/* A block of any step as one of step 1, for which there is room at gathered. */
+INLINE const mt_real *contiguous(int64_t n, const mt_real *in, int64_t step, mt_real *gathered)
+{
+    if (step == 1) return in;
+    for (int64_t i = 0; i < n; i++) gathered[i] = in[i * step];
+    return gathered;
+}
+
 /* A row of several blocks, or of any step: other steps are gathered block by block, so that the tree is the
  * same. */
 INLINE mt_real fold_row(FOLD_ARGS, int64_t n, const mt_real *in, int64_t step)
@@ -158,12 +166,7 @@ INLINE mt_real fold_row(FOLD_ARGS, int64_t n, const mt_real *in, int64_t step)
     uint64_t blocks = 0;
     for (int64_t first = 0; first < n; first += BLOCK, blocks++) {
         int64_t length = n - first < BLOCK ? n - first : BLOCK;
-        const mt_real *block = in + first * step;
-        if (step != 1) {
-            for (int64_t i = 0; i < length; i++) gathered[i] = block[i * step];
-            block = gathered;
-        }
-        mt_real value = fold_block(FOLD_GIVEN, length, block);
+        mt_real value = fold_block(FOLD_GIVEN, length, contiguous(length, in + first * step, step, gathered));
         int d = 0;
         for (; blocks >> d & 1; d++) value = combine(done[d], value);
         done[d] = value;
@@ -186,7 +189,8 @@ INLINE void combine_rows(combine_fn combine, int64_t n, mt_real *acc, const mt_r
 }
 
 /* acc = the first row joined with each of the others in turn, a few columns at a time. */
-INLINE void gather_rows(FOLD_ARGS, int64_t n, mt_real *acc, const mt_real *in, int64_t step, int64_t rows)
+INLINE void gather_rows(combine_vec_fn combine_vec, mt_real identity, int64_t n, mt_real *acc,
+                        const mt_real *in, int64_t step, int64_t rows)
 {
     enum { WIDE = 4 };
     int64_t j = 0;
@@ -213,7 +217,6 @@ INLINE void gather_rows(FOLD_ARGS, int64_t n, mt_real *acc, const mt_real *in, i
         }
         mt_vec_store_first(acc + j, left, v);
     }
-    (void)combine;
 }
 
 #define FOLD(name, combine, combine_vec, identity)                                                    \
@@ -228,7 +231,7 @@ INLINE void gather_rows(FOLD_ARGS, int64_t n, mt_real *acc, const mt_real *in, i
     }                                                                                                 \
     static void gather_##name(int64_t n, mt_real *acc, const mt_real *in, int64_t step, int64_t rows) \
     {                                                                                                 \
-        gather_rows(combine, combine_vec, identity, n, acc, in, step, rows);                          \
+        gather_rows(combine_vec, identity, n, acc, in, step, rows);                                   \
     }
 FOLD(sum, add, vec_add, 0)
 FOLD(prod, multiply, vec_multiply, 1)
@@ -276,22 +279,13 @@ INLINE int64_t arg(mt_fold_fn fold, combine_fn better, int64_t n, const mt_real 
     int64_t best_first = 0;
     for (int64_t first = 0; first < n; first += BLOCK) {
         int64_t length = n - first < BLOCK ? n - first : BLOCK;
-        const mt_real *block = in + first * step;
-        if (step != 1) {
-            for (int64_t i = 0; i < length; i++) gathered[i] = block[i * step];
-            block = gathered;
-        }
-        mt_real value = fold(length, block, 1), winner = first == 0 ? value : better(best, value);
+        mt_real value = fold(length, contiguous(length, in + first * step, step, gathered), 1),
+                winner = first == 0 ? value : better(best, value);
         if (first == 0 || winner != best) best_first = first, best = winner;
         if (best != best) break; /* the first NaN is here */
     }
     int64_t length = n - best_first < BLOCK ? n - best_first : BLOCK;
-    const mt_real *block = in + best_first * step;
-    if (step != 1) {
-        for (int64_t i = 0; i < length; i++) gathered[i] = block[i * step];
-        block = gathered;
-    }
-    return best_first + find(length, block, best);
+    return best_first + find(length, contiguous(length, in + best_first * step, step, gathered), best);
 }
 
 static int64_t argmax(int64_t n, const mt_real *in, int64_t step)

@@ -22,6 +22,7 @@
  * steps. */
 typedef void (*mt_tile_fn)(const int64_t size[2], mt_real *const *data, const int64_t (*step)[2],
                            const mt_real *p);
+
 /* A reduction of one row to one value: sum in a fixed tree, prod, max, min, all. n 0 gives the identity. The
  * result depends on the values in their order, not on step. */
 typedef mt_real (*mt_fold_fn)(int64_t n, const mt_real *in, int64_t step);

@@ -816,6 +816,30 @@ static void test_own_functions(void **data)
     test_rows++;
 }
 
+/* A right gradient beside a difference that is far off: factor x^3 at 0 has the slope 0, and a step of eps
+ * sees factor eps^2, a hundred times what is allowed.
+ */
+static mt_tensor *build_steep(mt_tape *tape, const expression *e, mt_tensor *const *in)
+{
+    return mt_scale(tape, mt_mul(tape, in[0], mt_square(tape, in[0])), e->p[0]);
+}
+
+static void test_steep_functions(void **data)
+{
+    (void)data;
+    EACH_BACKEND(b)
+    {
+        const mt_gradcheck_options o = mt_gradcheck_defaults();
+        expression e = {.name = "a steep cube", .build = build_steep, .inputs = 1};
+        e.p[0] = 100 * o.atol / (o.epsilon * o.epsilon);
+        e.cut[0] = test_cut_make(mt_shape(7), false);
+        mt_tensor *x = OWN(mt_zeros(b, e.cut[0].base));
+        TEST_OK(mt_require_grad(x, true));
+        check(b, &e, &x);
+        test_release();
+    }
+}
+
 /* A wrong VJP is caught: a flipped sign above all, of one input or of both, in one element, along directions
  * too. */
 static void test_planted_mistakes(void **data)
@@ -1027,19 +1051,13 @@ int main(void)
 {
     backend_count = test_backends(backends);
     static const struct CMUnitTest tests[] = {
-        TEST(test_table),
-        TEST(test_unneeded_arguments),
-        TEST(test_reductions),
-        TEST(test_chosen_values),
-        TEST(test_products),
-        TEST(test_linear_layers),
-        TEST(test_views),
-        TEST(test_taking_rows),
-        TEST(test_losses),
-        TEST(test_own_functions),
-        TEST(test_planted_mistakes),
-        TEST(test_failing_checks),
-        TEST(test_minitorch_expressions),
+        TEST(test_table),           TEST(test_unneeded_arguments),
+        TEST(test_reductions),      TEST(test_chosen_values),
+        TEST(test_products),        TEST(test_linear_layers),
+        TEST(test_views),           TEST(test_taking_rows),
+        TEST(test_losses),          TEST(test_own_functions),
+        TEST(test_steep_functions), TEST(test_planted_mistakes),
+        TEST(test_failing_checks),  TEST(test_minitorch_expressions),
     };
     return TEST_RUN("gradients", tests);
 }

@@ -77,12 +77,31 @@ static double distance(float got, double want)
     return fabs(value - want) / ldexp(1, exponent - 24 < -149 ? -149 : exponent - 24);
 }
 
+static uint64_t stride_or(uint64_t usual)
+{
+    const char *wish = getenv("MT_TEST_STRIDE");
+    const uint64_t stride = wish ? strtoull(wish, NULL, 10) : usual;
+    TEST_CHECK(stride >= 1, "MT_TEST_STRIDE is %s; give a whole number from 1", wish);
+    return stride;
+}
+
+/* Fills in with the next BLOCK floats of a sweep over all bit patterns; false at its end. What the last block
+ * has to spare is -0, which a stride may miss. */
+static bool next_floats(float *in, uint64_t *pattern, uint64_t stride)
+{
+    const uint64_t end = (uint64_t)1 << 32;
+    if (*pattern >= end) return false;
+    for (int64_t i = 0; i < BLOCK; i++, *pattern += stride) {
+        const uint32_t bits = *pattern < end ? (uint32_t)*pattern : 0x80000000u;
+        memcpy(&in[i], &bits, sizeof bits);
+    }
+    return true;
+}
+
 static void test_functions(void **state)
 {
     (void)state;
-    const char *wish = getenv("MT_TEST_STRIDE");
-    uint64_t stride = wish ? strtoull(wish, NULL, 10) : 251;
-    TEST_CHECK(stride >= 1, "MT_TEST_STRIDE is %s; give a whole number from 1", wish);
+    const uint64_t stride = stride_or(251);
     mt_backend *cpu = mt_backend_get("cpu");
     TEST_CHECK(cpu != NULL, "%s", mt_last_message());
     mt_tensor *x = OWN(mt_zeros(cpu, mt_shape(BLOCK))), *y = OWN(mt_zeros(cpu, mt_shape(BLOCK)));
@@ -91,12 +110,7 @@ static void test_functions(void **state)
     for (size_t k = 0; k < TEST_LENGTH(functions); k++) {
         double worst = 0;
         float at = 0;
-        for (uint64_t pattern = 0; pattern < (uint64_t)1 << 32;) {
-            for (int64_t i = 0; i < BLOCK; i++, pattern += stride) {
-                uint32_t bits =
-                    pattern < (uint64_t)1 << 32 ? (uint32_t)pattern : 0x80000000u; /* -0 at least once */
-                memcpy(&in[i], &bits, sizeof bits);
-            }
+        for (uint64_t pattern = 0; next_floats(in, &pattern, stride);) {
             apply(&functions[k], y, x);
             for (int64_t i = 0; i < BLOCK; i++) {
                 double off = distance(out[i], functions[k].exact(in[i]));
@@ -216,9 +230,7 @@ static void test_exponents(void **state)
 {
     (void)state;
     static const float exponents[] = {0.5f, 2, -1, 3, 1 / 3.0f, 10};
-    const char *wish = getenv("MT_TEST_STRIDE");
-    const uint64_t stride = wish ? strtoull(wish, NULL, 10) : 251 * TEST_LENGTH(exponents);
-    TEST_CHECK(stride >= 1, "MT_TEST_STRIDE is %s; give a whole number from 1", wish);
+    const uint64_t stride = stride_or(251 * TEST_LENGTH(exponents));
     mt_backend *cpu = mt_backend_get("cpu");
     TEST_CHECK(cpu != NULL, "%s", mt_last_message());
     mt_tensor *x = OWN(mt_zeros(cpu, mt_shape(BLOCK))), *y = OWN(mt_zeros(cpu, mt_shape(BLOCK)));
@@ -226,14 +238,7 @@ static void test_exponents(void **state)
     for (size_t k = 0; k < TEST_LENGTH(exponents); k++) {
         mt_tensor *power = OWN(mt_from_floats(cpu, &exponents[k], mt_shape(1)));
         double worst = 0;
-        for (uint64_t pattern = 0; pattern < (uint64_t)1 << 32;) {
-            for (int64_t i = 0; i < BLOCK; i++, pattern += stride) {
-                uint32_t bits =
-                    pattern < (uint64_t)1 << 32 ? (uint32_t)pattern : 0x80000000u; /* -0 at least once */
-                memcpy(&in[i], &bits, sizeof bits);
-            }
-            check_powers(y, x, power, &worst);
-        }
+        for (uint64_t pattern = 0; next_floats(in, &pattern, stride);) check_powers(y, x, power, &worst);
         print_message("    power %g: at most %.2f ULP\n", (double)exponents[k], worst);
         test_cases++;
     }
