@@ -81,7 +81,7 @@ class Torch:
     def elementwise(self, work, sizes):
         torch, nn = self.torch, self.torch._C._nn
         args = self.arguments(work, sizes)
-        out = torch.empty(sizes)
+        out = torch.empty(sizes, dtype=torch.bool if work in COMPARISONS else torch.float32)
         a, b = args[0], args[-1]
         if work == "is_close":
             return lambda: torch.isclose(a, b)
@@ -106,6 +106,8 @@ class Torch:
 
     def reduction(self, name, where, sizes):
         x = self.torch.rand(sizes) + 0.5
+        if name == "all":
+            x = x > 0
         function = {"max": "amax", "min": "amin"}.get(name, name)
         function = getattr(self.torch, function)
         if where == "all":
@@ -167,7 +169,7 @@ class Numpy:
         np = self.np
         count = 2 if work in ZIPS else 1
         args = [self.draw(sizes, low, high) for low, high in DOMAINS.get(work, [(-2, 2)] * count)]
-        out = np.empty(sizes, np.float32)
+        out = np.empty(sizes, dtype=bool if work in COMPARISONS else np.float32)
         a, b = args[0], args[-1]
 
         def sigmoid():
@@ -201,6 +203,8 @@ class Numpy:
 
     def reduction(self, name, where, sizes):
         x = self.draw(sizes, 0.5, 1.5)
+        if name == "all":
+            x = x > 0
         function = getattr(self.np, name)
         axis = None if where == "all" else int(where[-1])
         return lambda: function(x, axis=axis)
