@@ -133,15 +133,17 @@ static void matmul_plan(facts *all, const seen *out, const seen *a, const seen *
     tell(all, "path", "plan", "%s", paths[g.path]);
     tell(all, "in words", "plan", "%s", text);
     tell(all, "loop", "plan",
-         g.threads > 1 ? "over %" PRId64 " cells of C, shared by %d threads"
-                       : "none is parallel: %" PRId64 " cells of C on %d thread",
+         g.k_cells > 1   ? "over %" PRId64 " cells of k, shared by %d threads; then over rows of C"
+         : g.threads > 1 ? "over %" PRId64 " cells of C, shared by %d threads"
+                         : "none is parallel: %" PRId64 " cells of C on %d thread",
          g.tasks, g.threads);
     const mt_gemm_cell cell = mt_gemm_cell_of(&g, 0);
     tell(all, "cut", "plan",
          "%" PRId64 " products, C of each in %" PRId64 " x %" PRId64 " cells of %" PRId64 " x %" PRId64
-         ", k in pieces of %" PRId64,
-         plan.batch, g.row_cells, g.column_cells, cell.m, cell.n, g.kc < g.k ? g.kc : g.k);
+         ", k in %" PRId64 " cells and pieces of %" PRId64,
+         plan.batch, g.row_cells, g.column_cells, cell.m, cell.n, g.k_cells, g.kc < g.k ? g.kc : g.k);
     count(all, "workspace", "plan", mt_gemm_space(&g) * (int64_t)sizeof(mt_real));
+    count(all, "shared workspace", "plan", mt_gemm_space_partial(&g) * (int64_t)sizeof(mt_real));
     tell(all, "tile", "table", "%d x %d in registers", g.kernels->mr, g.kernels->nr);
 }
 

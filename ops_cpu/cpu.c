@@ -106,6 +106,17 @@ static double stream_bytes(void)
     return half <= 0 ? unknown : half < least ? least : half > most ? most : half;
 }
 
+#ifdef MT_OPENMP
+/* OpenMP's threads do not survive a fork, and in the child the runtime would wait for them forever. Where
+ * that could not be noticed, none are started. */
+static atomic_bool has_team, lost_team;
+
+static void after_fork_in_child(void)
+{
+    if (atomic_load(&has_team)) atomic_store(&lost_team, true);
+}
+#endif
+
 /* The environment is read here, once. */
 static void read_settings(void)
 {
@@ -115,6 +126,7 @@ static void read_settings(void)
     settings.stream_bytes = stream_bytes();
 #ifdef MT_OPENMP
     settings.threads = omp_get_max_threads(); /* OMP_NUM_THREADS, else the processors that may be used */
+    atomic_store(&lost_team, pthread_atfork(NULL, NULL, after_fork_in_child) != 0);
 #else
     settings.threads = 1;
 #endif
@@ -147,18 +159,6 @@ int mt_get_threads(void)
 #endif
 }
 
-#ifdef MT_OPENMP
-/* The process that has OpenMP's threads: they do not survive a fork, and the runtime would wait for them
- * forever. */
-static atomic_int team_process;
-
-static bool is_forked_child(void)
-{
-    int expected = 0, self = (int)getpid();
-    return !atomic_compare_exchange_strong(&team_process, &expected, self) && expected != self;
-}
-#endif
-
 /* Starting a team costs some microseconds; below this much work one thread is done sooner. */
 enum { GRAIN = 65536 };
 
@@ -166,8 +166,10 @@ int mt_cpu_threads(double work)
 {
 #ifdef MT_OPENMP
     if (work < GRAIN) return 1;
+    pthread_once(&once, read_settings);
     int threads = mt_get_threads();
-    if (threads == 1 || omp_in_parallel() || is_forked_child()) return 1;
+    if (threads == 1 || omp_in_parallel() || atomic_load_explicit(&lost_team, memory_order_relaxed)) return 1;
+    atomic_store_explicit(&has_team, true, memory_order_relaxed);
     return threads;
 #else
     (void)work;

@@ -29,6 +29,7 @@ struct mt_gemm_kernels {
     int dot_rows;      /* rows that dot takes at once */
     int few_rows;      /* up to so many rows of A, B is not packed */
     double small;      /* up to so many multiplications, neither is */
+    int64_t direct_b;  /* nor with k up to direct_kc and so many numbers in B */
     /* Blocks of packed: A is cut to mc x kc, B to kc x nc, which stays in the second cache with 32 registers
      * and in the last with 16; rows of A are packed too from pack_a_from columns of C on. The others cut k
      * alone. kc are part of the result's bits, mc and nc are not. */

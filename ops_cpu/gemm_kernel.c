@@ -467,6 +467,7 @@ const struct mt_gemm_kernels TABLE_NAME(MT_ISA_NAME) = {
     .kc = 256,
     .small = MT_SIMD_REGISTERS == 32 ? 160. * 160 * 160 : 72. * 72 * 72,
     .direct_kc = 64,
+    .direct_b = (MT_SIMD_REGISTERS == 32 ? 1 << 16 : 1 << 13) * 4 / (int)sizeof(mt_real),
     .dot_kc = 4096 / (int)sizeof(mt_real),
     .direct = gemm_direct,
     .dot = gemm_dot,

@@ -11,6 +11,8 @@
 
 /* A step of k costs a fraction of what mt_cpu_threads counts in: two threads pay from 64 x 64 x 64. */
 static const double STEPS_OF_K = 4;
+/* k is long from so many times the rows and the columns of C on. */
+enum { LONG_K = 4 };
 
 static void swap(int64_t *a, int64_t *b)
 {
@@ -51,13 +53,14 @@ static void choose(mt_gemm *g)
     tidy(g);
     const bool few_rows = g->m <= t->few_rows, small = (double)g->m * (double)g->n * (double)g->k <= t->small;
     const bool rows_of_b = g->b_col == 1;
+    const bool short_k = g->k <= MT_GEMM_SHORT_K || (g->k <= t->direct_kc && g->n <= t->direct_b / g->k);
     /* Turning a small B into rows costs less than adding up the lanes of dot products, unless they are long.
      */
     const bool long_dots = !small || g->k >= 12 * g->m || g->n <= t->lanes;
     const bool columns_of_b = g->b_row == 1 && g->k >= 2 * t->lanes && long_dots;
     if (g->k == 0) {
         g->path = MT_GEMM_ZERO;
-    } else if (rows_of_b && (few_rows || small || g->k <= MT_GEMM_SHORT_K)) {
+    } else if (rows_of_b && (few_rows || small || short_k)) {
         g->path = MT_GEMM_DIRECT;
         g->kc = small ? g->k : t->direct_kc;
     } else if (columns_of_b && few_rows) {
@@ -91,6 +94,15 @@ static void cut(mt_gemm *g, int64_t threads)
     }
 }
 
+/* Whether to cut k instead. Where k is long, each thread then reads its own part of A and of B, and the rows
+ * of weights that a thread reads are those that it updates. The bits are the same: pieces of k are added to C
+ * one after the other in any case. */
+static bool cuts_k(const mt_gemm *g, int64_t threads)
+{
+    return g->path == MT_GEMM_PACKED && mt_gemm_panels(g->k, g->kc) >= threads &&
+           g->k >= LONG_K * (g->m > g->n ? g->m : g->n);
+}
+
 /* Sizes are multiples of 16 numbers, so that every part is aligned. */
 int64_t mt_gemm_space_a(const mt_gemm *g)
 {
@@ -115,6 +127,12 @@ int64_t mt_gemm_space(const mt_gemm *g)
                mt_gemm_round_up(mt_gemm_least(columns, t->nc + t->nr) * k + MT_GEMM_SLACK, 16);
     default: return 0;
     }
+}
+
+int64_t mt_gemm_space_partial(const mt_gemm *g)
+{
+    if (g->k_cells == 1) return 0;
+    return mt_gemm_round_up(g->m * g->n, 16) * (mt_gemm_panels(g->k, g->kc) - mt_gemm_first_piece(g, 1));
 }
 
 /* Every member is named, so that nothing is cleared first: a small product feels it. */
@@ -154,6 +172,7 @@ static mt_gemm gemm_of(const mt_matmul_work *work, const mt_matmul_plan *plan)
         .c_step = 0,
         .row_cells = 1,
         .column_cells = 1,
+        .k_cells = 1,
         .threads = 1,
         .tasks = 1,
     };
@@ -183,8 +202,11 @@ mt_gemm mt_gemm_make(const mt_matmul_work *work, mt_matmul_plan *plan)
     choose(&g);
     const double steps = (double)plan->batch * (double)g.m * (double)g.n * (double)g.k;
     g.threads = mt_cpu_threads(steps / STEPS_OF_K);
-    if (g.threads > 1 && plan->batch < 2 * g.threads) cut(&g, (g.threads + plan->batch - 1) / plan->batch);
-    g.tasks = plan->batch * g.row_cells * g.column_cells;
+    if (plan->batch == 1 && g.threads > 1 && cuts_k(&g, g.threads))
+        g.k_cells = g.threads;
+    else if (g.threads > 1 && plan->batch < 2 * g.threads)
+        cut(&g, (g.threads + plan->batch - 1) / plan->batch);
+    g.tasks = plan->batch * g.row_cells * g.column_cells * g.k_cells;
     if (g.tasks < g.threads) g.threads = (int)g.tasks;
     return g;
 }
@@ -201,14 +223,15 @@ int mt_gemm_describe(const mt_matmul_work *work, char *text, size_t size)
     mt_matmul_plan plan;
     mt_plan_matmul(work, &plan);
     const mt_gemm g = mt_gemm_make(work, &plan);
-    return snprintf(
-        text, size,
-        "%lld of %lld x %lld x %lld%s: %s; k in pieces of %lld; tile %d x %d (%s); C cut %lld x %lld, "
-        "%lld tasks over %d threads; %lld bytes of workspace a thread",
-        (long long)plan.batch, (long long)g.m, (long long)g.k, (long long)g.n, g.turned ? " (turned)" : "",
-        path[g.path], (long long)mt_gemm_least(g.kc, g.k), g.kernels->mr, g.kernels->nr,
-        mt_cpu_kernels_get()->isa, (long long)g.row_cells, (long long)g.column_cells, (long long)g.tasks,
-        g.threads, (long long)mt_gemm_space(&g) * (long long)sizeof(mt_real));
+    return snprintf(text, size,
+                    "%lld of %lld x %lld x %lld%s: %s; k in pieces of %lld; tile %d x %d (%s); C cut %lld x "
+                    "%lld, k %lld, "
+                    "%lld tasks over %d threads; %lld bytes of workspace a thread",
+                    (long long)plan.batch, (long long)g.m, (long long)g.k, (long long)g.n,
+                    g.turned ? " (turned)" : "", path[g.path], (long long)mt_gemm_least(g.kc, g.k),
+                    g.kernels->mr, g.kernels->nr, mt_cpu_kernels_get()->isa, (long long)g.row_cells,
+                    (long long)g.column_cells, (long long)g.k_cells, (long long)g.tasks, g.threads,
+                    (long long)mt_gemm_space(&g) * (long long)sizeof(mt_real));
 }
 
 static atomic_uint_least64_t counts[MT_GEMM_PATHS];

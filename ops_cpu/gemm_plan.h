@@ -37,8 +37,9 @@ typedef struct mt_gemm {
     int64_t kc;                            /* k is cut into pieces of kc, the last may be shorter */
     int64_t count, a_step, b_step, c_step; /* computed at once: so many products, so far apart */
     int64_t row_cells, column_cells;       /* C is cut into that many cells for the threads */
+    int64_t k_cells;                       /* or k is, into so many runs of whole pieces */
     int threads;
-    int64_t tasks; /* cells of all products of the batch */
+    int64_t tasks; /* cells of all products of the batch, or of k */
 } mt_gemm;
 
 /* A rectangle of C. */
@@ -54,6 +55,8 @@ MT_INTERNAL mt_gemm mt_gemm_make(const mt_matmul_work *work, mt_matmul_plan *pla
 /* Numbers of workspace that a thread needs: for packed A, and in all. */
 MT_INTERNAL int64_t mt_gemm_space_a(const mt_gemm *g);
 MT_INTERNAL int64_t mt_gemm_space(const mt_gemm *g);
+/* And that all threads share: for the sums of pieces of k that another thread than C's computes. */
+MT_INTERNAL int64_t mt_gemm_space_partial(const mt_gemm *g);
 
 /* Writes path, cuts, tile and threads of work in one sentence, as snprintf does: what --explain and tests
  * read. */
@@ -77,6 +80,13 @@ static inline int64_t mt_gemm_piece(int64_t n, int64_t count, int64_t unit)
 static inline int64_t mt_gemm_copy_width(const mt_gemm *g)
 {
     return (g->m <= g->kernels->mr ? 4 : 1) * (int64_t)g->kernels->nr;
+}
+
+/* The first of the pieces of k that belong to the index-th cell of k. */
+static inline int64_t mt_gemm_first_piece(const mt_gemm *g, int64_t index)
+{
+    const int64_t pieces = mt_gemm_panels(g->k, g->kc);
+    return (index * pieces + g->k_cells - 1) / g->k_cells;
 }
 
 /* The index-th cell; empty where the cuts leave nothing over. */

@@ -167,6 +167,57 @@ static void run_packed(const mt_gemm *g, mt_gemm_cell r, mt_real *a, mt_real *b)
         }
 }
 
+/* The index-th cell of k: the first one goes to C, the pieces of the others to matrices of their own, all
+ * without what follows the sum. */
+static void run_k_cell(const mt_gemm *g, int64_t index, mt_real *space, mt_real *partial)
+{
+    const int64_t first = mt_gemm_first_piece(g, index), end = mt_gemm_first_piece(g, index + 1);
+    const int64_t matrix = mt_gemm_round_up(g->m * g->n, 16), together = index == 0 ? end : 1;
+    partial += (first - mt_gemm_first_piece(g, 1)) * matrix;
+    for (int64_t piece = first; piece < end; piece += together, partial += matrix) {
+        const int64_t p = piece * g->kc;
+        mt_gemm part = *g;
+        part.k = mt_gemm_least(together * g->kc, g->k - p);
+        part.a += p * g->a_col;
+        part.b += p * g->b_row;
+        part.bias = NULL;
+        part.pre = NULL;
+        part.act = NULL;
+        if (index > 0) {
+            part.c = partial;
+            part.c_row = g->n;
+            part.c_col = 1;
+            part.add = false;
+        }
+        run_packed(&part, (mt_gemm_cell){0, 0, g->m, g->n}, space, space + mt_gemm_space_a(g));
+    }
+}
+
+/* Adds what the cells of k left beside C to it, in the order of k, for rows begin to end - 1. */
+static void join_k_cells(const mt_gemm *g, int64_t begin, int64_t end, const mt_real *partial)
+{
+    const int64_t matrix = mt_gemm_round_up(g->m * g->n, 16),
+                  matrices = mt_gemm_panels(g->k, g->kc) - mt_gemm_first_piece(g, 1);
+    for (int64_t i = begin; i < end; i++)
+        for (int64_t q = 0; q < matrices; q++)
+            g->kernels->add_bias(g->n, g->c + i * g->c_row, g->c_col, partial + q * matrix + i * g->n, 1);
+    finish(g, (mt_gemm_cell){begin, 0, end - begin, g->n});
+}
+
+/* Each thread computes its cell of k, then its rows of the sum. */
+static void run_k_cells(const mt_gemm *g, mt_real *space, int64_t own)
+{
+    mt_real *partial = space + g->threads * own;
+#pragma omp parallel num_threads(g->threads)
+    {
+#pragma omp for schedule(static)
+        for (int64_t t = 0; t < g->threads; t++) run_k_cell(g, t, space + t * own, partial);
+#pragma omp for schedule(static)
+        for (int64_t t = 0; t < g->threads; t++)
+            join_k_cells(g, t * g->m / g->threads, (t + 1) * g->m / g->threads, partial);
+    }
+}
+
 static void run_cell(const mt_gemm *g, mt_gemm_cell r, mt_real *space)
 {
     if (r.m <= 0 || r.n <= 0) return;
@@ -277,22 +328,24 @@ mt_status mt_cpu_matmul(mt_backend *backend, const mt_matmul_work *work)
     mt_gemm_count(g.path);
     const int64_t space = mt_gemm_space(&g);
     borrowed memory;
-    const size_t bytes = (size_t)space * (size_t)g.threads * sizeof(mt_real);
+    const size_t bytes =
+        ((size_t)space * (size_t)g.threads + (size_t)mt_gemm_space_partial(&g)) * sizeof(mt_real);
     if (!borrow(bytes, &memory))
         return mt_fail(
             MT_ERR_MEMORY,
             "matmul of (%lld x %lld) and (%lld x %lld) needs %zu bytes of workspace for packing, which there "
             "are not: free tensors or use fewer threads",
             (long long)plan.m, (long long)plan.k, (long long)plan.k, (long long)plan.n, bytes);
-    if (g.threads <= 1) run_tasks(&g, &plan, 0, g.tasks, memory.data);
-#ifdef MT_OPENMP
+    if (g.threads <= 1)
+        run_tasks(&g, &plan, 0, g.tasks, memory.data);
+    else if (g.k_cells > 1)
+        run_k_cells(&g, memory.data, space);
     else {
 #pragma omp parallel for num_threads(g.threads) schedule(static)
         for (int64_t t = 0; t < g.threads; t++)
             run_tasks(&g, &plan, t * g.tasks / g.threads, (t + 1) * g.tasks / g.threads,
                       space ? memory.data + t * space : NULL);
     }
-#endif
     give_back(&memory);
     return MT_OK;
 }

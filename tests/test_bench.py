@@ -179,6 +179,9 @@ check("parallel_check: another instruction set", json.loads(base.stdout)["isa"] 
       json.loads(base.stdout)["bits"] == 128, base.stdout)
 if not serial:
     check("parallel_check: two threads share C", "shared by 2 threads" in two["loop"] and two["cut"] != one["cut"], two)
+    long = [ask("--shape", "64x2000", "--other", "2000x64", "--threads", threads) for threads in "12"]
+    check("parallel_check: two threads share a long k", "over 2 cells of k" in long[1]["loop"] and
+          long[1]["shared workspace"] > 0 == long[0]["shared workspace"], long)
 if heard:
     check("parallel_check: packing was heard", "packed" in one and
           "pack_b" in ask("--shape", "512x512", "--other", "512x512", "--other-transposed", "--threads", "1") and

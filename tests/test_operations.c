@@ -1068,13 +1068,14 @@ static void test_refused_products(void **data)
 
 /* ---- the same bits for any number of threads ---- */
 
-enum { RESULTS = 24 };
+enum { RESULTS = 26 };
 
 /* Large enough for every kernel to be shared out; and what does where schedules are what matters. */
 typedef struct sizes {
-    int64_t line, rows, columns, cube[3], draws;
+    int64_t line, rows, columns, cube[3], draws, narrow, long_k;
 } sizes;
-static const sizes large = {400003, 701, 501, {60, 70, 80}, 300007}, small = {4003, 71, 53, {6, 7, 9}, 3007};
+static const sizes large = {400003, 701, 501, {60, 70, 80}, 300007, 60, 3001},
+                   small = {4003, 71, 53, {6, 7, 9}, 3007, 7, 67};
 
 static int run_all(mt_backend *b, const sizes *n, const mt_tensor *line, const mt_tensor *square,
                    const mt_tensor *turned, const mt_tensor *cube, double **results, int64_t *counts)
@@ -1119,6 +1120,17 @@ static int run_all(mt_backend *b, const sizes *n, const mt_tensor *line, const m
          mt_op_linear_act(out, square, turned, OWN(mt_tensor_slice((mt_tensor *)line, 0, 9, 9 + n->rows, 1)),
                           MT_OP_sigmoid, false, NULL));
     KEEP(mt_shape(n->columns, n->rows), MT_REAL, mt_op_copy(out, turned));
+    /* so long that k is cut, not C */
+    mt_tensor *x = OWN(mt_tensor_slice((mt_tensor *)line, 0, 0, n->narrow * n->long_k, 1));
+    mt_tensor *wide = OWN(mt_tensor_view(x, mt_shape(n->narrow, n->long_k))),
+              *high = OWN(mt_tensor_view(x, mt_shape(n->long_k, n->narrow)));
+    KEEP(mt_shape(n->narrow, n->narrow), MT_REAL,
+         mt_op_linear_act(out, wide, high, OWN(mt_tensor_slice((mt_tensor *)line, 0, 5, 5 + n->narrow, 1)),
+                          MT_OP_log, true, OWN(mt_empty(b, mt_shape(n->narrow, n->narrow), MT_REAL))));
+    KEEP(mt_shape(n->narrow, n->narrow), MT_REAL,
+         mt_op_fill(out, 1) == MT_OK ? mt_op_add_matmul(out, OWN(mt_tensor_transpose(high, 0, 1)),
+                                                        OWN(mt_tensor_transpose(wide, 0, 1)))
+                                     : MT_ERR_VALUE);
     TEST_TRUE(count == RESULTS);
     return count;
 }
