@@ -92,46 +92,89 @@ INLINE void zip_grad_row(zip_grad_fn d, int needs, ROW_ARGS)
 #define ROW_PASS n, out, so, in, si, p
 
 #ifndef MT_DOUBLE
-/* Powers of pairs that mt_m_pow_plain is for; else false, and out holds nothing of use. */
-INLINE bool plain_powers(int64_t n, float *out, const float *a, int64_t sa, const float *b, int64_t sb)
+/* A row by the short formula of scalar_math.h. False where that was not for all elements, and out holds
+ * nothing of use. */
+typedef bool (*plain_fn)(int64_t n, float *out, const float *const *in, const int64_t *si);
+typedef void (*row_fn)(ROW_ARGS);
+
+/* The short formula first, for a block at a time, and beside out where that may be an operand; the whole
+ * formula for blocks that need it, and for rows that are neither contiguous nor one number. */
+INLINE void plain_first(plain_fn quick, row_fn whole, int inputs, ROW_ARGS)
+{
+    enum { BLOCK = 256 };
+    bool known = so == 1 && si[0] + si[inputs - 1] > 0, apart = true;
+    for (int k = 0; k < inputs; k++) {
+        const uintptr_t to = (uintptr_t)out, from = (uintptr_t)in[k], bytes = (uintptr_t)n * sizeof *out;
+        known = known && (si[k] == 0 || si[k] == 1);
+        apart = apart && (to + bytes <= from || from + bytes <= to);
+    }
+    for (int64_t i = 0, length; known && i < n; i += length) {
+        const float *at[2];
+        float block[BLOCK], *to = apart ? out + i : block;
+        length = n - i < BLOCK ? n - i : BLOCK;
+        for (int k = 0; k < inputs; k++) at[k] = in[k] + i * si[k];
+        if (!quick(length, to, at, si))
+            whole(length, out + i, so, at, si, p);
+        else if (!apart)
+            memcpy(out + i, block, (size_t)length * sizeof *block);
+    }
+    if (!known) whole(ROW_PASS);
+}
+
+#define PLAIN_MAP(name)                                                                                 \
+    INLINE void whole_##name(ROW_ARGS) { map_row(mt_f_##name, ROW_PASS); }                              \
+    INLINE bool plain_##name(int64_t n, float *restrict out, const float *const *in, const int64_t *si) \
+    {                                                                                                   \
+        const float *restrict x = in[0];                                                                \
+        uint32_t most = 0;                                                                              \
+        (void)si;                                                                                       \
+        _Pragma("omp simd reduction(max : most)") for (int64_t i = 0; i < n; i++) out[i] =              \
+            mt_m_##name##_plain(x[i], &most);                                                           \
+        return mt_m_is_plain(most);                                                                     \
+    }
+PLAIN_MAP(log)
+PLAIN_MAP(log1p)
+
+INLINE bool plain_powers(int64_t n, float *restrict out, const float *a, int64_t sa, const float *b,
+                         int64_t sb)
 {
     uint32_t base = 0, size = 0;
     _Pragma("omp simd reduction(max : base, size)") for (int64_t i = 0; i < n; i++) out[i] =
         mt_m_pow_plain(a[i * sa], b[i * sb], &base, &size);
-    return mt_m_is_plain(base, size);
+    return mt_m_is_plain_pow(base, size);
 }
 
-/* The short formula first, for a block at a time and beside out, which may be an operand. */
-INLINE void pow_row(ROW_ARGS)
+INLINE bool plain_pow(int64_t n, float *out, const float *const *in, const int64_t *si)
 {
-    enum { BLOCK = 256 };
-    const int64_t sa = si[0], sb = si[1];
-    const bool known = so == 1 && (sa == 1 || sa == 0) && (sb == 1 || sb == 0) && sa + sb > 0;
-    for (int64_t i = 0, length; known && i < n; i += length) {
-        const mt_real *at[] = {in[0] + i * sa, in[1] + i * sb};
-        float block[BLOCK];
-        length = n - i < BLOCK ? n - i : BLOCK;
-        const bool plain = sb == 0   ? plain_powers(length, block, at[0], 1, at[1], 0)
-                           : sa == 0 ? plain_powers(length, block, at[0], 0, at[1], 1)
-                                     : plain_powers(length, block, at[0], 1, at[1], 1);
-        if (plain)
-            memcpy(out + i, block, (size_t)length * sizeof *block);
-        else
-            zip_row(mt_f_pow, length, out + i, so, at, si, p);
-    }
-    if (!known) zip_row(mt_f_pow, ROW_PASS);
+    return si[1] == 0   ? plain_powers(n, out, in[0], 1, in[1], 0)
+           : si[0] == 0 ? plain_powers(n, out, in[0], 0, in[1], 1)
+                        : plain_powers(n, out, in[0], 1, in[1], 1);
 }
+
+INLINE void whole_pow(ROW_ARGS) { zip_row(mt_f_pow, ROW_PASS); }
 #endif
+
+/* A row of values; f is a constant, so one call remains. */
+INLINE void map_value_row(map_fn f, ROW_ARGS)
+{
+#ifndef MT_DOUBLE
+    if (f == mt_f_log)
+        plain_first(plain_log, whole_log, 1, ROW_PASS);
+    else if (f == mt_f_log1p)
+        plain_first(plain_log1p, whole_log1p, 1, ROW_PASS);
+    else
+#endif
+        map_row(f, ROW_PASS);
+}
 
 INLINE void zip_value_row(zip_fn f, ROW_ARGS)
 {
 #ifndef MT_DOUBLE
-    if (f == mt_f_pow) {
-        pow_row(ROW_PASS);
-        return;
-    }
+    if (f == mt_f_pow)
+        plain_first(plain_pow, whole_pow, 2, ROW_PASS);
+    else
 #endif
-    zip_row(f, ROW_PASS);
+        zip_row(f, ROW_PASS);
 }
 
 /* row with the function that is its second argument, for each row of a tile with that many inputs. */
@@ -148,8 +191,8 @@ INLINE void zip_value_row(zip_fn f, ROW_ARGS)
         for (int k = 0; k < (inputs); k++) in[k] += step[k + 1][0];                 \
     }
 
-#define MT_MAP(name, params, needs, low, high, formula)                       \
-    static void value_##name(TILE_ARGS) { EACH_ROW(1, map_row, mt_f_##name) } \
+#define MT_MAP(name, params, needs, low, high, formula)                             \
+    static void value_##name(TILE_ARGS) { EACH_ROW(1, map_value_row, mt_f_##name) } \
     static void grad_a_##name(TILE_ARGS) { EACH_ROW(3, map_grad_row, mt_d_##name, needs) }
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)         \
     static void value_##name(TILE_ARGS) { EACH_ROW(2, zip_value_row, mt_f_##name) }           \

@@ -80,20 +80,20 @@ MT_FN float mt_m_rest(float a, float b, float c)
 #endif
 }
 
-/* x = n ln 2 + r with |r| <= ln 2 / 2 and e^x = 2^n e^r; this is e^r. n is found by adding 1.5 2^23 and a
+/* x = n ln 2 + r with |r| <= ln 2 / 2 and e^x = 2^n e^r; this is e^r - 1. n is found by adding 1.5 2^23 and a
  * bias to x / ln 2: the sum is so large that it ends in the last bits, which, moved up, are an exponent. The
  * bias keeps that within what a float can hold, and a constant factor takes it away again at the end, so that
  * nothing overflows on the way and a subnormal result is rounded once. low, when it is not MT_NO_LOW, holds
  * bits of x that x itself has no room for. */
 #define MT_NO_LOW (-0.0f) /* adding it changes nothing, and compilers know */
-MT_FN float mt_m_exp_rest(float x, float low, float n)
+MT_FN float mt_m_expm1_rest(float x, float low, float n)
 {
     float r = MT_FMA(n, -0x1.62e4p-1f, x); /* the product is exact: 14 bits times 8 */
     r = MT_FMA(n, -0x1.7f7d1cp-20f, r) + low;
-    float square = r * r, p = MT_FMA(0x1.123a6cp-7f, r, 0x1.5558f4p-5f);
-    p = MT_FMA(0x1.6a234ep-10f, square, p);
-    p = MT_FMA(p, square, MT_FMA(0x1.555490p-3f, r, 0x1.fffffcp-2f));
-    return 1.0f + MT_FMA(p, square, r);
+    float square = r * r, p = MT_FMA(0x1.1227f6p-7f, r, 0x1.555674p-5f);
+    p = MT_FMA(0x1.6bebeep-10f, square, p);
+    p = MT_FMA(p, square, MT_FMA(0x1.5554b0p-3f, r, 0x1.fffffep-2f));
+    return MT_FMA(p, square, r);
 }
 
 /* e^(x + low) for |x| <= 105. */
@@ -101,7 +101,7 @@ MT_FN float mt_m_exp_bounded(float x, float low)
 {
     float large = x < 0 ? 0x1.8p23f + 64 : 0x1.8p23f - 30, factor = x < 0 ? 0x1p-64f : 0x1p30f;
     float shifted = MT_FMA(x + low, 0x1.715476p0f, large);
-    float p = mt_m_exp_rest(x, low, shifted - large);
+    float p = 1.0f + mt_m_expm1_rest(x, low, shifted - large);
     return mt_m_from_bits(mt_m_bits(p) + (mt_m_bits(shifted) << 23)) * factor;
 }
 
@@ -120,8 +120,18 @@ MT_FN float mt_m_exp_down(float x)
 {
     const float large = 0x1.8p23f + (64 + 127);
     float bounded = x < -104.0f ? -104.0f : x, shifted = MT_FMA(bounded, 0x1.715476p0f, large);
-    float p = mt_m_exp_rest(bounded, MT_NO_LOW, shifted - large);
+    float p = 1.0f + mt_m_expm1_rest(bounded, MT_NO_LOW, shifted - large);
     return p * mt_m_from_bits(mt_m_bits(shifted) << 23) * 0x1p-64f;
+}
+
+/* e^x - 1 for |x| <= 80, as 2^n (e^r - 1) + (2^n - 1) with n and r as above: no digit is lost near 0. */
+MT_FN float mt_m_expm1_bounded(float x)
+{
+    const float large = 0x1.8p23f + 127;
+    float shifted = MT_FMA(x, 0x1.715476p0f, large), n = shifted - large;
+    float p = mt_m_expm1_rest(x, MT_NO_LOW, n);
+    float power = mt_m_from_bits(mt_m_bits(shifted) << 23);
+    return MT_FMA(power, p, power - 1.0f);
 }
 
 /* x = 2^n m with m in [sqrt 1/2, sqrt 2); returns m - 1, and n in *e times 2^23, as the bits of x have it. */
@@ -139,10 +149,9 @@ MT_FN float mt_m_split(float x, float *e)
     return f;
 }
 
-/* ln x = n ln 2 + ln(1 + f). */
-MT_FN float mt_m_log(float x)
+/* n ln 2 + ln(1 + f), from what mt_m_split found. */
+MT_FN float mt_m_log_split(float e, float f)
 {
-    float e, f = mt_m_split(x, &e);
     float square = f * f, p = 0x1.14573ep-4f; /* two coefficients a step: a shorter chain */
     p = MT_FMA(p, square, MT_FMA(-0x1.de3bf8p-4f, f, 0x1.e6f08cp-4f));
     p = MT_FMA(p, square, MT_FMA(-0x1.fc220ep-4f, f, 0x1.233766p-3f));
@@ -150,20 +159,43 @@ MT_FN float mt_m_log(float x)
     p = MT_FMA(p, square, MT_FMA(-0x1.000006p-2f, f, 0x1.555548p-2f));
     float y = MT_FMA(-0.5f, square, p * (square * f));
     y = MT_FMA(e, 0x1.7f7d1cp-43f, y);
-    y = MT_FMA(e, 0x1.62e4p-24f, y + f);
+    return MT_FMA(e, 0x1.62e4p-24f, y + f);
+}
+
+MT_FN float mt_m_log(float x)
+{
+    float e, f = mt_m_split(x, &e), y = mt_m_log_split(e, f);
     y = x > FLT_MAX ? x : y; /* infinity */
     y = x == 0 ? -INFINITY : y;
     return x >= 0 ? y : NAN;
 }
 
-/* ln(1 + x) = ln u + c / u, where u = 1 + x rounded and c is what the rounding lost. */
+/* ln(1 + x) = ln u + c / u, where u = 1 + x rounded and c is what the rounding lost. Its sign is that of x,
+ * which keeps -0. */
 MT_FN float mt_m_log1p(float x)
 {
-    float u = 1.0f + x, c = x - (u - 1.0f);
-    float y = mt_m_log(u) + c / u;
-    y = u > FLT_MAX || u == 0 ? mt_m_log(u) : y;
-    return x == 0 ? x : y; /* keeps -0 */
+    float u = 1.0f + x, c = x - (u - 1.0f), log = mt_m_log(u);
+    float y = u > FLT_MAX || u == 0 ? log : log + c / u;
+    return mt_m_from_bits(mt_m_bits(y) | (mt_m_bits(x) & 0x80000000u));
 }
+
+/* The same bits as mt_m_log, and mt_m_log1p, for less where the logarithm's argument is positive, finite and
+ * not subnormal. Others show in the largest *most of the arguments so far: see mt_m_is_plain. */
+MT_FN float mt_m_log_plain(float x, uint32_t *most)
+{
+    float e, f = mt_m_split_normal(x, &e);
+    uint32_t above = mt_m_bits(x) - 0x00800000u;
+    *most = *most > above ? *most : above;
+    return mt_m_log_split(e, f);
+}
+
+MT_FN float mt_m_log1p_plain(float x, uint32_t *most)
+{
+    float u = 1.0f + x, c = x - (u - 1.0f), y = mt_m_log_plain(u, most) + c / u;
+    return mt_m_from_bits(mt_m_bits(y) | (mt_m_bits(x) & 0x80000000u));
+}
+
+MT_FN bool mt_m_is_plain(uint32_t most) { return most < 0x7f000000u; } /* infinity less FLT_MIN */
 
 /* For 0 <= x <= 1, or NaN. */
 MT_FN float mt_m_log1p_unit(float x)
@@ -180,38 +212,29 @@ MT_FN float mt_m_log1p_unit(float x)
     return MT_FMA(p * x, x, x);
 }
 
-/* Near 0 an odd polynomial; elsewhere (1 - e) / (1 + e) with e = e^-2|x|. */
+/* tanh x = e / (e + 2) with e = e^2x - 1. From 9.02 on the result is 1. */
 MT_FN float mt_m_tanh(float x)
 {
-    float size = fabsf(x), square = x * x;
-    float p = -0x1.75e1dcp-8f;
-    p = MT_FMA(p, square, 0x1.52269ep-6f);
-    p = MT_FMA(p, square, -0x1.b83c5ap-5f);
-    p = MT_FMA(p, square, 0x1.110726p-3f);
-    p = MT_FMA(p, square, -0x1.555532p-2f);
-    float small = MT_FMA(p * square, size, size);
-    float e = mt_m_exp_down(-2.0f * size), large = (1.0f - e) / (1.0f + e);
-    return copysignf(size < 0.625f ? small : large, x);
+    float size = fabsf(x), e = mt_m_expm1_bounded(2.0f * (size > 9.5f ? 9.5f : size));
+    return copysignf(e / (e + 2.0f), x);
 }
 
-/* Below 1 an odd polynomial; above 1 - e^-q(|x|), with q = -ln erfc. Beyond 4 the result is 1. */
+/* erf x = 1 - e^-q with q = -ln erfc x = (2 / sqrt pi) x + x p(x) for x >= 0, where p(0) is what a float for
+ * 2 / sqrt pi lacks. From 3.92 on the result is 1. */
 MT_FN float mt_m_erf(float x)
 {
-    float size = fabsf(x), square = x * x;
-    float p = 0x1.496bc6p-14f;
-    p = MT_FMA(p, square, -0x1.a3f7a6p-11f);
-    p = MT_FMA(p, square, 0x1.5405ccp-8f);
-    p = MT_FMA(p, square, -0x1.b7f910p-6f);
-    p = MT_FMA(p, square, 0x1.ce2cf8p-4f);
-    p = MT_FMA(p, square, -0x1.81273ep-2f);
-    p = MT_FMA(p, square, 0x1.20dd74p0f);
-    float t = size > 4.0f ? 4.0f : size;
-    float q = MT_FMA(0x1.6c06dcp-16f, t, -0x1.ceeb28p-12f), tt = t * t;
-    q = MT_FMA(q, tt, MT_FMA(0x1.13990cp-8f, t, -0x1.9d0be2p-6f));
-    q = MT_FMA(q, tt, MT_FMA(0x1.bc18d6p-4f, t, 0x1.4434f0p-1f));
-    q = MT_FMA(q, tt, MT_FMA(0x1.212c2ep0f, t, -0x1.8b4032p-13f));
-    float large = copysignf(1.0f - mt_m_exp_down(-q), x);
-    return size < 1.0f ? x * p : large;
+    float size = fabsf(x), t = size > 4.0f ? 4.0f : size;
+    float p = -0x1.36976ep-17f;
+    p = MT_FMA(p, t, 0x1.ed6d1cp-14f);
+    p = MT_FMA(p, t, -0x1.4bca3ep-11f);
+    p = MT_FMA(p, t, 0x1.b50096p-10f);
+    p = MT_FMA(p, t, -0x1.5061fcp-13f);
+    p = MT_FMA(p, t, -0x1.39cdc4p-6f);
+    p = MT_FMA(p, t, 0x1.a4fa5ep-4f);
+    p = MT_FMA(p, t, 0x1.45f2fap-1f);
+    p = MT_FMA(p, t, -0x1.d0e378p-25f);
+    float q = MT_FMA(t, 0x1.20dd76p0f, p * t);
+    return copysignf(mt_m_expm1_bounded(-q), x);
 }
 
 /* A logarithm, or a multiple of one, that a single float has no room for: high + low. */
@@ -267,23 +290,23 @@ MT_FN float mt_m_pow(float a, float b)
 }
 
 /* The same bits at half the price for most pairs: a positive, finite and not subnormal, |b ln a| < 86. Others
- * show in the largest *base and *size of the pairs so far: mt_m_is_plain says whether there was none. */
+ * show in the largest *base and *size of the pairs so far: see mt_m_is_plain_pow. */
 MT_FN float mt_m_pow_plain(float a, float b, uint32_t *base, uint32_t *size)
 {
     const float large = 0x1.8p23f;
     float e, f = mt_m_split_normal(a, &e);
     mt_m_pair x = mt_m_times(mt_m_log_pair(e, f), b);
     float shifted = MT_FMA(x.high + x.low, 0x1.715476p0f, large);
-    float p = mt_m_exp_rest(x.high, x.low, shifted - large);
+    float p = 1.0f + mt_m_expm1_rest(x.high, x.low, shifted - large);
     uint32_t above = mt_m_bits(a) - 0x00800000u, bits = mt_m_bits(x.high) & 0x7fffffffu;
     *base = *base > above ? *base : above;
     *size = *size > bits ? *size : bits;
     return mt_m_from_bits(mt_m_bits(p) + (mt_m_bits(shifted) << 23));
 }
 
-MT_FN bool mt_m_is_plain(uint32_t base, uint32_t size)
+MT_FN bool mt_m_is_plain_pow(uint32_t base, uint32_t size)
 {
-    return base < 0x7f000000u && size < 0x42ac0000u; /* infinity less FLT_MIN, 86 */
+    return mt_m_is_plain(base) && size < 0x42ac0000u; /* 86 */
 }
 #endif
 

@@ -125,6 +125,32 @@ static void test_functions(void **state)
 }
 #endif
 
+/* An element's bits depend neither on what stands nearby nor on where the result goes: beside numbers for
+ * which short formulas do, others, and in place. */
+static void test_neighbours(void **state)
+{
+    (void)state;
+    static const mt_real odd[] = {0, (mt_real)-0.0, -1, INFINITY, -INFINITY, NAN, 0x1p-130f, 1e30f, -2};
+    mt_backend *cpu = mt_backend_get("cpu");
+    mt_tensor *x = OWN(mt_zeros(cpu, mt_shape(BLOCK)));
+    mt_tensor *y = OWN(mt_zeros(cpu, mt_shape(BLOCK))), *z = OWN(mt_zeros(cpu, mt_shape(BLOCK)));
+    mt_real *in = (mt_real *)mt_tensor_data(x);
+    for (size_t k = 0; k < TEST_LENGTH(functions); k++) {
+        if (!functions[k].op) continue;
+        for (int64_t i = 0; i < BLOCK; i++) in[i] = (mt_real)test_between(0.1, 9);
+        TEST_OK(functions[k].op(y, x));
+        for (int64_t i = 7; i < BLOCK; i += 700) in[i] = odd[test_below(TEST_LENGTH(odd))];
+        TEST_OK(functions[k].op(z, x));
+        const mt_real *before = mt_tensor_data(y), *after = mt_tensor_data(z);
+        for (int64_t i = 0; i < BLOCK; i++)
+            TEST_CHECK(i % 700 == 7 || after[i] == before[i], "%s(%a) is %a, and %a beside odd numbers",
+                       functions[k].name, (double)in[i], (double)before[i], (double)after[i]);
+        TEST_OK(functions[k].op(x, x));
+        TEST_CHECK(memcmp(in, after, BLOCK * sizeof *in) == 0, "%s in place differs", functions[k].name);
+        test_cases++;
+    }
+}
+
 /* clang-format off */
 static const mt_real specials[] = {
     0, (mt_real)-0.0, 1, -1, 2, -2, 0.5f, -0.5f, 3, -3, 2.5f, -2.5f, INFINITY, -INFINITY, NAN, -NAN,
@@ -247,7 +273,7 @@ static void test_exponents(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_functions), TEST(test_powers),
+    const struct CMUnitTest tests[] = {TEST(test_functions), TEST(test_neighbours), TEST(test_powers),
 #ifndef MT_DOUBLE
                                        TEST(test_exponents)
 #endif
