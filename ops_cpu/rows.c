@@ -116,7 +116,7 @@ INLINE void plain_first(plain_fn quick, row_fn whole, int inputs, ROW_ARGS)
         if (!quick(length, to, at, si))
             whole(length, out + i, so, at, si, p);
         else if (!apart)
-            memcpy(out + i, block, (size_t)length * sizeof *block);
+            memcpy(out + i, to, (size_t)length * sizeof *to);
     }
     if (!known) whole(ROW_PASS);
 }
