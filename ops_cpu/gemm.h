@@ -35,12 +35,14 @@ struct mt_gemm_kernels {
      * alone. kc are part of the result's bits, mc and nc are not. */
     int64_t mc, nc, kc, direct_kc, dot_kc, pack_a_from;
 
+    bool columns_of_a; /* packed reads columns of A in place as well as rows */
+
     /* Any A, rows of B contiguous (b_col = 1): reads both in place. */
     void (*direct)(const mt_gemm_block *block);
     /* Rows of A and columns of B contiguous (a_col = b_row = 1): dot products along k. */
     void (*dot)(const mt_gemm_block *block);
     /* b points to what pack_b wrote for this n and k, or to where the first panel's tiles are to write it; a
-     * to what pack_a wrote for this m and k, or to rows in place. */
+     * to what pack_a wrote for this m and k, or is in place. */
     void (*packed)(const mt_gemm_block *block);
 
     /* m x k (k x n) from any strides into panels of mr rows (strips of nr columns), each stored k by k. The

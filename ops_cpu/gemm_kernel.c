@@ -203,7 +203,7 @@ static inline void packed_tile(const mt_gemm_block *g, tile_work *w, int rows, i
 static void gemm_packed(const mt_gemm_block *g)
 {
     const panel cut = panel_cut(g->m, MR);
-    const int64_t strips = mt_gemm_panels(g->n, NR), lines = g->a_packed ? 0 : mt_gemm_panels(g->k, LINE);
+    const int64_t strips = mt_gemm_panels(g->n, NR), lines = g->a_col != 1 ? 0 : mt_gemm_panels(g->k, LINE);
     const bool panels_first = MT_SIMD_REGISTERS == 32;
     tile_work w = {.k = g->k, .a_row = g->a_row, .a_col = g->a_col, .c_row = g->c_row, .add = g->add};
     const int64_t outer = panels_first ? 1 : strips, inner = panels_first ? strips : 1;
@@ -372,30 +372,36 @@ static void gemm_dot(const mt_gemm_block *g)
 
 /* ---- packing ---- */
 
-/* One panel: out[p * out_step + i] = in[i * lane + p * step] for i < lanes <= width. What stands behind the
- * lanes of the last panel is some number that no element of C depends on; up to a vector past the panel's end
- * is written. */
+/* One panel: out[p * out_step + i] = in[i * lane + p * step] for i < lanes <= width. What is behind the lanes
+ * stays or becomes some number, and nobody reads it; up to a vector past the panel's end is written. */
 MT_ALWAYS_INLINE void pack_panel(const int width, int64_t lanes, int64_t k, const mt_real *in, int64_t lane,
                                  int64_t step, mt_real *out, int64_t out_step)
 {
-    const int vecs = (width + MT_LANES - 1) / MT_LANES;
     int64_t p = 0;
     if (lane == 1) {
-        if (lanes == width)
-            for (; p < k; p++) memcpy(out + p * out_step, in + p * step, (size_t)width * sizeof *out);
+        for (; p < k; p++) {
+            const int64_t count = lanes == width ? width : lanes; /* a constant, mostly */
+            memcpy(out + p * out_step, in + p * step, (size_t)count * sizeof *out);
+        }
     } else if (step == 1) {
-        const mt_real *row[MAX_VECS * MT_LANES];
-        for (int i = 0; i < vecs * MT_LANES; i++) row[i] = in + (i < lanes ? i : lanes - 1) * lane;
-        for (; p + MT_PIECE <= k; p += MT_PIECE) {
-            mt_vec turned[MAX_VECS][MT_PIECE];
-            MT_UNROLL for (int v = 0; v < vecs; v++) mt_vec_load_turned(row + v * MT_LANES, p, turned[v]);
-            MT_UNROLL for (int q = 0; q < MT_PIECE; q++) MT_UNROLL for (int v = 0; v < vecs; v++)
-                mt_vec_store(out + (p + q) * out_step + v * MT_LANES, turned[v][q]);
+        /* A vector of lanes at a time. The last one ends with the lanes, and may write again what the one
+         * before it wrote; of fewer lanes than a vector has, it repeats the last. */
+        const int64_t whole = lanes > MT_LANES ? lanes : MT_LANES;
+        for (int64_t i = 0; i < whole; i += MT_LANES) {
+            const int64_t first = i + MT_LANES <= whole ? i : whole - MT_LANES;
+            const mt_real *row[MT_LANES];
+            for (int r = 0; r < MT_LANES; r++)
+                row[r] = in + (first + r < lanes ? first + r : lanes - 1) * lane;
+            for (p = 0; p + MT_PIECE <= k; p += MT_PIECE) {
+                mt_vec turned[MT_PIECE];
+                mt_vec_load_turned(row, p, turned);
+                MT_UNROLL for (int q = 0; q < MT_PIECE; q++)
+                    mt_vec_store(out + (p + q) * out_step + first, turned[q]);
+            }
         }
     }
     for (; p < k; p++)
-        for (int i = 0; i < width; i++)
-            out[p * out_step + i] = in[(i < lanes ? i : lanes - 1) * lane + p * step];
+        for (int64_t i = 0; i < lanes; i++) out[p * out_step + i] = in[i * lane + p * step];
 }
 
 /* Where numbers that stand side by side in memory go to different panels, a few steps of k at a time fill all
@@ -415,31 +421,17 @@ static void pack_a(int64_t m, int64_t k, const mt_real *a, int64_t a_row, int64_
     }
 }
 
-/* A strip of up to NR columns, in as few vectors as hold them. */
-static void pack_strip(int64_t columns, int64_t k, const mt_real *b, int64_t b_row, int64_t b_col,
-                       mt_real *out, int64_t out_step)
-{
-    if (columns > 3 * MT_LANES || VECS == 2)
-        pack_panel(NR, columns, k, b, b_col, b_row, out, out_step);
-    else if (columns > 2 * MT_LANES)
-        pack_panel(3 * MT_LANES, columns, k, b, b_col, b_row, out, out_step);
-    else if (columns > MT_LANES)
-        pack_panel(2 * MT_LANES, columns, k, b, b_col, b_row, out, out_step);
-    else
-        pack_panel(MT_LANES, columns, k, b, b_col, b_row, out, out_step);
-}
-
 static void pack_b(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *strips)
 {
     for (int64_t j = 0; j < n; j += NR)
-        pack_strip(n - j < NR ? n - j : NR, k, b + j * b_col, b_row, b_col, strips + j * k, NR);
+        pack_panel(NR, n - j < NR ? n - j : NR, k, b + j * b_col, b_col, b_row, strips + j * k, NR);
 }
 
 static void copy_b(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *out,
                    int64_t row)
 {
     for (int64_t j = 0; j < n; j += NR)
-        pack_strip(n - j < NR ? n - j : NR, k, b + j * b_col, b_row, b_col, out + j, row);
+        pack_panel(NR, n - j < NR ? n - j : NR, k, b + j * b_col, b_col, b_row, out + j, row);
 }
 
 static void add_bias(int64_t n, mt_real *c, int64_t c_step, const mt_real *bias, int64_t bias_step)
@@ -463,6 +455,7 @@ const struct mt_gemm_kernels TABLE_NAME(MT_ISA_NAME) = {
     .few_rows = MT_SIMD_REGISTERS == 32 ? 28 : 12,
     .mc = MT_SIMD_REGISTERS == 32 ? 8 * MR : 24 * MR,
     .nc = (MT_SIMD_REGISTERS == 32 ? 512 : 2048) * 4 / (int)sizeof(mt_real),
+    .columns_of_a = MT_SIMD_REGISTERS == 32,
     .pack_a_from = MT_SIMD_REGISTERS == 32 ? INT_MAX : 1024,
     .kc = 256,
     .small = MT_SIMD_REGISTERS == 32 ? 160. * 160 * 160 : 72. * 72 * 72,

@@ -107,11 +107,20 @@ static bool cuts_k(const mt_gemm *g, int64_t threads)
 int64_t mt_gemm_space_a(const mt_gemm *g)
 {
     const struct mt_gemm_kernels *t = g->kernels;
-    if (g->path != MT_GEMM_PACKED) return 0;
-    return mt_gemm_round_up(mt_gemm_least(mt_gemm_round_up(g->m, t->mr), t->mc + t->mr) *
-                                    mt_gemm_least(g->kc, g->k) +
-                                MT_GEMM_SLACK,
-                            16);
+    if (g->path != MT_GEMM_PACKED || !mt_gemm_packs_a(g)) return 0;
+    const int64_t rows = mt_gemm_round_up(mt_gemm_piece(g->m, g->row_cells, t->mr), t->mr);
+    return mt_gemm_round_up(
+        mt_gemm_least(rows, mt_gemm_high(g) + t->mr) * mt_gemm_least(g->kc, g->k) + MT_GEMM_SLACK, 16);
+}
+
+/* Rows are read in place, and, where that pays, columns, unless steps of k are so far apart that few sets of
+ * the first cache hold them. */
+bool mt_gemm_packs_a(const mt_gemm *g)
+{
+    const struct mt_gemm_kernels *t = g->kernels;
+    const bool far = g->a_col * (int64_t)sizeof(mt_real) % 2048 == 0;
+    const bool in_place = g->a_col == 1 || (t->columns_of_a && g->a_row == 1 && !far);
+    return !in_place || g->n >= t->pack_a_from;
 }
 
 int64_t mt_gemm_space(const mt_gemm *g)

@@ -52,6 +52,9 @@ MT_BEGIN
  * maybe, k. */
 MT_INTERNAL mt_gemm mt_gemm_make(const mt_matmul_work *work, mt_matmul_plan *plan);
 
+/* Whether MT_GEMM_PACKED packs A too. */
+MT_INTERNAL bool mt_gemm_packs_a(const mt_gemm *g);
+
 /* Numbers of workspace that a thread needs: for packed A, and in all. */
 MT_INTERNAL int64_t mt_gemm_space_a(const mt_gemm *g);
 MT_INTERNAL int64_t mt_gemm_space(const mt_gemm *g);
@@ -75,6 +78,9 @@ static inline int64_t mt_gemm_piece(int64_t n, int64_t count, int64_t unit)
 {
     return mt_gemm_round_up((n + count - 1) / count, unit);
 }
+
+/* Rows of A that MT_GEMM_PACKED packs before it goes on to the next ones: a multiple of mc and mr. */
+static inline int64_t mt_gemm_high(const mt_gemm *g) { return 2048 / g->kernels->mc * g->kernels->mc; }
 
 /* Columns of B that MT_GEMM_COPY_B copies at once. */
 static inline int64_t mt_gemm_copy_width(const mt_gemm *g)

@@ -136,35 +136,40 @@ static void run_dot(const mt_gemm *g, mt_gemm_cell r, mt_real *copy)
 }
 
 /* A panel of mr rows of A stays in the first cache, a block of B in the second. Rows of B are packed by the
- * first tiles that read them, columns beforehand; rows of A are read in place. C is finished in pieces of mc
- * rows. */
+ * first tiles that read them, columns beforehand. What of A is packed, is so for the first block of columns
+ * and kept for the others. C is finished in pieces of mc rows. */
 static void run_packed(const mt_gemm *g, mt_gemm_cell r, mt_real *a, mt_real *b)
 {
     const struct mt_gemm_kernels *t = g->kernels;
     const int64_t nc = mt_gemm_piece(r.n, mt_gemm_panels(r.n, t->nc), t->nr),
                   mc = mt_gemm_piece(r.m, mt_gemm_panels(r.m, t->mc), t->mr);
-    for (int64_t j = 0; j < r.n; j += nc)
-        for (int64_t p = 0; p < g->k; p += g->kc) {
-            const mt_gemm_block panel = block_at(g, r.i, r.j + j, p, r.m, mt_gemm_least(nc, r.n - j));
-            const int64_t n = panel.n, k = panel.k, whole = g->b_col == 1 ? n / t->nr * t->nr : 0;
-            if (whole < n)
-                t->pack_b(k, n - whole, panel.b + whole * g->b_col, g->b_row, g->b_col, b + whole * k);
-            for (int64_t i = 0; i < r.m; i += mc) {
-                mt_gemm_block block = block_at(g, r.i + i, r.j + j, p, mt_gemm_least(mc, r.m - i), n);
-                block.strips = whole > 0 && i == 0 ? b : NULL;
-                block.strips_of = block.b;
-                block.b = b;
-                if (g->a_col != 1 || r.n >= t->pack_a_from) {
-                    t->pack_a(block.m, k, block.a, g->a_row, g->a_col, a);
-                    block.a = a;
-                    block.a_row = 1;
-                    block.a_col = t->mr;
-                    block.a_packed = true;
+    const bool packs_a = mt_gemm_packs_a(g);
+    const int64_t high = packs_a ? mt_gemm_high(g) : r.m;
+    for (int64_t top = 0; top < r.m; top += high)
+        for (int64_t p = 0; p < g->k; p += g->kc)
+            for (int64_t j = 0; j < r.n; j += nc) {
+                const int64_t m = mt_gemm_least(high, r.m - top);
+                const mt_gemm_block all = block_at(g, r.i + top, r.j + j, p, m, mt_gemm_least(nc, r.n - j));
+                const int64_t n = all.n, k = all.k, whole = g->b_col == 1 ? n / t->nr * t->nr : 0;
+                if (whole < n)
+                    t->pack_b(k, n - whole, all.b + whole * g->b_col, g->b_row, g->b_col, b + whole * k);
+                for (int64_t i = 0; i < m; i += mc) {
+                    mt_gemm_block block = block_at(g, r.i + top + i, r.j + j, p, mt_gemm_least(mc, m - i), n);
+                    block.strips = whole > 0 && i == 0 ? b : NULL;
+                    block.strips_of = block.b;
+                    block.b = b;
+                    if (packs_a) {
+                        mt_real *panels = a + (r.n > nc ? i * k : 0);
+                        if (j == 0) t->pack_a(block.m, k, block.a, g->a_row, g->a_col, panels);
+                        block.a = panels;
+                        block.a_row = 1;
+                        block.a_col = t->mr;
+                        block.a_packed = true;
+                    }
+                    t->packed(&block);
+                    if (p + k == g->k) finish(g, (mt_gemm_cell){r.i + top + i, r.j + j, block.m, n});
                 }
-                t->packed(&block);
-                if (p + k == g->k) finish(g, (mt_gemm_cell){r.i + i, r.j + j, block.m, n});
             }
-        }
 }
 
 /* The index-th cell of k: the first one goes to C, the pieces of the others to matrices of their own, all

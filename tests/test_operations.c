@@ -915,6 +915,61 @@ static void test_products(void **data)
     }
 }
 
+/* A high x wide matrix of random numbers that lies in memory as lies says. */
+enum { ROWS_LIE, COLUMNS_LIE, COLUMNS_FAR, NOTHING_LIES, LAYS };
+static mt_tensor *lying(mt_backend *b, mt_rng *rng, int lies, int64_t high, int64_t wide)
+{
+    if (lies == ROWS_LIE) return OWN(mt_uniform(b, mt_shape(high, wide), rng, -1, 1));
+    const int64_t step = lies == NOTHING_LIES ? 2 : 1,
+                  row = lies == COLUMNS_FAR ? (high + 1023) / 1024 * 1024 : high * step;
+    mt_tensor *x = OWN(mt_uniform(b, mt_shape(wide, row), rng, -1, 1));
+    return OWN(mt_tensor_transpose(OWN(mt_tensor_slice(x, 1, 0, high * step, step)), 0, 1));
+}
+
+/* Products for which operands are packed in blocks, and more than one of each kind: some of their elements.
+ */
+static void test_large_products(void **data)
+{
+    (void)data;
+    enum { SAMPLES = 1000 };
+    static const int64_t sides[][3] = {{2100, 70, 290}, {300, 1100, 270}, {130, 600, 520}, {64, 64, 2000}};
+    const int threads = mt_get_threads();
+    EACH_BACKEND(b)
+    for (size_t s = 0; s < TEST_LENGTH(sides); s++)
+        for (int lies = 0; lies < 2 * LAYS * LAYS; lies++) {
+            const int64_t part = test_small() || b == test_simple() ? 16 : 1, m = sides[s][0] / part,
+                          n = sides[s][1] / part, k = sides[s][2] / part;
+            mt_rng rng = mt_rng_make(test_bits());
+            mt_tensor *x = lying(b, &rng, lies / LAYS % LAYS, m, k), *y = lying(b, &rng, lies % LAYS, k, n);
+            mt_tensor *out = OWN(mt_full(b, mt_shape(n, m), 1));
+            if (test_chance(0.5))
+                out = OWN(mt_tensor_transpose(out, 0, 1));
+            else
+                out = OWN(mt_tensor_view(out, mt_shape(m, n)));
+            const double *left = test_read(x), *right = test_read(y);
+            TEST_OK(mt_set_threads(lies < LAYS * LAYS ? 1 : (int)test_from(2, 3)));
+            TEST_OK(mt_op_add_matmul(out, x, y));
+            const double *got = test_read(out);
+            for (int i = 0; i < SAMPLES; i++) {
+                const int64_t row = test_below(m), column = test_below(n);
+                double want = 1, magnitude = 1;
+                for (int64_t q = 0; q < k; q++) {
+                    const double term = left[row * k + q] * right[q * n + column];
+                    want += term;
+                    magnitude += fabs(term);
+                }
+                TEST_CHECK(
+                    test_close(got[row * n + column], want, test_sum_tolerance(k + 1, magnitude, false), 0),
+                    "%s: %lld x %lld x %lld, layouts %d: element (%lld, %lld) is %.17g instead of %.17g",
+                    b->name, (long long)m, (long long)k, (long long)n, lies, (long long)row,
+                    (long long)column, got[row * n + column], want);
+            }
+            test_cases++;
+            test_release();
+        }
+    TEST_OK(mt_set_threads(threads));
+}
+
 /* 0 times NaN is NaN, so padding and skipping must not show. */
 static void test_nan_in_products(void **data)
 {
@@ -1226,23 +1281,15 @@ int main(void)
 {
     backend_count = test_backends(backends);
     static const struct CMUnitTest tests[] = {
-        TEST(test_elementwise),
-        TEST(test_tails),
-        TEST(test_in_place),
-        TEST(test_refused_elementwise),
-        TEST(test_reductions),
-        TEST(test_choices),
-        TEST(test_empty_reductions),
-        TEST(test_refused_reductions),
-        TEST(test_copy_and_fill),
-        TEST(test_large_results),
-        TEST(test_rows_of_a_tensor),
-        TEST(test_products),
-        TEST(test_nan_in_products),
-        TEST(test_linear),
-        TEST(test_refused_products),
-        TEST(test_backend_names),
-        TEST(test_threads_give_the_same_bits),
+        TEST(test_elementwise),      TEST(test_tails),
+        TEST(test_in_place),         TEST(test_refused_elementwise),
+        TEST(test_reductions),       TEST(test_choices),
+        TEST(test_empty_reductions), TEST(test_refused_reductions),
+        TEST(test_copy_and_fill),    TEST(test_large_results),
+        TEST(test_rows_of_a_tensor), TEST(test_products),
+        TEST(test_large_products),   TEST(test_nan_in_products),
+        TEST(test_linear),           TEST(test_refused_products),
+        TEST(test_backend_names),    TEST(test_threads_give_the_same_bits),
     };
     return TEST_RUN("operations", tests);
 }
