@@ -94,13 +94,14 @@ static void cut(mt_gemm *g, int64_t threads)
     }
 }
 
-/* Whether to cut k instead. Where k is long, each thread then reads its own part of A and of B, and the rows
- * of weights that a thread reads are those that it updates. The bits are the same: pieces of k are added to C
- * one after the other in any case. */
+/* Whether to cut k instead. Where k is long and C stays in the second cache, each thread then reads its own
+ * part of A and of B, and the rows of weights that a thread reads are those that it updates. The bits are the
+ * same: pieces of k are added to C one after the other in any case. */
 static bool cuts_k(const mt_gemm *g, int64_t threads)
 {
-    return g->path == MT_GEMM_PACKED && mt_gemm_panels(g->k, g->kc) >= threads &&
-           g->k >= LONG_K * (g->m > g->n ? g->m : g->n);
+    const int64_t pieces = mt_gemm_panels(g->k, g->kc), largest = 1 << 15, most = 1 << 20;
+    return g->path == MT_GEMM_PACKED && pieces >= threads && g->k >= LONG_K * (g->m > g->n ? g->m : g->n) &&
+           g->m <= largest / g->n && pieces <= most / (g->m * g->n);
 }
 
 /* Sizes are multiples of 16 numbers, so that every part is aligned. */

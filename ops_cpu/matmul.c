@@ -178,8 +178,7 @@ static void run_k_cell(const mt_gemm *g, int64_t index, mt_real *space, mt_real 
 {
     const int64_t first = mt_gemm_first_piece(g, index), end = mt_gemm_first_piece(g, index + 1);
     const int64_t matrix = mt_gemm_round_up(g->m * g->n, 16), together = index == 0 ? end : 1;
-    partial += (first - mt_gemm_first_piece(g, 1)) * matrix;
-    for (int64_t piece = first; piece < end; piece += together, partial += matrix) {
+    for (int64_t piece = first; piece < end; piece += together) {
         const int64_t p = piece * g->kc;
         mt_gemm part = *g;
         part.k = mt_gemm_least(together * g->kc, g->k - p);
@@ -189,7 +188,7 @@ static void run_k_cell(const mt_gemm *g, int64_t index, mt_real *space, mt_real 
         part.pre = NULL;
         part.act = NULL;
         if (index > 0) {
-            part.c = partial;
+            part.c = partial + (piece - mt_gemm_first_piece(g, 1)) * matrix;
             part.c_row = g->n;
             part.c_col = 1;
             part.add = false;
