@@ -73,7 +73,8 @@ static void choose(mt_gemm *g)
         g->path = MT_GEMM_PACKED;
         g->kc = t->kc;
     }
-    if (g->k > g->kc) g->kc = mt_gemm_piece(g->k, mt_gemm_panels(g->k, g->kc), t->lanes);
+    if (g->k > g->kc)
+        g->kc = mt_gemm_piece(g->k, mt_gemm_panels(g->k, g->kc), g->path == MT_GEMM_DOT ? t->lanes : 4);
 }
 
 /* Cuts C for up to threads threads: the grid whose largest cell costs least, counting its tiles and what of A
@@ -84,7 +85,7 @@ static void cut(mt_gemm *g, int64_t threads)
     double best = 0;
     for (int64_t rows = 1; rows <= threads; rows++) {
         const int64_t columns = threads / rows;
-        const double m = (double)mt_gemm_piece(g->m, rows, t->mr),
+        const double m = (double)mt_gemm_piece(g->m, rows, 1),
                      n = (double)mt_gemm_piece(g->n, columns, t->nr);
         const double cost = m * n + 16 * (m + n);
         if (rows > 1 && cost >= best) continue;
@@ -109,7 +110,7 @@ int64_t mt_gemm_space_a(const mt_gemm *g)
 {
     const struct mt_gemm_kernels *t = g->kernels;
     if (g->path != MT_GEMM_PACKED || !mt_gemm_packs_a(g)) return 0;
-    const int64_t rows = mt_gemm_round_up(mt_gemm_piece(g->m, g->row_cells, t->mr), t->mr);
+    const int64_t rows = mt_gemm_round_up(mt_gemm_piece(g->m, g->row_cells, 1), t->mr);
     return mt_gemm_round_up(
         mt_gemm_least(rows, mt_gemm_high(g) + t->mr) * mt_gemm_least(g->kc, g->k) + MT_GEMM_SLACK, 16);
 }

@@ -99,7 +99,7 @@ static inline int64_t mt_gemm_first_piece(const mt_gemm *g, int64_t index)
 static inline mt_gemm_cell mt_gemm_cell_of(const mt_gemm *g, int64_t index)
 {
     if (g->row_cells * g->column_cells == 1) return (mt_gemm_cell){0, 0, g->m, g->n};
-    const int64_t m = mt_gemm_piece(g->m, g->row_cells, g->kernels->mr),
+    const int64_t m = mt_gemm_piece(g->m, g->row_cells, 1),
                   n = mt_gemm_piece(g->n, g->column_cells, g->kernels->nr);
     mt_gemm_cell r = {.i = index / g->column_cells * m, .j = index % g->column_cells * n};
     r.m = mt_gemm_least(m, g->m - r.i);

@@ -3,7 +3,7 @@
 
 #include "cpu.h"
 
-enum { LINE = 64 / sizeof(mt_real) };
+enum { LINE = 64 / sizeof(mt_real), SHORT = 4096 };
 
 static mt_update_constants constants(const mt_update_work *work)
 {
@@ -25,6 +25,20 @@ static mt_update_constants constants(const mt_update_work *work)
     };
 }
 
+/* One of `threads` shares of all parameters: of each row as the product that made its gradient was shared,
+ * since much is in that thread's cache. Short rows are the first's. */
+static void take_share(const mt_update_work *work, mt_step_fn step, const mt_update_constants *c, int share,
+                       int threads)
+{
+    for (int r = 0; r < work->rows; r++) {
+        const mt_update_row *row = &work->row[r];
+        const int parts = row->n < SHORT ? 1 : threads;
+        if (share >= parts) continue;
+        const int64_t lines = (row->n + LINE - 1) / LINE, end = lines * (share + 1) / parts * LINE;
+        step(row, c, lines * share / parts * LINE, end < row->n ? end : row->n);
+    }
+}
+
 mt_status mt_cpu_update(mt_backend *backend, const mt_update_work *work)
 {
     (void)backend;
@@ -33,20 +47,15 @@ mt_status mt_cpu_update(mt_backend *backend, const mt_update_work *work)
     const mt_step_fn step = work->rule != MT_UPDATE_SGD ? steps->adam
                             : c.momentum != 0           ? steps->momentum
                                                         : steps->sgd;
-    for (int r = 0; r < work->rows; r++) {
-        const mt_update_row *row = &work->row[r];
-        int threads = mt_cpu_threads((double)row->n * (work->rule == MT_UPDATE_SGD ? 2 : 8));
-        if (threads <= 1) {
-            step(row, &c, 0, row->n);
-            continue;
-        }
-        /* A share for each thread, as the product that made the gradient was shared: much is in its cache. */
-        int64_t lines = (row->n + LINE - 1) / LINE;
-#pragma omp parallel for num_threads(threads) schedule(static)
-        for (int t = 0; t < threads; t++) {
-            int64_t first = lines * t / threads * LINE, last = lines * (t + 1) / threads * LINE;
-            step(row, &c, first, last < row->n ? last : row->n);
-        }
+    double effort = 0;
+    for (int r = 0; r < work->rows; r++)
+        effort += (double)work->row[r].n * (work->rule == MT_UPDATE_SGD ? 2 : 8);
+    const int threads = mt_cpu_threads(effort);
+    if (threads <= 1) {
+        take_share(work, step, &c, 0, 1);
+        return MT_OK;
     }
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int t = 0; t < threads; t++) take_share(work, step, &c, t, threads);
     return MT_OK;
 }
