@@ -73,6 +73,7 @@ static void choose(mt_gemm *g)
         g->path = MT_GEMM_PACKED;
         g->kc = t->kc;
     }
+    /* Even pieces, of whole vectors where k runs along them, else of what is turned at once. */
     if (g->k > g->kc)
         g->kc = mt_gemm_piece(g->k, mt_gemm_panels(g->k, g->kc), g->path == MT_GEMM_DOT ? t->lanes : 4);
 }
@@ -142,8 +143,7 @@ int64_t mt_gemm_space(const mt_gemm *g)
 
 int64_t mt_gemm_space_partial(const mt_gemm *g)
 {
-    if (g->k_cells == 1) return 0;
-    return mt_gemm_round_up(g->m * g->n, 16) * (mt_gemm_panels(g->k, g->kc) - mt_gemm_first_piece(g, 1));
+    return g->k_cells == 1 ? 0 : mt_gemm_partials(g) * mt_gemm_partial_size(g);
 }
 
 /* Every member is named, so that nothing is cleared first: a small product feels it. */

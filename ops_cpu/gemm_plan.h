@@ -95,6 +95,13 @@ static inline int64_t mt_gemm_first_piece(const mt_gemm *g, int64_t index)
     return (index * pieces + g->k_cells - 1) / g->k_cells;
 }
 
+/* Pieces of k that another thread than C's computes, and the numbers that each of them takes. */
+static inline int64_t mt_gemm_partials(const mt_gemm *g)
+{
+    return mt_gemm_panels(g->k, g->kc) - mt_gemm_first_piece(g, 1);
+}
+static inline int64_t mt_gemm_partial_size(const mt_gemm *g) { return mt_gemm_round_up(g->m * g->n, 16); }
+
 /* The index-th cell; empty where the cuts leave nothing over. */
 static inline mt_gemm_cell mt_gemm_cell_of(const mt_gemm *g, int64_t index)
 {

@@ -177,7 +177,7 @@ static void run_packed(const mt_gemm *g, mt_gemm_cell r, mt_real *a, mt_real *b)
 static void run_k_cell(const mt_gemm *g, int64_t index, mt_real *space, mt_real *partial)
 {
     const int64_t first = mt_gemm_first_piece(g, index), end = mt_gemm_first_piece(g, index + 1);
-    const int64_t matrix = mt_gemm_round_up(g->m * g->n, 16), together = index == 0 ? end : 1;
+    const int64_t together = index == 0 ? end : 1;
     for (int64_t piece = first; piece < end; piece += together) {
         const int64_t p = piece * g->kc;
         mt_gemm part = *g;
@@ -188,7 +188,7 @@ static void run_k_cell(const mt_gemm *g, int64_t index, mt_real *space, mt_real 
         part.pre = NULL;
         part.act = NULL;
         if (index > 0) {
-            part.c = partial + (piece - mt_gemm_first_piece(g, 1)) * matrix;
+            part.c = partial + (piece - mt_gemm_first_piece(g, 1)) * mt_gemm_partial_size(g);
             part.c_row = g->n;
             part.c_col = 1;
             part.add = false;
@@ -200,8 +200,7 @@ static void run_k_cell(const mt_gemm *g, int64_t index, mt_real *space, mt_real 
 /* Adds what the cells of k left beside C to it, in the order of k, for rows begin to end - 1. */
 static void join_k_cells(const mt_gemm *g, int64_t begin, int64_t end, const mt_real *partial)
 {
-    const int64_t matrix = mt_gemm_round_up(g->m * g->n, 16),
-                  matrices = mt_gemm_panels(g->k, g->kc) - mt_gemm_first_piece(g, 1);
+    const int64_t matrix = mt_gemm_partial_size(g), matrices = mt_gemm_partials(g);
     for (int64_t i = begin; i < end; i++)
         for (int64_t q = 0; q < matrices; q++)
             g->kernels->add_bias(g->n, g->c + i * g->c_row, g->c_col, partial + q * matrix + i * g->n, 1);
