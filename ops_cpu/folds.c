@@ -109,11 +109,12 @@ INLINE mt_real join_lanes(combine_fn combine, combine_vec_fn combine_vec, mt_vec
 #elif MT_SIMD_BYTES == 64
     v = combine_vec(v, _mm512_shuffle_f32x4(v, v, 0x4E));
     v = combine_vec(v, _mm512_shuffle_f32x4(v, v, 0xB1));
+    v = combine_vec(v, _mm512_shuffle_ps(v, v, 0x4E));
+#elif MT_SIMD_BYTES == 32 && defined(MT_DOUBLE)
+    v = combine_vec(v, _mm256_permute2f128_pd(v, v, 1));
 #elif MT_SIMD_BYTES == 32
-    v = combine_vec(v, MT_MM256(permute2f128)(v, v, 1));
-#endif
-#if MT_SIMD_BYTES > 16 && !defined(MT_DOUBLE)
-    v = combine_vec(v, MT_SHUFFLE(v, v, 0x4E));
+    v = combine_vec(v, _mm256_permute2f128_ps(v, v, 1));
+    v = combine_vec(v, _mm256_shuffle_ps(v, v, 0x4E));
 #elif !defined(MT_DOUBLE)
     return combine(combine(v[0], v[2]), combine(v[1], v[3]));
 #endif

@@ -46,19 +46,16 @@ struct mt_gemm_kernels {
     void (*packed)(const mt_gemm_block *block);
 
     /* m x k (k x n) from any strides into panels of mr rows (strips of nr columns), each stored k by k. The
-     * buffer holds mt_gemm_panels(m, mr) * mr * k numbers and MT_GEMM_SLACK more, which are written too. */
+     * buffer holds mt_gemm_panels(m, mr) * mr * k numbers. */
     void (*pack_a)(int64_t m, int64_t k, const mt_real *a, int64_t a_row, int64_t a_col, mt_real *panels);
     void (*pack_b)(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *strips);
-    /* k x n from any strides into rows of row numbers, a multiple of nr not less than n; with the slack
-     * behind. */
+    /* k x n from any strides into rows of row numbers, a multiple of nr not less than n. */
     void (*copy_b)(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *out,
                    int64_t row);
 
     /* c[j] += bias[j] for a row of n. */
     void (*add_bias)(int64_t n, mt_real *c, int64_t c_step, const mt_real *bias, int64_t bias_step);
 };
-
-enum { MT_GEMM_SLACK = 16 };
 
 static inline int64_t mt_gemm_panels(int64_t n, int64_t width) { return (n + width - 1) / width; }
 

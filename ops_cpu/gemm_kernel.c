@@ -372,66 +372,108 @@ static void gemm_dot(const mt_gemm_block *g)
 
 /* ---- packing ---- */
 
-/* One panel: out[p * out_step + i] = in[i * lane + p * step] for i < lanes <= width. What is behind the lanes
- * stays or becomes some number, and nobody reads it; up to a vector past the panel's end is written. */
-MT_ALWAYS_INLINE void pack_panel(const int width, int64_t lanes, int64_t k, const mt_real *in, int64_t lane,
-                                 int64_t step, mt_real *out, int64_t out_step)
+MT_ALWAYS_INLINE void turn(const int together, const mt_real *in, int64_t lane, mt_real *out,
+                           int64_t out_step)
+{
+    if (together == MT_TURNED)
+        mt_turn(in, lane, out, out_step);
+    else
+        mt_turn_piece(in, lane, out, out_step);
+}
+
+/* Turns lanes that are contiguous along k: out[p * out_step + i] = in[i * lane + p] for i < lanes and p below
+ * the result, which is k rounded down to a multiple of MT_PIECE. Lanes go by in pairs of `together`, so that
+ * whole lines are written; the last end with the panel, and may write again what others wrote. */
+MT_ALWAYS_INLINE int64_t turn_lanes(const int together, int64_t lanes, int64_t k, const mt_real *in,
+                                    int64_t lane, mt_real *out, int64_t out_step)
+{
+    const int64_t last = lanes - together, turned = k / MT_PIECE * MT_PIECE;
+    for (int64_t i = 0; i < lanes; i += 2 * together) {
+        const int64_t first = i < last ? i : last, second = i + together < last ? i + together : last;
+        const mt_real *from = in + first * lane, *beside = in + second * lane;
+        mt_real *to = out;
+        for (int64_t p = 0; p < turned; p += MT_PIECE) {
+            turn(together, from + p, lane, to + first, out_step);
+            if (first < second) turn(together, beside + p, lane, to + second, out_step);
+            to += MT_PIECE * out_step;
+        }
+    }
+    return turned;
+}
+
+/* One panel: out[p * out_step + i] = in[i * lane + p * step] for i < lanes. */
+static inline void pack_panel(int64_t lanes, int64_t k, const mt_real *in, int64_t lane, int64_t step,
+                              mt_real *out, int64_t out_step)
 {
     int64_t p = 0;
     if (lane == 1) {
-        for (; p < k; p++) {
-            const int64_t count = lanes == width ? width : lanes; /* a constant, mostly */
-            memcpy(out + p * out_step, in + p * step, (size_t)count * sizeof *out);
-        }
-    } else if (step == 1) {
-        /* A vector of lanes at a time. The last one ends with the lanes, and may write again what the one
-         * before it wrote; of fewer lanes than a vector has, it repeats the last. */
-        const int64_t whole = lanes > MT_LANES ? lanes : MT_LANES;
-        for (int64_t i = 0; i < whole; i += MT_LANES) {
-            const int64_t first = i + MT_LANES <= whole ? i : whole - MT_LANES;
-            const mt_real *row[MT_LANES];
-            for (int r = 0; r < MT_LANES; r++)
-                row[r] = in + (first + r < lanes ? first + r : lanes - 1) * lane;
-            for (p = 0; p + MT_PIECE <= k; p += MT_PIECE) {
-                mt_vec turned[MT_PIECE];
-                mt_vec_load_turned(row, p, turned);
-                MT_UNROLL for (int q = 0; q < MT_PIECE; q++)
-                    mt_vec_store(out + (p + q) * out_step + first, turned[q]);
-            }
-        }
+        for (; p < k; p++) memcpy(out + p * out_step, in + p * step, (size_t)lanes * sizeof *out);
+    } else if (step == 1 && lanes >= MT_TURNED) {
+        p = turn_lanes(MT_TURNED, lanes, k, in, lane, out, out_step);
+    } else if (step == 1 && lanes >= MT_PIECE) {
+        p = turn_lanes(MT_PIECE, lanes, k, in, lane, out, out_step);
     }
     for (; p < k; p++)
         for (int64_t i = 0; i < lanes; i++) out[p * out_step + i] = in[i * lane + p * step];
 }
 
-/* Where numbers that stand side by side in memory go to different panels, a few steps of k at a time fill all
- * panels, so that what is read is read in runs and once. */
+/* Steps of k for panels of as many rows, which stand side by side in memory: the compiler is told how many,
+ * since a call of memcpy would take longer than the copy. */
+MT_ALWAYS_INLINE void copy_panels(const int rows, int64_t panels, int64_t steps, const mt_real *a,
+                                  int64_t a_col, mt_real *out, int64_t panel_size)
+{
+    for (int64_t p = 0; p < steps; p++)
+        for (int64_t i = 0; i < panels; i++)
+            memcpy(out + i * panel_size + p * MR, a + p * a_col + i * rows, (size_t)rows * sizeof *a);
+}
+
+/* A few steps of k at a time fill all panels, so that what is read is read in runs and once. */
+static void copy_columns_of_a(const panel *cut, int64_t k, const mt_real *a, int64_t a_col, mt_real *panels)
+{
+    const struct {
+        int64_t rows, count;
+    } runs[2] = {{cut->rows + 1, cut->longer}, {cut->rows, cut->count - cut->longer}};
+    for (int64_t p = 0; p < k; p += K_GROUP) {
+        const int64_t steps = k - p < K_GROUP ? k - p : K_GROUP;
+        const mt_real *in = a + p * a_col;
+        mt_real *out = panels + p * MR;
+        for (int r = 0; r < 2; r++) {
+            switch (runs[r].rows) {
+#define COPY_PANELS(rows, unused) \
+    case rows: copy_panels(rows, runs[r].count, steps, in, a_col, out, k *MR); break;
+                TO_6(COPY_PANELS, )
+            }
+            in += runs[r].count * runs[r].rows;
+            out += runs[r].count * k * MR;
+        }
+    }
+}
+
 static void pack_a(int64_t m, int64_t k, const mt_real *a, int64_t a_row, int64_t a_col, mt_real *panels)
 {
     const panel cut = panel_cut(m, MR);
-    const int64_t group = a_row == 1 ? K_GROUP : k;
-    for (int64_t p = 0; p < k; p += group) {
-        const mt_real *in = a + p * a_col;
-        for (int64_t i = 0; i < cut.count; i++) {
-            const int64_t rows = cut.rows + (i < cut.longer);
-            pack_panel(MR, rows, k - p < group ? k - p : group, in, a_row, a_col, panels + (i * k + p) * MR,
-                       MR);
-            in += rows * a_row;
-        }
+    if (a_row == 1) {
+        copy_columns_of_a(&cut, k, a, a_col, panels);
+        return;
+    }
+    for (int64_t i = 0; i < cut.count; i++) {
+        const int64_t rows = cut.rows + (i < cut.longer);
+        pack_panel(rows, k, a, a_row, a_col, panels + i * k * MR, MR);
+        a += rows * a_row;
     }
 }
 
 static void pack_b(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *strips)
 {
     for (int64_t j = 0; j < n; j += NR)
-        pack_panel(NR, n - j < NR ? n - j : NR, k, b + j * b_col, b_col, b_row, strips + j * k, NR);
+        pack_panel(n - j < NR ? n - j : NR, k, b + j * b_col, b_col, b_row, strips + j * k, NR);
 }
 
 static void copy_b(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *out,
                    int64_t row)
 {
     for (int64_t j = 0; j < n; j += NR)
-        pack_panel(NR, n - j < NR ? n - j : NR, k, b + j * b_col, b_col, b_row, out + j, row);
+        pack_panel(n - j < NR ? n - j : NR, k, b + j * b_col, b_col, b_row, out + j, row);
 }
 
 static void add_bias(int64_t n, mt_real *c, int64_t c_step, const mt_real *bias, int64_t bias_step)

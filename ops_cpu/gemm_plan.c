@@ -112,8 +112,7 @@ int64_t mt_gemm_space_a(const mt_gemm *g)
     const struct mt_gemm_kernels *t = g->kernels;
     if (g->path != MT_GEMM_PACKED || !mt_gemm_packs_a(g)) return 0;
     const int64_t rows = mt_gemm_round_up(mt_gemm_piece(g->m, g->row_cells, 1), t->mr);
-    return mt_gemm_round_up(
-        mt_gemm_least(rows, mt_gemm_high(g) + t->mr) * mt_gemm_least(g->kc, g->k) + MT_GEMM_SLACK, 16);
+    return mt_gemm_round_up(mt_gemm_least(rows, mt_gemm_high(g) + t->mr) * mt_gemm_least(g->kc, g->k), 16);
 }
 
 /* Rows are read in place, and, where that pays, columns, unless steps of k are so far apart that few sets of
@@ -132,11 +131,10 @@ int64_t mt_gemm_space(const mt_gemm *g)
     const int64_t columns = mt_gemm_round_up(mt_gemm_piece(g->n, g->column_cells, t->nr), t->nr),
                   k = mt_gemm_least(g->kc, g->k);
     switch (g->path) {
-    case MT_GEMM_COPY_B: return mt_gemm_round_up(mt_gemm_copy_width(g) * g->k + MT_GEMM_SLACK, 16);
+    case MT_GEMM_COPY_B: return mt_gemm_round_up(mt_gemm_copy_width(g) * g->k, 16);
     case MT_GEMM_DOT: return g->a_col == 1 ? 0 : mt_gemm_round_up(g->m * k, 16);
     case MT_GEMM_PACKED:
-        return mt_gemm_space_a(g) +
-               mt_gemm_round_up(mt_gemm_least(columns, t->nc + t->nr) * k + MT_GEMM_SLACK, 16);
+        return mt_gemm_space_a(g) + mt_gemm_round_up(mt_gemm_least(columns, t->nc + t->nr) * k, 16);
     default: return 0;
     }
 }

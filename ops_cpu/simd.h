@@ -216,67 +216,63 @@ MT_ALWAYS_INLINE mt_real mt_vec_sum(mt_vec v)
 #endif
 }
 
-/* A vector from 128-bit pieces, the q-th read at row[q * MT_PIECE] + k. A masked broadcast from memory needs
- * no shuffle, which an insertion does. */
-MT_ALWAYS_INLINE mt_vec mt_vec_join(const mt_real *const *row, int64_t k)
+/* ---- turning rows into columns ---- */
+
+/* Turns MT_PIECE columns of as many rows: out[j * out_step + i] = in[i * lane + j]. */
+MT_ALWAYS_INLINE void mt_turn_piece(const mt_real *in, int64_t lane, mt_real *out, int64_t out_step)
 {
-#if MT_SIMD_BYTES == 64 && defined(MT_DOUBLE)
-    __m512d v = _mm512_castpd128_pd512(_mm_loadu_pd(row[0] + k));
-    v = _mm512_mask_broadcast_f64x2(v, 0x0C, _mm_loadu_pd(row[2] + k));
-    v = _mm512_mask_broadcast_f64x2(v, 0x30, _mm_loadu_pd(row[4] + k));
-    return _mm512_mask_broadcast_f64x2(v, 0xC0, _mm_loadu_pd(row[6] + k));
-#elif MT_SIMD_BYTES == 64
-    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(row[0] + k));
-    v = _mm512_mask_broadcast_f32x4(v, 0x00F0, _mm_loadu_ps(row[4] + k));
-    v = _mm512_mask_broadcast_f32x4(v, 0x0F00, _mm_loadu_ps(row[8] + k));
-    return _mm512_mask_broadcast_f32x4(v, 0xF000, _mm_loadu_ps(row[12] + k));
-#elif MT_SIMD_BYTES == 32 && defined(MT_DOUBLE)
-    return _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(row[0] + k)), _mm_loadu_pd(row[2] + k),
-                                1);
-#elif MT_SIMD_BYTES == 32
-    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(row[0] + k)), _mm_loadu_ps(row[4] + k),
-                                1);
+    typedef mt_real piece __attribute__((vector_size(16)));
+    piece row[MT_PIECE], turned[MT_PIECE];
+    MT_UNROLL for (int i = 0; i < MT_PIECE; i++) memcpy(&row[i], in + i * lane, sizeof *row);
+#ifdef MT_DOUBLE
+    turned[0] = __builtin_shufflevector(row[0], row[1], 0, 2);
+    turned[1] = __builtin_shufflevector(row[0], row[1], 1, 3);
 #else
-    return mt_vec_load(row[0] + k);
+    const piece low01 = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5),
+                low23 = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5),
+                high01 = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7),
+                high23 = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
+    turned[0] = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
+    turned[1] = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
+    turned[2] = __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
+    turned[3] = __builtin_shufflevector(high01, high23, 2, 3, 6, 7);
 #endif
+    MT_UNROLL for (int j = 0; j < MT_PIECE; j++) memcpy(out + j * out_step, &turned[j], sizeof *turned);
 }
 
-#if MT_SIMD_BYTES == 64
-#define MT_UNPACK_LOW(a, b)  MT_MM512(unpacklo)(a, b)
-#define MT_UNPACK_HIGH(a, b) MT_MM512(unpackhi)(a, b)
-#define MT_SHUFFLE(a, b, i)  _mm512_shuffle_ps(a, b, i)
-#elif MT_SIMD_BYTES == 32
-#define MT_UNPACK_LOW(a, b)  MT_MM256(unpacklo)(a, b)
-#define MT_UNPACK_HIGH(a, b) MT_MM256(unpackhi)(a, b)
-#define MT_SHUFFLE(a, b, i)  _mm256_shuffle_ps(a, b, i)
-#elif defined(MT_DOUBLE)
-#define MT_UNPACK_LOW(a, b)  __builtin_shufflevector(a, b, 0, 2)
-#define MT_UNPACK_HIGH(a, b) __builtin_shufflevector(a, b, 1, 3)
-#else
-#define MT_UNPACK_LOW(a, b)  __builtin_shufflevector(a, b, 0, 4, 1, 5)
-#define MT_UNPACK_HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
-#define MT_SHUFFLE(a, b, i) \
-    __builtin_shufflevector(a, b, (i)&3, (i) >> 2 & 3, 4 + ((i) >> 4 & 3), 4 + ((i) >> 6 & 3))
-#endif
+/* The same for MT_TURNED rows. 256 bits are best also where vectors have 512, of which an insertion or a
+ * shuffle takes two passes on some processors. */
+#if MT_SIMD_BYTES > 16
+enum { MT_TURNED = 2 * MT_PIECE };
 
-/* Reads MT_LANES rows and MT_PIECE columns and turns them: lane i of out[j] is row[i][k + j]. */
-MT_ALWAYS_INLINE void mt_vec_load_turned(const mt_real *const *row, int64_t k, mt_vec out[MT_PIECE])
+MT_ALWAYS_INLINE void mt_turn(const mt_real *in, int64_t lane, mt_real *out, int64_t out_step)
 {
 #ifdef MT_DOUBLE
-    mt_vec a = mt_vec_join(row, k), b = mt_vec_join(row + 1, k);
-    out[0] = MT_UNPACK_LOW(a, b);
-    out[1] = MT_UNPACK_HIGH(a, b);
+    __m256d row[MT_PIECE], turned[MT_PIECE];
+    MT_UNROLL for (int i = 0; i < MT_PIECE; i++) row[i] = _mm256_insertf128_pd(
+        _mm256_castpd128_pd256(_mm_loadu_pd(in + i * lane)), _mm_loadu_pd(in + (i + MT_PIECE) * lane), 1);
+    turned[0] = _mm256_unpacklo_pd(row[0], row[1]);
+    turned[1] = _mm256_unpackhi_pd(row[0], row[1]);
 #else
-    mt_vec a = mt_vec_join(row, k), b = mt_vec_join(row + 1, k);
-    mt_vec c = mt_vec_join(row + 2, k), d = mt_vec_join(row + 3, k);
-    mt_vec ab = MT_UNPACK_LOW(a, b), cd = MT_UNPACK_LOW(c, d);
-    out[0] = MT_SHUFFLE(ab, cd, 0x44);
-    out[1] = MT_SHUFFLE(ab, cd, 0xEE);
-    ab = MT_UNPACK_HIGH(a, b);
-    cd = MT_UNPACK_HIGH(c, d);
-    out[2] = MT_SHUFFLE(ab, cd, 0x44);
-    out[3] = MT_SHUFFLE(ab, cd, 0xEE);
+    __m256 row[MT_PIECE], turned[MT_PIECE];
+    MT_UNROLL for (int i = 0; i < MT_PIECE; i++) row[i] = _mm256_insertf128_ps(
+        _mm256_castps128_ps256(_mm_loadu_ps(in + i * lane)), _mm_loadu_ps(in + (i + MT_PIECE) * lane), 1);
+    const __m256 low01 = _mm256_unpacklo_ps(row[0], row[1]), low23 = _mm256_unpacklo_ps(row[2], row[3]),
+                 high01 = _mm256_unpackhi_ps(row[0], row[1]), high23 = _mm256_unpackhi_ps(row[2], row[3]);
+    turned[0] = _mm256_shuffle_ps(low01, low23, 0x44);
+    turned[1] = _mm256_shuffle_ps(low01, low23, 0xEE);
+    turned[2] = _mm256_shuffle_ps(high01, high23, 0x44);
+    turned[3] = _mm256_shuffle_ps(high01, high23, 0xEE);
 #endif
+    MT_UNROLL for (int j = 0; j < MT_PIECE; j++) MT_MM256(storeu)(out + j * out_step, turned[j]);
 }
+#else
+enum { MT_TURNED = MT_PIECE };
+
+MT_ALWAYS_INLINE void mt_turn(const mt_real *in, int64_t lane, mt_real *out, int64_t out_step)
+{
+    mt_turn_piece(in, lane, out, out_step);
+}
+#endif
 
 #endif
