@@ -22,6 +22,7 @@ enum { MR = 6, VECS = 4, TALLEST = 12, DOT_ROWS = 5 };
 static const int most_rows[VECS + 1] = {0, 12, 10, 8, 6};
 #define EACH_FULL(X) TO_6(X, 4)
 #define EACH_EDGE(X) TO_12(X, 1) TO_10(X, 2) TO_8(X, 3) TO_6(X, 4)
+#define EACH_HALF(X) EACH_EDGE(X)
 #define EACH_WIDE(X) X(1, 8) X(2, 8) X(3, 8) X(4, 6)         /* rows, vectors */
 #define EACH_DOT(X)  X(1, 8) X(2, 8) X(3, 8) X(4, 6) X(5, 5) /* rows, columns */
 #else
@@ -29,6 +30,7 @@ enum { MR = 6, VECS = 2, TALLEST = 6, DOT_ROWS = 4 };
 static const int most_rows[VECS + 1] = {0, 6, 6};
 #define EACH_FULL(X) TO_6(X, 2)
 #define EACH_EDGE(X) TO_6(X, 1) TO_6(X, 2)
+#define EACH_HALF(X)
 #define EACH_WIDE(X) X(1, 8) X(2, 6) X(3, 4) X(4, 3)
 #define EACH_DOT(X)  X(1, 8) X(2, 6) X(3, 4) X(4, 3)
 #endif
@@ -52,21 +54,29 @@ typedef struct tile_work {
 
 typedef void (*tile_fn)(const tile_work *w);
 
-/* c (+)= a b for rows rows and vecs vectors; the last vector is cut to n columns when masked is set. A tile
- * that packs writes B's rows to a strip, and asks for the columns behind them, which the next strip needs.
- * Inlined with constants: everything but the loop over k is unrolled and acc lives in registers. */
-MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const bool masked, const bool asks,
+/* The last vector of a tile's columns: whole, cut to the first lanes, or cut to lanes of its lower half. */
+typedef enum tile_end { WHOLE, CUT, HALF } tile_end;
+
+/* c (+)= a b for rows rows and vecs vectors, whose last ends as end says. A tile that packs writes B's rows
+ * to a strip, and asks for the columns behind them, which the next strip needs. Inlined with constants:
+ * everything but the loop over k is unrolled and acc lives in registers. */
+MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const tile_end end, const bool asks,
                            const bool packs, const tile_work *w)
 {
+    const int whole = end == WHOLE ? vecs : vecs - 1, full = end == HALF ? vecs - 1 : vecs;
     mt_vec acc[TALLEST][MAX_VECS];
+    mt_half half[TALLEST];
     const mt_real *a = w->a, *b = w->b;
     mt_real *c = w->c, *strip = w->strip;
     const int64_t a_row = w->a_row, a_col = w->a_col, b_row = w->b_row, c_row = w->c_row;
     const bool add = w->add;
-    const int64_t last = masked ? w->n - (vecs - 1) * MT_LANES : MT_LANES; /* lanes of the last vector */
+    const int64_t last = end == WHOLE ? MT_LANES : w->n - whole * MT_LANES; /* lanes of the last vector */
     const mt_mask mask = mt_mask_first(last);
-    MT_UNROLL for (int r = 0; r < rows; r++) MT_UNROLL for (int v = 0; v < vecs; v++) acc[r][v] =
-        mt_vec_zero();
+    MT_UNROLL for (int r = 0; r < rows; r++)
+    {
+        MT_UNROLL for (int v = 0; v < full; v++) acc[r][v] = mt_vec_zero();
+        half[r] = mt_half_zero();
+    }
     const mt_real *soon = c, *next = w->next;
     for (int64_t left = w->k, ask = asks ? w->ask : 0; left > 0; ask--) {
         int64_t steps = left;
@@ -80,17 +90,20 @@ MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const bool masked, co
         left -= steps;
         for (; steps > 0; steps--) {
             mt_vec bv[MAX_VECS];
-            MT_UNROLL for (int v = 0; v < vecs; v++)
+            mt_half bh = mt_half_zero();
+            MT_UNROLL for (int v = 0; v < full; v++)
             {
-                bv[v] = masked && v == vecs - 1 ? mt_vec_load_masked(b + v * MT_LANES, mask)
-                                                : mt_vec_load(b + v * MT_LANES);
+                bv[v] =
+                    v < whole ? mt_vec_load(b + v * MT_LANES) : mt_vec_load_masked(b + v * MT_LANES, mask);
                 if (packs) mt_vec_store(strip + v * MT_LANES, bv[v]);
                 if (packs) __builtin_prefetch(b + (vecs + v) * MT_LANES);
             }
+            if (end == HALF) bh = mt_half_load_masked(b + whole * MT_LANES, mask);
             MT_UNROLL for (int r = 0; r < rows; r++)
             {
                 mt_vec av = mt_vec_set(a[r * a_row]);
-                MT_UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = mt_vec_fma(av, bv[v], acc[r][v]);
+                MT_UNROLL for (int v = 0; v < full; v++) acc[r][v] = mt_vec_fma(av, bv[v], acc[r][v]);
+                if (end == HALF) half[r] = mt_half_fma(av, bh, half[r]);
             }
             a += a_col;
             b += b_row;
@@ -99,46 +112,65 @@ MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const bool masked, co
     }
     MT_UNROLL for (int r = 0; r < rows; r++)
     {
-        MT_UNROLL for (int v = 0; v < vecs; v++)
+        MT_UNROLL for (int v = 0; v < whole; v++)
         {
-            mt_real *out = c + v * MT_LANES;
-            if (masked && v == vecs - 1) {
-                if (add) acc[r][v] = mt_vec_add(mt_vec_load_masked(out, mask), acc[r][v]);
-                mt_vec_store_first(out, last, acc[r][v]);
-            } else {
-                if (add) acc[r][v] = mt_vec_add(mt_vec_load(out), acc[r][v]);
-                mt_vec_store(out, acc[r][v]);
-            }
+            if (add) acc[r][v] = mt_vec_add(mt_vec_load(c + v * MT_LANES), acc[r][v]);
+            mt_vec_store(c + v * MT_LANES, acc[r][v]);
+        }
+        mt_real *rest = c + whole * MT_LANES;
+        if (end == CUT) {
+            if (add) acc[r][whole] = mt_vec_add(mt_vec_load_masked(rest, mask), acc[r][whole]);
+            mt_vec_store_first(rest, last, acc[r][whole]);
+        } else if (end == HALF) {
+            if (add) half[r] = mt_half_add(mt_half_load_masked(rest, mask), half[r]);
+            mt_half_store_first(rest, last, half[r]);
         }
         c += c_row;
     }
 }
 
 #define DEFINE_FULL(rows, vecs)                                                                       \
-    static void next_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, true, false, w); } \
-    static void pack_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, true, true, w); }
-#define DEFINE_EDGE(rows, vecs)                                                                       \
-    static void edge_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, true, false, false, w); } \
-    static void even_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, false, false, w); }
+    static void next_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, WHOLE, true, false, w); } \
+    static void pack_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, WHOLE, true, true, w); }
+#define DEFINE_EDGE(rows, vecs)                                                                      \
+    static void edge_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, CUT, false, false, w); } \
+    static void even_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, WHOLE, false, false, w); }
+#define DEFINE_HALF(rows, vecs) \
+    static void half_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, HALF, false, false, w); }
 #define DEFINE_WIDE(rows, vecs) \
-    static void wide_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, false, false, false, w); }
+    static void wide_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, WHOLE, false, false, w); }
 EACH_FULL(DEFINE_FULL)
 EACH_EDGE(DEFINE_EDGE)
+EACH_HALF(DEFINE_HALF)
 EACH_WIDE(DEFINE_WIDE)
 
 #define LIST_NEXT(rows, vecs) [rows] = next_##rows##x##vecs,
 #define LIST_PACK(rows, vecs) [rows] = pack_##rows##x##vecs,
 #define LIST_EDGE(rows, vecs) [vecs][rows] = edge_##rows##x##vecs,
+#define LIST_HALF(rows, vecs) [vecs][rows] = half_##rows##x##vecs,
 #define LIST_EVEN(rows, vecs) [vecs][rows] = even_##rows##x##vecs,
 #define LIST_WIDE(rows, vecs) [rows] = {wide_##rows##x##vecs, (vecs)*MT_LANES},
 static const tile_fn tile_next[MR + 1] = {EACH_FULL(LIST_NEXT)};
 static const tile_fn tile_pack[MR + 1] = {EACH_FULL(LIST_PACK)};
 static const tile_fn tile_edge[VECS + 1][TALLEST + 1] = {EACH_EDGE(LIST_EDGE)};
 static const tile_fn tile_even[VECS + 1][TALLEST + 1] = {EACH_EDGE(LIST_EVEN)};
+#if MT_SIMD_BYTES == 64
+static const tile_fn tile_half[VECS + 1][TALLEST + 1] = {EACH_HALF(LIST_HALF)};
+#endif
 static const struct {
     tile_fn run;
     int width;
 } tile_wide[WIDE_ROWS + 1] = {EACH_WIDE(LIST_WIDE)};
+
+/* The tiles for n columns, 0 < n <= NR, by their rows. */
+static const tile_fn *tiles_for(int64_t n)
+{
+    const int64_t vecs = mt_gemm_panels(n, MT_LANES), rest = n % MT_LANES;
+#if MT_SIMD_BYTES == 64
+    if (rest > 0 && rest <= MT_LANES / 2) return tile_half[vecs];
+#endif
+    return (rest > 0 ? tile_edge : tile_even)[vecs];
+}
 
 /* Runs a tile whose columns of C are not neighbours: into a buffer, and from there to C. */
 static void tile_scattered(tile_fn run, tile_work *w, int rows, int64_t c_col)
@@ -194,7 +226,7 @@ static inline void packed_tile(const mt_gemm_block *g, tile_work *w, int rows, i
     w->ask = g->c_col == 1 ? rows : 0;
     run_tile(packs        ? tile_pack[rows]
              : w->n == NR ? tile_next[rows]
-                          : tile_edge[mt_gemm_panels(w->n, MT_LANES)][rows],
+                          : tiles_for(w->n)[rows],
              w, rows, g->c_col);
 }
 
@@ -240,7 +272,7 @@ static part part_from(const mt_gemm_block *g, int64_t j)
     return (part){.j = j,
                   .width = left < NR ? left : left / NR * NR,
                   .cut = panel_cut(g->m, most_rows[vecs]),
-                  .tiles = (left < NR && left % MT_LANES != 0 ? tile_edge : tile_even)[vecs]};
+                  .tiles = tiles_for(left < NR ? left : NR)};
 }
 
 /* A part of one product. */
