@@ -26,9 +26,9 @@ typedef struct mt_gemm_block {
 
 struct mt_gemm_kernels {
     int lanes, mr, nr; /* numbers in a vector; rows and columns of the register tile */
-    int dot_rows;      /* rows that dot takes at once */
     int few_rows;      /* up to so many rows of A, B is not packed */
     double small;      /* up to so many multiplications, neither is */
+    int dot_ratio;     /* dot products where k is at least so many times the rows of a small product */
     int64_t direct_b;  /* nor with k up to direct_kc and so many numbers in B */
     /* Blocks of packed: A is cut to mc x kc, B to kc x nc, which stays in the second cache with 32 registers
      * and in the last with 16; rows of A are packed too from pack_a_from columns of C on. The others cut k

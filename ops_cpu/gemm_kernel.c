@@ -24,7 +24,7 @@ static const int most_rows[VECS + 1] = {0, 12, 10, 8, 6};
 #define EACH_EDGE(X) TO_12(X, 1) TO_10(X, 2) TO_8(X, 3) TO_6(X, 4)
 #define EACH_HALF(X) EACH_EDGE(X)
 #define EACH_WIDE(X) X(1, 8) X(2, 8) X(3, 8) X(4, 6)         /* rows, vectors */
-#define EACH_DOT(X)  X(1, 8) X(2, 8) X(3, 8) X(4, 6) X(5, 5) /* rows, columns */
+#define EACH_DOT(X)  X(1, 8) X(2, 8) X(3, 8) X(4, 4) X(5, 4) /* rows, columns */
 #else
 enum { MR = 6, VECS = 2, TALLEST = 6, DOT_ROWS = 4 };
 static const int most_rows[VECS + 1] = {0, 6, 6};
@@ -36,6 +36,7 @@ static const int most_rows[VECS + 1] = {0, 6, 6};
 #endif
 enum { NR = VECS * MT_LANES, WIDE_ROWS = 4, MAX_VECS = 8, K_GROUP = 16 };
 enum { LINE = 64 / (int)sizeof(mt_real), ASK_STEPS = 16 };
+enum { HALVES = MT_SIMD_BYTES == 64 }; /* whether half a vector is worth an instruction of its own */
 
 /* ---- a tile with a row of B in vectors ---- */
 
@@ -103,7 +104,7 @@ MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const tile_end end, c
             {
                 mt_vec av = mt_vec_set(a[r * a_row]);
                 MT_UNROLL for (int v = 0; v < full; v++) acc[r][v] = mt_vec_fma(av, bv[v], acc[r][v]);
-                if (end == HALF) half[r] = mt_half_fma(av, bh, half[r]);
+                if (end == HALF) half[r] = mt_half_fma(mt_half_of(av), bh, half[r]);
             }
             a += a_col;
             b += b_row;
@@ -326,41 +327,66 @@ static void gemm_direct(const mt_gemm_block *g)
 
 typedef void (*dot_fn)(const mt_gemm_block *g, const mt_real *a, const mt_real *b, mt_real *c);
 
+/* What is left of k behind whole vectors comes first, so that half a vector of it can begin the sums. */
 MT_ALWAYS_INLINE void dot_tile(const int rows, const int columns, const mt_gemm_block *g, const mt_real *a,
                                const mt_real *b, mt_real *c)
 {
     mt_vec acc[DOT_ROWS][MAX_VECS], av[DOT_ROWS];
     const mt_real *row[DOT_ROWS], *column[MAX_VECS];
-    const int64_t k = g->k, whole = k - k % MT_LANES;
+    const int64_t k = g->k, rest = k % MT_LANES, whole = k - rest;
+    const mt_mask mask = mt_mask_first(rest);
     MT_UNROLL for (int j = 0; j < columns; j++) column[j] = b + j * g->b_col;
-    MT_UNROLL for (int r = 0; r < rows; r++)
-    {
-        row[r] = a + r * g->a_row;
-        MT_UNROLL for (int j = 0; j < columns; j++) acc[r][j] = mt_vec_zero();
+    MT_UNROLL for (int r = 0; r < rows; r++) row[r] = a + r * g->a_row;
+    if (HALVES && rest > 0 && rest <= MT_LANES / 2) {
+        mt_half ah[DOT_ROWS];
+        MT_UNROLL for (int r = 0; r < rows; r++) ah[r] = mt_half_load_masked(row[r] + whole, mask);
+        MT_UNROLL for (int j = 0; j < columns; j++)
+        {
+            const mt_half bh = mt_half_load_masked(column[j] + whole, mask);
+            MT_UNROLL for (int r = 0; r < rows; r++) acc[r][j] =
+                mt_half_widen(mt_half_fma(ah[r], bh, mt_half_zero()));
+        }
+    } else {
+        MT_UNROLL for (int r = 0; r < rows; r++) MT_UNROLL for (int j = 0; j < columns; j++) acc[r][j] =
+            mt_vec_zero();
+        if (rest > 0) {
+            MT_UNROLL for (int r = 0; r < rows; r++) av[r] = mt_vec_load_masked(row[r] + whole, mask);
+            MT_UNROLL for (int j = 0; j < columns; j++)
+            {
+                const mt_vec bv = mt_vec_load_masked(column[j] + whole, mask);
+                MT_UNROLL for (int r = 0; r < rows; r++) acc[r][j] = mt_vec_fma(av[r], bv, acc[r][j]);
+            }
+        }
     }
     for (int64_t p = 0; p < whole; p += MT_LANES) {
         MT_UNROLL for (int r = 0; r < rows; r++) av[r] = mt_vec_load(row[r] + p);
         MT_UNROLL for (int j = 0; j < columns; j++)
         {
-            mt_vec bv = mt_vec_load(column[j] + p);
+            const mt_vec bv = mt_vec_load(column[j] + p);
             MT_UNROLL for (int r = 0; r < rows; r++) acc[r][j] = mt_vec_fma(av[r], bv, acc[r][j]);
         }
     }
-    if (whole < k) {
-        const mt_mask mask = mt_mask_first(k - whole);
-        MT_UNROLL for (int r = 0; r < rows; r++) av[r] = mt_vec_load_masked(row[r] + whole, mask);
-        MT_UNROLL for (int j = 0; j < columns; j++)
-        {
-            mt_vec bv = mt_vec_load_masked(column[j] + whole, mask);
-            MT_UNROLL for (int r = 0; r < rows; r++) acc[r][j] = mt_vec_fma(av[r], bv, acc[r][j]);
-        }
-    }
+    /* Columns are summed together where there are enough. */
+    const int together = columns / MT_PIECE * MT_PIECE;
     MT_UNROLL for (int r = 0; r < rows; r++)
     {
-        MT_UNROLL for (int j = 0; j < columns; j++)
+        mt_real *out = c + r * g->c_row;
+        MT_UNROLL for (int j = 0; j < together; j += MT_PIECE)
         {
-            mt_real *out = c + r * g->c_row + j * g->c_col, sum = mt_vec_sum(acc[r][j]);
-            *out = g->add ? *out + sum : sum;
+            const mt_piece sums = mt_vec_sums(&acc[r][j]);
+            if (g->c_col == 1 && !g->add)
+                memcpy(out + j, &sums, sizeof sums);
+            else
+                MT_UNROLL for (int i = 0; i < MT_PIECE; i++)
+                {
+                    mt_real *to = out + (j + i) * g->c_col;
+                    *to = g->add ? *to + sums[i] : sums[i];
+                }
+        }
+        MT_UNROLL for (int j = together; j < columns; j++)
+        {
+            const mt_real sum = mt_vec_sum(acc[r][j]);
+            out[j * g->c_col] = g->add ? out[j * g->c_col] + sum : sum;
         }
     }
 }
@@ -525,7 +551,6 @@ const struct mt_gemm_kernels TABLE_NAME(MT_ISA_NAME) = {
     .lanes = MT_LANES,
     .mr = MR,
     .nr = NR,
-    .dot_rows = DOT_ROWS,
     .few_rows = MT_SIMD_REGISTERS == 32 ? 28 : 12,
     .mc = MT_SIMD_REGISTERS == 32 ? 8 * MR : 24 * MR,
     .nc = (MT_SIMD_REGISTERS == 32 ? 512 : 2048) * 4 / (int)sizeof(mt_real),
@@ -536,6 +561,7 @@ const struct mt_gemm_kernels TABLE_NAME(MT_ISA_NAME) = {
     .direct_kc = 64,
     .direct_b = (MT_SIMD_REGISTERS == 32 ? 1 << 16 : 1 << 13) * 4 / (int)sizeof(mt_real),
     .dot_kc = 4096 / (int)sizeof(mt_real),
+    .dot_ratio = MT_SIMD_REGISTERS == 32 ? 3 : 12,
     .direct = gemm_direct,
     .dot = gemm_dot,
     .packed = gemm_packed,

@@ -56,7 +56,7 @@ static void choose(mt_gemm *g)
     const bool short_k = g->k <= MT_GEMM_SHORT_K || (g->k <= t->direct_kc && g->n <= t->direct_b / g->k);
     /* Turning a small B into rows costs less than adding up the lanes of dot products, unless they are long.
      */
-    const bool long_dots = !small || g->k >= 12 * g->m || g->n <= t->lanes;
+    const bool long_dots = !small || g->k >= t->dot_ratio * g->m || g->n <= t->lanes;
     const bool columns_of_b = g->b_row == 1 && g->k >= 2 * t->lanes && long_dots;
     if (g->k == 0) {
         g->path = MT_GEMM_ZERO;

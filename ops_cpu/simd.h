@@ -88,15 +88,15 @@ typedef __m256 mt_half;
 #endif
 MT_ALWAYS_INLINE mt_half mt_half_zero(void) { return MT_MM256(setzero)(); }
 MT_ALWAYS_INLINE mt_half mt_half_add(mt_half a, mt_half b) { return MT_MM256(add)(a, b); }
-/* With the lower half of a. */
-MT_ALWAYS_INLINE mt_half mt_half_fma(mt_vec a, mt_half b, mt_half c)
-{
+MT_ALWAYS_INLINE mt_half mt_half_fma(mt_half a, mt_half b, mt_half c) { return MT_MM256(fmadd)(a, b, c); }
+/* The lower half of v; and h with zeros as the upper one. */
 #ifdef MT_DOUBLE
-    return _mm256_fmadd_pd(_mm512_castpd512_pd256(a), b, c);
+MT_ALWAYS_INLINE mt_half mt_half_of(mt_vec v) { return _mm512_castpd512_pd256(v); }
+MT_ALWAYS_INLINE mt_vec mt_half_widen(mt_half h) { return _mm512_zextpd256_pd512(h); }
 #else
-    return _mm256_fmadd_ps(_mm512_castps512_ps256(a), b, c);
+MT_ALWAYS_INLINE mt_half mt_half_of(mt_vec v) { return _mm512_castps512_ps256(v); }
+MT_ALWAYS_INLINE mt_vec mt_half_widen(mt_half h) { return _mm512_zextps256_ps512(h); }
 #endif
-}
 MT_ALWAYS_INLINE mt_half mt_half_load_masked(const mt_real *p, mt_mask k)
 {
     return MT_MM256(maskz_loadu)((__mmask8)k, p);
@@ -220,34 +220,76 @@ MT_ALWAYS_INLINE void mt_vec_store_first(mt_real *p, int64_t n, mt_vec v)
 typedef mt_vec mt_half;
 MT_ALWAYS_INLINE mt_half mt_half_zero(void) { return mt_vec_zero(); }
 MT_ALWAYS_INLINE mt_half mt_half_add(mt_half a, mt_half b) { return mt_vec_add(a, b); }
-MT_ALWAYS_INLINE mt_half mt_half_fma(mt_vec a, mt_half b, mt_half c) { return mt_vec_fma(a, b, c); }
+MT_ALWAYS_INLINE mt_half mt_half_fma(mt_half a, mt_half b, mt_half c) { return mt_vec_fma(a, b, c); }
+MT_ALWAYS_INLINE mt_half mt_half_of(mt_vec v) { return v; }
+MT_ALWAYS_INLINE mt_vec mt_half_widen(mt_half h) { return h; }
 MT_ALWAYS_INLINE mt_half mt_half_load_masked(const mt_real *p, mt_mask k) { return mt_vec_load_masked(p, k); }
 MT_ALWAYS_INLINE void mt_half_store_first(mt_real *p, int64_t n, mt_half v) { mt_vec_store_first(p, n, v); }
 #endif
 
-/* The sum of the lanes, halves folded upon each other: (0+4)+(2+6) + (1+5)+(3+7) for eight lanes. */
-MT_ALWAYS_INLINE mt_real mt_vec_sum(mt_vec v)
+/* ---- sums of lanes ---- */
+
+typedef mt_real mt_piece __attribute__((vector_size(16)));
+
+/* Pieces folded upon each other, halves first: (0+2)+(1+3) of four. */
+MT_ALWAYS_INLINE mt_piece mt_vec_fold(mt_vec v)
 {
 #if MT_SIMD_BYTES == 64 && defined(MT_DOUBLE)
-    __m256d h = _mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd(v, 1));
-    __m128d q = _mm_add_pd(_mm256_castpd256_pd128(h), _mm256_extractf128_pd(h, 1));
-    return _mm_cvtsd_f64(_mm_add_sd(q, _mm_unpackhi_pd(q, q)));
+    const __m256d h = _mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd(v, 1));
+    return (mt_piece)_mm_add_pd(_mm256_castpd256_pd128(h), _mm256_extractf128_pd(h, 1));
 #elif MT_SIMD_BYTES == 64
-    __m256 h = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
-    __m128 q = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
-    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
-    return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
+    const __m256 h = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    return (mt_piece)_mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
 #elif MT_SIMD_BYTES == 32 && defined(MT_DOUBLE)
-    __m128d q = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
-    return _mm_cvtsd_f64(_mm_add_sd(q, _mm_unpackhi_pd(q, q)));
+    return (mt_piece)_mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
 #elif MT_SIMD_BYTES == 32
-    __m128 q = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
-    return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
-#elif defined(MT_DOUBLE)
-    return v[0] + v[1];
+    return (mt_piece)_mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
 #else
-    return (v[0] + v[2]) + (v[1] + v[3]);
+    return v;
+#endif
+}
+
+#if MT_SIMD_BYTES == 64
+#define MT_LOW(a, b)   MT_MM512(unpacklo)(a, b)
+#define MT_HIGH(a, b)  MT_MM512(unpackhi)(a, b)
+#define MT_FRONT(a, b) _mm512_shuffle_ps(a, b, 0x44)
+#define MT_BACK(a, b)  _mm512_shuffle_ps(a, b, 0xEE)
+#elif MT_SIMD_BYTES == 32
+#define MT_LOW(a, b)   MT_MM256(unpacklo)(a, b)
+#define MT_HIGH(a, b)  MT_MM256(unpackhi)(a, b)
+#define MT_FRONT(a, b) _mm256_shuffle_ps(a, b, 0x44)
+#define MT_BACK(a, b)  _mm256_shuffle_ps(a, b, 0xEE)
+#elif defined(MT_DOUBLE)
+#define MT_LOW(a, b)  __builtin_shufflevector(a, b, 0, 2)
+#define MT_HIGH(a, b) __builtin_shufflevector(a, b, 1, 3)
+#else
+#define MT_LOW(a, b)   __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define MT_HIGH(a, b)  __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#define MT_FRONT(a, b) __builtin_shufflevector(a, b, 0, 1, 4, 5)
+#define MT_BACK(a, b)  __builtin_shufflevector(a, b, 2, 3, 6, 7)
+#endif
+
+/* The sums of MT_PIECE vectors: within each piece (0+2)+(1+3), then the pieces as mt_vec_fold does. */
+MT_ALWAYS_INLINE mt_piece mt_vec_sums(const mt_vec *v)
+{
+    const mt_vec ab = mt_vec_add(MT_LOW(v[0], v[1]), MT_HIGH(v[0], v[1]));
+#ifdef MT_DOUBLE
+    return mt_vec_fold(ab);
+#else
+    const mt_vec cd = mt_vec_add(MT_LOW(v[2], v[3]), MT_HIGH(v[2], v[3]));
+    return mt_vec_fold(mt_vec_add(MT_FRONT(ab, cd), MT_BACK(ab, cd)));
+#endif
+}
+
+/* The same of one vector. */
+MT_ALWAYS_INLINE mt_real mt_vec_sum(mt_vec v)
+{
+#ifdef MT_DOUBLE
+    return mt_vec_fold(mt_vec_add(v, MT_HIGH(v, v)))[0];
+#else
+    v = mt_vec_add(v, MT_BACK(v, v));
+    const mt_vec low = MT_LOW(v, v);
+    return mt_vec_fold(mt_vec_add(v, MT_BACK(low, low)))[0];
 #endif
 }
 
@@ -256,17 +298,16 @@ MT_ALWAYS_INLINE mt_real mt_vec_sum(mt_vec v)
 /* Turns MT_PIECE columns of as many rows: out[j * out_step + i] = in[i * lane + j]. */
 MT_ALWAYS_INLINE void mt_turn_piece(const mt_real *in, int64_t lane, mt_real *out, int64_t out_step)
 {
-    typedef mt_real piece __attribute__((vector_size(16)));
-    piece row[MT_PIECE], turned[MT_PIECE];
+    mt_piece row[MT_PIECE], turned[MT_PIECE];
     MT_UNROLL for (int i = 0; i < MT_PIECE; i++) memcpy(&row[i], in + i * lane, sizeof *row);
 #ifdef MT_DOUBLE
     turned[0] = __builtin_shufflevector(row[0], row[1], 0, 2);
     turned[1] = __builtin_shufflevector(row[0], row[1], 1, 3);
 #else
-    const piece low01 = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5),
-                low23 = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5),
-                high01 = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7),
-                high23 = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
+    const mt_piece low01 = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5),
+                   low23 = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5),
+                   high01 = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7),
+                   high23 = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
     turned[0] = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
     turned[1] = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
     turned[2] = __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
