@@ -28,8 +28,8 @@ struct mt_gemm_kernels {
     int lanes, mr, nr; /* numbers in a vector; rows and columns of the register tile */
     int few_rows;      /* up to so many rows of A, B is not packed */
     double small;      /* up to so many multiplications, neither is */
-    int dot_ratio;     /* dot products where k is at least so many times the rows of a small product */
     int64_t direct_b;  /* nor with k up to direct_kc and so many numbers in B */
+    int dot_ratio;     /* dot products where k is at least so many times the rows of a small product */
     /* Blocks of packed: A is cut to mc x kc, B to kc x nc, which stays in the second cache with 32 registers
      * and in the last with 16; rows of A are packed too from pack_a_from columns of C on. The others cut k
      * alone. kc are part of the result's bits, mc and nc are not. */
