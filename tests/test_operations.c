@@ -970,6 +970,34 @@ static void test_large_products(void **data)
     TEST_OK(mt_set_threads(threads));
 }
 
+/* An element has the same bits wherever it stands: in whole tiles or at their edges, or as a dot product that
+ * is summed alone or together with others. */
+static void test_place_in_a_product(void **data)
+{
+    (void)data;
+    mt_backend *b = mt_backend_get("cpu");
+    for (int round = 0; round < 400; round++) {
+        const bool dots = round % 2 == 1; /* few rows, a long k along which both operands are contiguous */
+        const int64_t m = test_from(1, dots ? 12 : 40), n = test_from(20, dots ? 70 : 150),
+                      k = dots ? test_from(340, 700) : test_from(1, 60);
+        const int64_t row = test_below(m), rows = test_from(1, m - row), column = test_below(n - 1),
+                      columns = test_from(2, n - column);
+        mt_rng rng = mt_rng_make(test_bits());
+        mt_tensor *x = lying(b, &rng, ROWS_LIE, m, k),
+                  *y = lying(b, &rng, dots ? COLUMNS_LIE : ROWS_LIE, k, n);
+        mt_tensor *whole = OWN(mt_empty(b, mt_shape(m, n), MT_REAL)),
+                  *part = OWN(mt_empty(b, mt_shape(rows, columns), MT_REAL));
+        TEST_OK(mt_op_matmul(whole, x, y));
+        TEST_OK(mt_op_matmul(part, OWN(mt_tensor_slice(x, 0, row, row + rows, 1)),
+                             OWN(mt_tensor_slice(y, 1, column, column + columns, 1))));
+        mt_tensor *same = OWN(mt_tensor_slice(whole, 0, row, row + rows, 1));
+        same = OWN(mt_tensor_slice(same, 1, column, column + columns, 1));
+        TEST_ALL_SAME(test_read(part), test_read(same), rows * columns, "a part of a product");
+        test_cases++;
+        test_release();
+    }
+}
+
 /* 0 times NaN is NaN, so padding and skipping must not show. */
 static void test_nan_in_products(void **data)
 {
@@ -1287,9 +1315,10 @@ int main(void)
         TEST(test_empty_reductions), TEST(test_refused_reductions),
         TEST(test_copy_and_fill),    TEST(test_large_results),
         TEST(test_rows_of_a_tensor), TEST(test_products),
-        TEST(test_large_products),   TEST(test_nan_in_products),
-        TEST(test_linear),           TEST(test_refused_products),
-        TEST(test_backend_names),    TEST(test_threads_give_the_same_bits),
+        TEST(test_large_products),   TEST(test_place_in_a_product),
+        TEST(test_nan_in_products),  TEST(test_linear),
+        TEST(test_refused_products), TEST(test_backend_names),
+        TEST(test_threads_give_the_same_bits),
     };
     return TEST_RUN("operations", tests);
 }
