@@ -167,21 +167,14 @@ void mt_plan_matmul(const mt_matmul_work *work, mt_matmul_plan *plan)
     const mt_layout *a = work->a.layout, *b = work->b.layout, *c = work->out.layout, *pre = work->pre.layout;
     bool keeps = work->pre.data != NULL;
     int rank = c->rank;
-    *plan = (mt_matmul_plan){
-        .m = c->size[rank - 2],
-        .n = c->size[rank - 1],
-        .k = a->size[a->rank - 1],
-        .a_row = a->stride[a->rank - 2],
-        .a_col = a->stride[a->rank - 1],
-        .b_row = b->stride[b->rank - 2],
-        .b_col = b->stride[b->rank - 1],
-        .c_row = c->stride[rank - 2],
-        .c_col = c->stride[rank - 1],
-        .pre_row = keeps ? pre->stride[rank - 2] : 0,
-        .pre_col = keeps ? pre->stride[rank - 1] : 0,
-        .bias_step = work->bias.data ? work->bias.layout->stride[work->bias.layout->rank - 1] : 0,
-        .batch = 1,
-    };
+    /* Field by field: most of it stays as it is, and is not read. */
+    plan->m = c->size[rank - 2], plan->n = c->size[rank - 1], plan->k = a->size[a->rank - 1];
+    plan->a_row = a->stride[a->rank - 2], plan->a_col = a->stride[a->rank - 1];
+    plan->b_row = b->stride[b->rank - 2], plan->b_col = b->stride[b->rank - 1];
+    plan->c_row = c->stride[rank - 2], plan->c_col = c->stride[rank - 1];
+    plan->pre_row = keeps ? pre->stride[rank - 2] : 0, plan->pre_col = keeps ? pre->stride[rank - 1] : 0;
+    plan->bias_step = work->bias.data ? work->bias.layout->stride[work->bias.layout->rank - 1] : 0;
+    plan->batch = 1;
     int n = 0;
     for (int d = 0; d < rank - 2; d++) {
         int64_t size = c->size[d];
@@ -196,6 +189,10 @@ void mt_plan_matmul(const mt_matmul_work *work, mt_matmul_plan *plan)
         plan->batch_a[n - 1] = in_a, plan->batch_b[n - 1] = in_b;
         plan->batch_c[n - 1] = in_c, plan->batch_pre[n - 1] = in_pre;
     }
-    if (n == 0) plan->batch_size[n++] = 1;
+    if (n == 0) {
+        plan->batch_size[n] = 1;
+        plan->batch_a[n] = plan->batch_b[n] = plan->batch_c[n] = plan->batch_pre[n] = 0;
+        n++;
+    }
     plan->batch_rank = n;
 }
