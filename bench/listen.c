@@ -118,21 +118,24 @@ HEARD_BLOCK(packed)
 static void heard_pack_a(int64_t m, int64_t k, const mt_real *a, int64_t row, int64_t col, mt_real *panels)
 {
     note("pack_a", panels, m, k);
-    real->gemm->pack_a(m, k, a, row, col, panels);
+    real->gemm->packing->pack_a(m, k, a, row, col, panels);
 }
 
 static void heard_pack_b(int64_t k, int64_t n, const mt_real *b, int64_t row, int64_t col, mt_real *strips)
 {
     note("pack_b", strips, n, k);
-    real->gemm->pack_b(k, n, b, row, col, strips);
+    real->gemm->packing->pack_b(k, n, b, row, col, strips);
 }
 
 static void heard_copy_b(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *out,
                          int64_t row)
 {
     note("copy_b", out, n, k);
-    real->gemm->copy_b(k, n, b, b_row, b_col, out, row);
+    real->gemm->packing->copy_b(k, n, b, b_row, b_col, out, row);
 }
+
+static const struct mt_gemm_packing packing = {
+    .pack_a = heard_pack_a, .pack_b = heard_pack_b, .copy_b = heard_copy_b};
 
 /* ---- in place of the library's own ---- */
 
@@ -192,9 +195,7 @@ void listen_start(mt_op op)
     gemm.direct = heard_direct;
     gemm.dot = heard_dot;
     gemm.packed = heard_packed;
-    gemm.pack_a = heard_pack_a;
-    gemm.pack_b = heard_pack_b;
-    gemm.copy_b = heard_copy_b;
+    gemm.packing = &packing;
     atomic_store(&call_count, 0);
     asked = 0;
     asked_work = 0;

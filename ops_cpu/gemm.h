@@ -1,5 +1,4 @@
-/* ops_cpu/gemm.h - what matmul.c asks of the kernels that gemm_kernel.c provides once for each instruction
- * set.
+/* ops_cpu/gemm.h - what matmul.c asks of gemm_kernel.c and gemm_pack.c, once for each instruction set.
  *
  * A kernel computes one block of C (+)= A B, all three with a row and a column stride counted in elements.
  * Whatever the kernel, an element of C is 0 + a0 b0 + a1 b1 + ... in the order of k (dot: in lanes, folded at
@@ -24,6 +23,16 @@ typedef struct mt_gemm_block {
     bool rows_first;          /* direct: go along a row of tiles before the next row, for C larger than B */
 } mt_gemm_block;
 
+struct mt_gemm_packing {
+    /* m x k (k x n) from any strides into panels of mr rows (strips of nr columns), each stored k by k. The
+     * buffer holds mt_gemm_panels(m, mr) * mr * k numbers. */
+    void (*pack_a)(int64_t m, int64_t k, const mt_real *a, int64_t a_row, int64_t a_col, mt_real *panels);
+    void (*pack_b)(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *strips);
+    /* k x n from any strides into rows of row numbers, a multiple of nr not less than n. */
+    void (*copy_b)(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *out,
+                   int64_t row);
+};
+
 struct mt_gemm_kernels {
     int lanes, mr, nr; /* numbers in a vector; rows and columns of the register tile */
     int few_rows;      /* up to so many rows of A, B is not packed */
@@ -45,25 +54,23 @@ struct mt_gemm_kernels {
      * to what pack_a wrote for this m and k, or is in place. */
     void (*packed)(const mt_gemm_block *block);
 
-    /* m x k (k x n) from any strides into panels of mr rows (strips of nr columns), each stored k by k. The
-     * buffer holds mt_gemm_panels(m, mr) * mr * k numbers. */
-    void (*pack_a)(int64_t m, int64_t k, const mt_real *a, int64_t a_row, int64_t a_col, mt_real *panels);
-    void (*pack_b)(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *strips);
-    /* k x n from any strides into rows of row numbers, a multiple of nr not less than n. */
-    void (*copy_b)(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *out,
-                   int64_t row);
+    const struct mt_gemm_packing *packing;
 
-    /* c[j] += bias[j] for a row of n. */
-    void (*add_bias)(int64_t n, mt_real *c, int64_t c_step, const mt_real *bias, int64_t bias_step);
+    /* c[i,j] += x[i,j] for m x n numbers; x_row is 0 where x is a bias. */
+    void (*add)(int64_t m, int64_t n, mt_real *c, int64_t c_row, int64_t c_col, const mt_real *x,
+                int64_t x_row, int64_t x_col);
 };
 
 static inline int64_t mt_gemm_panels(int64_t n, int64_t width) { return (n + width - 1) / width; }
 
 MT_BEGIN
 MT_INTERNAL extern const struct mt_gemm_kernels mt_gemm_kernels_base;
+MT_INTERNAL extern const struct mt_gemm_packing mt_gemm_packing_base;
 #ifdef MT_HAVE_X86
 MT_INTERNAL extern const struct mt_gemm_kernels mt_gemm_kernels_avx2;
+MT_INTERNAL extern const struct mt_gemm_packing mt_gemm_packing_avx2;
 MT_INTERNAL extern const struct mt_gemm_kernels mt_gemm_kernels_avx512;
+MT_INTERNAL extern const struct mt_gemm_packing mt_gemm_packing_avx512;
 #endif
 MT_END
 

@@ -7,10 +7,8 @@
  * Columns that are left over get tiles as wide as they need, and taller ones. No alignment is assumed
  * anywhere.
  */
-#include <limits.h>
-
-#include "gemm.h"
-#include "simd.h"
+#include "gemm_tile.h"
+#include "kernels.h"
 
 /* Tiles of v vectors have up to so many rows. */
 #define TO_6(X, v)  X(1, v) X(2, v) X(3, v) X(4, v) X(5, v) X(6, v)
@@ -18,7 +16,7 @@
 #define TO_10(X, v) TO_8(X, v) X(9, v) X(10, v)
 #define TO_12(X, v) TO_10(X, v) X(11, v) X(12, v)
 #if MT_SIMD_REGISTERS == 32
-enum { MR = 6, VECS = 4, TALLEST = 12, DOT_ROWS = 5 };
+enum { TALLEST = 12, DOT_ROWS = 5 };
 static const int most_rows[VECS + 1] = {0, 12, 10, 8, 6};
 #define EACH_FULL(X) TO_6(X, 4)
 #define EACH_EDGE(X) TO_12(X, 1) TO_10(X, 2) TO_8(X, 3) TO_6(X, 4)
@@ -26,7 +24,7 @@ static const int most_rows[VECS + 1] = {0, 12, 10, 8, 6};
 #define EACH_WIDE(X) X(1, 8) X(2, 8) X(3, 8) X(4, 6)         /* rows, vectors */
 #define EACH_DOT(X)  X(1, 8) X(2, 8) X(3, 8) X(4, 4) X(5, 4) /* rows, columns */
 #else
-enum { MR = 6, VECS = 2, TALLEST = 6, DOT_ROWS = 4 };
+enum { TALLEST = 6, DOT_ROWS = 4 };
 static const int most_rows[VECS + 1] = {0, 6, 6};
 #define EACH_FULL(X) TO_6(X, 2)
 #define EACH_EDGE(X) TO_6(X, 1) TO_6(X, 2)
@@ -34,8 +32,7 @@ static const int most_rows[VECS + 1] = {0, 6, 6};
 #define EACH_WIDE(X) X(1, 8) X(2, 6) X(3, 4) X(4, 3)
 #define EACH_DOT(X)  X(1, 8) X(2, 6) X(3, 4) X(4, 3)
 #endif
-enum { NR = VECS * MT_LANES, WIDE_ROWS = 4, MAX_VECS = 8, K_GROUP = 16 };
-enum { LINE = 64 / (int)sizeof(mt_real), ASK_STEPS = 16 };
+enum { WIDE_ROWS = 4, MAX_VECS = 8, ASK_STEPS = 16 };
 enum { HALVES = MT_SIMD_BYTES == 64 }; /* whether half a vector is worth an instruction of its own */
 
 /* ---- a tile with a row of B in vectors ---- */
@@ -200,19 +197,6 @@ static inline void run_tile(tile_fn run, tile_work *w, int rows, int64_t c_col)
         run(w);
     else
         tile_scattered(run, w, rows, c_col);
-}
-
-/* Rows are shared out evenly over the panels: the first m % panels of them have one more. */
-typedef struct panel {
-    int64_t count, rows, longer;
-} panel;
-
-static panel panel_cut(int64_t m, int most)
-{
-    if (m <= most) return (panel){1, m, 0};
-    const int64_t count = m <= INT_MAX / 2 ? ((int)m + most - 1) / most : mt_gemm_panels(m, most);
-    const int64_t rows = m <= INT_MAX / 2 ? (int)m / (int)count : m / count;
-    return (panel){count, rows, m - rows * count};
 }
 
 /* A strip of B and a panel of A meet. Whole strips of a block that packs are read in place and packed by the
@@ -428,126 +412,26 @@ static void gemm_dot(const mt_gemm_block *g)
     }
 }
 
-/* ---- packing ---- */
-
-MT_ALWAYS_INLINE void turn(const int together, const mt_real *in, int64_t lane, mt_real *out,
-                           int64_t out_step)
-{
-    if (together == MT_TURNED)
-        mt_turn(in, lane, out, out_step);
-    else
-        mt_turn_piece(in, lane, out, out_step);
-}
-
-/* Turns lanes that are contiguous along k: out[p * out_step + i] = in[i * lane + p] for i < lanes and p below
- * the result, which is k rounded down to a multiple of MT_PIECE. Lanes go by in pairs of `together`, so that
- * whole lines are written; the last end with the panel, and may write again what others wrote. */
-MT_ALWAYS_INLINE int64_t turn_lanes(const int together, int64_t lanes, int64_t k, const mt_real *in,
-                                    int64_t lane, mt_real *out, int64_t out_step)
-{
-    const int64_t last = lanes - together, turned = k / MT_PIECE * MT_PIECE;
-    for (int64_t i = 0; i < lanes; i += 2 * together) {
-        const int64_t first = i < last ? i : last, second = i + together < last ? i + together : last;
-        const mt_real *from = in + first * lane, *beside = in + second * lane;
-        mt_real *to = out;
-        for (int64_t p = 0; p < turned; p += MT_PIECE) {
-            turn(together, from + p, lane, to + first, out_step);
-            if (first < second) turn(together, beside + p, lane, to + second, out_step);
-            to += MT_PIECE * out_step;
-        }
-    }
-    return turned;
-}
-
-/* One panel: out[p * out_step + i] = in[i * lane + p * step] for i < lanes. */
-static inline void pack_panel(int64_t lanes, int64_t k, const mt_real *in, int64_t lane, int64_t step,
-                              mt_real *out, int64_t out_step)
-{
-    int64_t p = 0;
-    if (lane == 1) {
-        for (; p < k; p++) memcpy(out + p * out_step, in + p * step, (size_t)lanes * sizeof *out);
-    } else if (step == 1 && lanes >= MT_TURNED) {
-        p = turn_lanes(MT_TURNED, lanes, k, in, lane, out, out_step);
-    } else if (step == 1 && lanes >= MT_PIECE) {
-        p = turn_lanes(MT_PIECE, lanes, k, in, lane, out, out_step);
-    }
-    for (; p < k; p++)
-        for (int64_t i = 0; i < lanes; i++) out[p * out_step + i] = in[i * lane + p * step];
-}
-
-/* Steps of k for panels of as many rows, which stand side by side in memory: the compiler is told how many,
- * since a call of memcpy would take longer than the copy. */
-MT_ALWAYS_INLINE void copy_panels(const int rows, int64_t panels, int64_t steps, const mt_real *a,
-                                  int64_t a_col, mt_real *out, int64_t panel_size)
-{
-    for (int64_t p = 0; p < steps; p++)
-        for (int64_t i = 0; i < panels; i++)
-            memcpy(out + i * panel_size + p * MR, a + p * a_col + i * rows, (size_t)rows * sizeof *a);
-}
-
-/* A few steps of k at a time fill all panels, so that what is read is read in runs and once. */
-static void copy_columns_of_a(const panel *cut, int64_t k, const mt_real *a, int64_t a_col, mt_real *panels)
-{
-    const struct {
-        int64_t rows, count;
-    } runs[2] = {{cut->rows + 1, cut->longer}, {cut->rows, cut->count - cut->longer}};
-    for (int64_t p = 0; p < k; p += K_GROUP) {
-        const int64_t steps = k - p < K_GROUP ? k - p : K_GROUP;
-        const mt_real *in = a + p * a_col;
-        mt_real *out = panels + p * MR;
-        for (int r = 0; r < 2; r++) {
-            switch (runs[r].rows) {
-#define COPY_PANELS(rows, unused) \
-    case rows: copy_panels(rows, runs[r].count, steps, in, a_col, out, k *MR); break;
-                TO_6(COPY_PANELS, )
-            }
-            in += runs[r].count * runs[r].rows;
-            out += runs[r].count * k * MR;
-        }
-    }
-}
-
-static void pack_a(int64_t m, int64_t k, const mt_real *a, int64_t a_row, int64_t a_col, mt_real *panels)
-{
-    const panel cut = panel_cut(m, MR);
-    if (a_row == 1) {
-        copy_columns_of_a(&cut, k, a, a_col, panels);
-        return;
-    }
-    for (int64_t i = 0; i < cut.count; i++) {
-        const int64_t rows = cut.rows + (i < cut.longer);
-        pack_panel(rows, k, a, a_row, a_col, panels + i * k * MR, MR);
-        a += rows * a_row;
-    }
-}
-
-static void pack_b(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *strips)
-{
-    for (int64_t j = 0; j < n; j += NR)
-        pack_panel(n - j < NR ? n - j : NR, k, b + j * b_col, b_col, b_row, strips + j * k, NR);
-}
-
-static void copy_b(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *out,
-                   int64_t row)
-{
-    for (int64_t j = 0; j < n; j += NR)
-        pack_panel(n - j < NR ? n - j : NR, k, b + j * b_col, b_col, b_row, out + j, row);
-}
-
-static void add_bias(int64_t n, mt_real *c, int64_t c_step, const mt_real *bias, int64_t bias_step)
-{
-    if (c_step == 1 && bias_step == 1)
-        for (int64_t j = 0; j < n; j++) c[j] += bias[j];
-    else
-        for (int64_t j = 0; j < n; j++) c[j * c_step] += bias[j * bias_step];
-}
-
 /* ---- the table ---- */
 
-#define JOIN(a, b)      a##b
-#define TABLE_NAME(isa) JOIN(mt_gemm_kernels_, isa)
+static void add(int64_t m, int64_t n, mt_real *c, int64_t c_row, int64_t c_col, const mt_real *x,
+                int64_t x_row, int64_t x_col)
+{
+    const bool rows = c_col == 1 && x_col == 1;
+    const int64_t whole = rows ? n - n % MT_LANES : 0, rest = n - whole;
+    const mt_mask mask = mt_mask_first(rest);
+    for (int64_t i = 0; i < m; i++, c += c_row, x += x_row) {
+        for (int64_t j = 0; j < whole; j += MT_LANES)
+            mt_vec_store(c + j, mt_vec_add(mt_vec_load(c + j), mt_vec_load(x + j)));
+        if (rows && rest > 0)
+            mt_vec_store_first(
+                c + whole, rest,
+                mt_vec_add(mt_vec_load_masked(c + whole, mask), mt_vec_load_masked(x + whole, mask)));
+        for (int64_t j = 0; j < n && !rows; j++) c[j * c_col] += x[j * x_col];
+    }
+}
 
-const struct mt_gemm_kernels TABLE_NAME(MT_ISA_NAME) = {
+const struct mt_gemm_kernels MT_FOR_ISA(mt_gemm_kernels) = {
     .lanes = MT_LANES,
     .mr = MR,
     .nr = NR,
@@ -565,8 +449,6 @@ const struct mt_gemm_kernels TABLE_NAME(MT_ISA_NAME) = {
     .direct = gemm_direct,
     .dot = gemm_dot,
     .packed = gemm_packed,
-    .pack_a = pack_a,
-    .pack_b = pack_b,
-    .copy_b = copy_b,
-    .add_bias = add_bias,
+    .packing = &MT_FOR_ISA(mt_gemm_packing),
+    .add = add,
 };

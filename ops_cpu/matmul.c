@@ -43,21 +43,19 @@ static void finish(const mt_gemm *g, mt_gemm_cell r)
 {
     if (!finishes(g)) return;
     static const mt_real no_parameters[2];
-    for (int64_t i = r.i; i < r.i + r.m; i++) {
-        mt_real *c = g->c + i * g->c_row + r.j * g->c_col;
-        if (g->bias)
-            g->kernels->add_bias(r.n, c, g->c_col, g->bias + i * g->bias_row + r.j * g->bias_col,
-                                 g->bias_col);
-        if (g->pre) {
-            mt_real *pre = g->pre + i * g->pre_row + r.j * g->pre_col;
-            if (g->pre_col == 1 && g->c_col == 1)
-                memcpy(pre, c, (size_t)r.n * sizeof *c);
-            else
-                for (int64_t j = 0; j < r.n; j++) pre[j * g->pre_col] = c[j * g->c_col];
-        }
+    mt_real *c = g->c + r.i * g->c_row + r.j * g->c_col;
+    if (g->bias)
+        g->kernels->add(r.m, r.n, c, g->c_row, g->c_col, g->bias + r.i * g->bias_row + r.j * g->bias_col,
+                        g->bias_row, g->bias_col);
+    for (int64_t i = 0; i < r.m && g->pre; i++) {
+        mt_real *pre = g->pre + (r.i + i) * g->pre_row + r.j * g->pre_col;
+        const mt_real *row = c + i * g->c_row;
+        if (g->pre_col == 1 && g->c_col == 1)
+            memcpy(pre, row, (size_t)r.n * sizeof *row);
+        else
+            for (int64_t j = 0; j < r.n; j++) pre[j * g->pre_col] = row[j * g->c_col];
     }
     if (g->act) {
-        mt_real *c = g->c + r.i * g->c_row + r.j * g->c_col;
         const int64_t step[2][2] = {{g->c_row, g->c_col}, {g->c_row, g->c_col}};
         g->act((const int64_t[]){r.m, r.n}, (mt_real *[]){c, c}, step, no_parameters);
     }
@@ -111,7 +109,7 @@ static void run_copy_b(const mt_gemm *g, mt_gemm_cell r, mt_real *copy)
     const int64_t width = mt_gemm_copy_width(g);
     for (int64_t j = 0; j < r.n; j += width) {
         mt_gemm_block block = block_at(g, r.i, r.j + j, 0, r.m, mt_gemm_least(width, r.n - j));
-        g->kernels->copy_b(g->k, block.n, block.b, g->b_row, g->b_col, copy, width);
+        g->kernels->packing->copy_b(g->k, block.n, block.b, g->b_row, g->b_col, copy, width);
         block.b = copy;
         block.b_row = width;
         g->kernels->direct(&block);
@@ -152,7 +150,8 @@ static void run_packed(const mt_gemm *g, mt_gemm_cell r, mt_real *a, mt_real *b)
                 const mt_gemm_block all = block_at(g, r.i + top, r.j + j, p, m, mt_gemm_least(nc, r.n - j));
                 const int64_t n = all.n, k = all.k, whole = g->b_col == 1 ? n / t->nr * t->nr : 0;
                 if (whole < n)
-                    t->pack_b(k, n - whole, all.b + whole * g->b_col, g->b_row, g->b_col, b + whole * k);
+                    t->packing->pack_b(k, n - whole, all.b + whole * g->b_col, g->b_row, g->b_col,
+                                       b + whole * k);
                 for (int64_t i = 0; i < m; i += mc) {
                     mt_gemm_block block = block_at(g, r.i + top + i, r.j + j, p, mt_gemm_least(mc, m - i), n);
                     block.strips = whole > 0 && i == 0 ? b : NULL;
@@ -160,7 +159,7 @@ static void run_packed(const mt_gemm *g, mt_gemm_cell r, mt_real *a, mt_real *b)
                     block.b = b;
                     if (packs_a) {
                         mt_real *panels = a + (r.n > nc ? i * k : 0);
-                        if (j == 0) t->pack_a(block.m, k, block.a, g->a_row, g->a_col, panels);
+                        if (j == 0) t->packing->pack_a(block.m, k, block.a, g->a_row, g->a_col, panels);
                         block.a = panels;
                         block.a_row = 1;
                         block.a_col = t->mr;
@@ -203,7 +202,7 @@ static void join_k_cells(const mt_gemm *g, int64_t begin, int64_t end, const mt_
     const int64_t matrix = mt_gemm_partial_size(g), matrices = mt_gemm_partials(g);
     for (int64_t i = begin; i < end; i++)
         for (int64_t q = 0; q < matrices; q++)
-            g->kernels->add_bias(g->n, g->c + i * g->c_row, g->c_col, partial + q * matrix + i * g->n, 1);
+            g->kernels->add(1, g->n, g->c + i * g->c_row, 0, g->c_col, partial + q * matrix + i * g->n, 0, 1);
     finish(g, (mt_gemm_cell){begin, 0, end - begin, g->n});
 }
 

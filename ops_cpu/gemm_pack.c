@@ -1,0 +1,178 @@
+/* ops_cpu/gemm_pack.c - copies of A and B in the order in which matmul's tiles read them, compiled once for
+ * each instruction set (MT_ISA_NAME).
+ *
+ * What lies contiguous along the panel's rows is copied in runs; what lies contiguous along k is turned, some
+ * rows by some steps of k at a time, in registers; anything else goes number by number.
+ */
+#include <string.h>
+
+#include "gemm_tile.h"
+#include "kernels.h"
+
+/* ---- turning rows into columns ---- */
+
+/* Turns MT_PIECE columns of as many rows: out[j * out_step + i] = in[i * lane + j]. */
+MT_ALWAYS_INLINE void turn_piece(const mt_real *in, int64_t lane, mt_real *out, int64_t out_step)
+{
+    mt_piece row[MT_PIECE], turned[MT_PIECE];
+    MT_UNROLL for (int i = 0; i < MT_PIECE; i++) memcpy(&row[i], in + i * lane, sizeof *row);
+#ifdef MT_DOUBLE
+    turned[0] = __builtin_shufflevector(row[0], row[1], 0, 2);
+    turned[1] = __builtin_shufflevector(row[0], row[1], 1, 3);
+#else
+    const mt_piece low01 = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5),
+                   low23 = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5),
+                   high01 = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7),
+                   high23 = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
+    turned[0] = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
+    turned[1] = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
+    turned[2] = __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
+    turned[3] = __builtin_shufflevector(high01, high23, 2, 3, 6, 7);
+#endif
+    MT_UNROLL for (int j = 0; j < MT_PIECE; j++) memcpy(out + j * out_step, &turned[j], sizeof *turned);
+}
+
+/* The same for a pair of pieces of rows. 256 bits are best also where vectors have 512, of which an insertion
+ * or a shuffle takes two passes on some processors. */
+#if MT_SIMD_BYTES > 16
+enum { PAIR = 2 * MT_PIECE };
+
+MT_ALWAYS_INLINE void turn_pair(const mt_real *in, int64_t lane, mt_real *out, int64_t out_step)
+{
+#ifdef MT_DOUBLE
+    __m256d row[MT_PIECE], turned[MT_PIECE];
+    MT_UNROLL for (int i = 0; i < MT_PIECE; i++) row[i] = _mm256_insertf128_pd(
+        _mm256_castpd128_pd256(_mm_loadu_pd(in + i * lane)), _mm_loadu_pd(in + (i + MT_PIECE) * lane), 1);
+    turned[0] = _mm256_unpacklo_pd(row[0], row[1]);
+    turned[1] = _mm256_unpackhi_pd(row[0], row[1]);
+#else
+    __m256 row[MT_PIECE], turned[MT_PIECE];
+    MT_UNROLL for (int i = 0; i < MT_PIECE; i++) row[i] = _mm256_insertf128_ps(
+        _mm256_castps128_ps256(_mm_loadu_ps(in + i * lane)), _mm_loadu_ps(in + (i + MT_PIECE) * lane), 1);
+    const __m256 low01 = _mm256_unpacklo_ps(row[0], row[1]), low23 = _mm256_unpacklo_ps(row[2], row[3]),
+                 high01 = _mm256_unpackhi_ps(row[0], row[1]), high23 = _mm256_unpackhi_ps(row[2], row[3]);
+    turned[0] = _mm256_shuffle_ps(low01, low23, 0x44);
+    turned[1] = _mm256_shuffle_ps(low01, low23, 0xEE);
+    turned[2] = _mm256_shuffle_ps(high01, high23, 0x44);
+    turned[3] = _mm256_shuffle_ps(high01, high23, 0xEE);
+#endif
+    MT_UNROLL for (int j = 0; j < MT_PIECE; j++) MT_MM256(storeu)(out + j * out_step, turned[j]);
+}
+#else
+enum { PAIR = MT_PIECE };
+
+MT_ALWAYS_INLINE void turn_pair(const mt_real *in, int64_t lane, mt_real *out, int64_t out_step)
+{
+    turn_piece(in, lane, out, out_step);
+}
+#endif
+
+MT_ALWAYS_INLINE void turn(const int together, const mt_real *in, int64_t lane, mt_real *out,
+                           int64_t out_step)
+{
+    if (together == PAIR)
+        turn_pair(in, lane, out, out_step);
+    else
+        turn_piece(in, lane, out, out_step);
+}
+
+/* Turns lanes that are contiguous along k: out[p * out_step + i] = in[i * lane + p] for i < lanes and p below
+ * the result, which is k rounded down to a multiple of MT_PIECE. Lanes go by in pairs of `together`, so that
+ * whole lines are written; the last end with the panel, and may write again what others wrote. */
+MT_ALWAYS_INLINE int64_t turn_lanes(const int together, int64_t lanes, int64_t k, const mt_real *in,
+                                    int64_t lane, mt_real *out, int64_t out_step)
+{
+    const int64_t last = lanes - together, turned = k / MT_PIECE * MT_PIECE;
+    for (int64_t i = 0; i < lanes; i += 2 * together) {
+        const int64_t first = i < last ? i : last, second = i + together < last ? i + together : last;
+        const mt_real *from = in + first * lane, *beside = in + second * lane;
+        mt_real *to = out;
+        for (int64_t p = 0; p < turned; p += MT_PIECE) {
+            turn(together, from + p, lane, to + first, out_step);
+            if (first < second) turn(together, beside + p, lane, to + second, out_step);
+            to += MT_PIECE * out_step;
+        }
+    }
+    return turned;
+}
+
+/* One panel: out[p * out_step + i] = in[i * lane + p * step] for i < lanes. */
+static inline void pack_panel(int64_t lanes, int64_t k, const mt_real *in, int64_t lane, int64_t step,
+                              mt_real *out, int64_t out_step)
+{
+    int64_t p = 0;
+    if (lane == 1) {
+        for (; p < k; p++) memcpy(out + p * out_step, in + p * step, (size_t)lanes * sizeof *out);
+    } else if (step == 1 && lanes >= PAIR) {
+        p = turn_lanes(PAIR, lanes, k, in, lane, out, out_step);
+    } else if (step == 1 && lanes >= MT_PIECE) {
+        p = turn_lanes(MT_PIECE, lanes, k, in, lane, out, out_step);
+    }
+    for (; p < k; p++)
+        for (int64_t i = 0; i < lanes; i++) out[p * out_step + i] = in[i * lane + p * step];
+}
+
+/* Steps of k for panels of as many rows, which stand side by side in memory: the compiler is told how many,
+ * since a call of memcpy would take longer than the copy. */
+MT_ALWAYS_INLINE void copy_panels(const int rows, int64_t panels, int64_t steps, const mt_real *a,
+                                  int64_t a_col, mt_real *out, int64_t panel_size)
+{
+    for (int64_t p = 0; p < steps; p++)
+        for (int64_t i = 0; i < panels; i++)
+            memcpy(out + i * panel_size + p * MR, a + p * a_col + i * rows, (size_t)rows * sizeof *a);
+}
+
+enum { K_GROUP = 16 };
+_Static_assert(MR == 6, "copy_columns_of_a has a case for each number of rows");
+
+/* A few steps of k at a time fill all panels, so that what is read is read in runs and once. */
+static void copy_columns_of_a(const panel *cut, int64_t k, const mt_real *a, int64_t a_col, mt_real *panels)
+{
+    const struct {
+        int64_t rows, count;
+    } runs[2] = {{cut->rows + 1, cut->longer}, {cut->rows, cut->count - cut->longer}};
+    for (int64_t p = 0; p < k; p += K_GROUP) {
+        const int64_t steps = k - p < K_GROUP ? k - p : K_GROUP;
+        const mt_real *in = a + p * a_col;
+        mt_real *out = panels + p * MR;
+        for (int r = 0; r < 2; r++) {
+            switch (runs[r].rows) {
+#define COPY_PANELS(rows) \
+    case rows: copy_panels(rows, runs[r].count, steps, in, a_col, out, k *MR); break;
+                COPY_PANELS(1) COPY_PANELS(2) COPY_PANELS(3) COPY_PANELS(4) COPY_PANELS(5) COPY_PANELS(6)
+            }
+            in += runs[r].count * runs[r].rows;
+            out += runs[r].count * k * MR;
+        }
+    }
+}
+
+static void pack_a(int64_t m, int64_t k, const mt_real *a, int64_t a_row, int64_t a_col, mt_real *panels)
+{
+    const panel cut = panel_cut(m, MR);
+    if (a_row == 1) {
+        copy_columns_of_a(&cut, k, a, a_col, panels);
+        return;
+    }
+    for (int64_t i = 0; i < cut.count; i++) {
+        const int64_t rows = cut.rows + (i < cut.longer);
+        pack_panel(rows, k, a, a_row, a_col, panels + i * k * MR, MR);
+        a += rows * a_row;
+    }
+}
+
+static void pack_b(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *strips)
+{
+    for (int64_t j = 0; j < n; j += NR)
+        pack_panel(n - j < NR ? n - j : NR, k, b + j * b_col, b_col, b_row, strips + j * k, NR);
+}
+
+static void copy_b(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *out,
+                   int64_t row)
+{
+    for (int64_t j = 0; j < n; j += NR)
+        pack_panel(n - j < NR ? n - j : NR, k, b + j * b_col, b_col, b_row, out + j, row);
+}
+
+const struct mt_gemm_packing MT_FOR_ISA(mt_gemm_packing) = {
+    .pack_a = pack_a, .pack_b = pack_b, .copy_b = copy_b};
