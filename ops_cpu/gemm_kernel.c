@@ -311,6 +311,16 @@ static void gemm_direct(const mt_gemm_block *g)
 
 typedef void (*dot_fn)(const mt_gemm_block *g, const mt_real *a, const mt_real *b, mt_real *c);
 
+/* Sums go to out, step by step. */
+MT_ALWAYS_INLINE void dot_store(const mt_gemm_block *g, mt_piece sums, mt_real *out, int64_t step)
+{
+    if (step == 1 && !g->add) {
+        memcpy(out, &sums, sizeof sums);
+        return;
+    }
+    MT_UNROLL for (int i = 0; i < MT_PIECE; i++) out[i * step] = g->add ? out[i * step] + sums[i] : sums[i];
+}
+
 /* What is left of k behind whole vectors comes first, so that half a vector of it can begin the sums. */
 MT_ALWAYS_INLINE void dot_tile(const int rows, const int columns, const mt_gemm_block *g, const mt_real *a,
                                const mt_real *b, mt_real *c)
@@ -350,24 +360,21 @@ MT_ALWAYS_INLINE void dot_tile(const int rows, const int columns, const mt_gemm_
             MT_UNROLL for (int r = 0; r < rows; r++) acc[r][j] = mt_vec_fma(av[r], bv, acc[r][j]);
         }
     }
-    /* Columns are summed together where there are enough. */
-    const int together = columns / MT_PIECE * MT_PIECE;
-    MT_UNROLL for (int r = 0; r < rows; r++)
+    /* Columns are summed together where there are enough, else rows. */
+    const int by_column = columns / MT_PIECE * MT_PIECE,
+              by_row = by_column > 0 ? 0 : rows / MT_PIECE * MT_PIECE;
+    MT_UNROLL for (int j = 0; j < columns; j++) MT_UNROLL for (int r = 0; r < by_row; r += MT_PIECE)
+    {
+        mt_vec together[MT_PIECE];
+        MT_UNROLL for (int i = 0; i < MT_PIECE; i++) together[i] = acc[r + i][j];
+        dot_store(g, mt_vec_sums(together), c + r * g->c_row + j * g->c_col, g->c_row);
+    }
+    MT_UNROLL for (int r = by_row; r < rows; r++)
     {
         mt_real *out = c + r * g->c_row;
-        MT_UNROLL for (int j = 0; j < together; j += MT_PIECE)
-        {
-            const mt_piece sums = mt_vec_sums(&acc[r][j]);
-            if (g->c_col == 1 && !g->add)
-                memcpy(out + j, &sums, sizeof sums);
-            else
-                MT_UNROLL for (int i = 0; i < MT_PIECE; i++)
-                {
-                    mt_real *to = out + (j + i) * g->c_col;
-                    *to = g->add ? *to + sums[i] : sums[i];
-                }
-        }
-        MT_UNROLL for (int j = together; j < columns; j++)
+        MT_UNROLL for (int j = 0; j < by_column; j += MT_PIECE)
+            dot_store(g, mt_vec_sums(&acc[r][j]), out + j * g->c_col, g->c_col);
+        MT_UNROLL for (int j = by_column; j < columns; j++)
         {
             const mt_real sum = mt_vec_sum(acc[r][j]);
             out[j * g->c_col] = g->add ? out[j * g->c_col] + sum : sum;
@@ -445,7 +452,7 @@ const struct mt_gemm_kernels MT_FOR_ISA(mt_gemm_kernels) = {
     .direct_kc = 64,
     .direct_b = (MT_SIMD_REGISTERS == 32 ? 1 << 16 : 1 << 13) * 4 / (int)sizeof(mt_real),
     .dot_kc = 4096 / (int)sizeof(mt_real),
-    .dot_ratio = MT_SIMD_REGISTERS == 32 ? 3 : 12,
+    .dot_ratio = MT_SIMD_REGISTERS == 32 ? 3 : 6,
     .direct = gemm_direct,
     .dot = gemm_dot,
     .packed = gemm_packed,
