@@ -3,8 +3,8 @@
  *
  * Drivers (elementwise.c, reduce.c, matmul.c) own the plan and the parallel loop and are compiled once; they
  * call row functions through the table that fits the processor. rows.c, folds.c, steps.c, gemm_kernel.c
- * and gemm_pack.c are compiled for each instruction set with -DMT_ISA_NAME=base, avx2 or avx512, and define one constant each
- * with external linkage.
+ * and gemm_pack.c are compiled for each instruction set with -DMT_ISA_NAME=base, avx2 or avx512, and define
+ * one constant each with external linkage.
  */
 #ifndef MT_KERNELS_H
 #define MT_KERNELS_H

@@ -1309,15 +1309,24 @@ int main(void)
 {
     backend_count = test_backends(backends);
     static const struct CMUnitTest tests[] = {
-        TEST(test_elementwise),      TEST(test_tails),
-        TEST(test_in_place),         TEST(test_refused_elementwise),
-        TEST(test_reductions),       TEST(test_choices),
-        TEST(test_empty_reductions), TEST(test_refused_reductions),
-        TEST(test_copy_and_fill),    TEST(test_large_results),
-        TEST(test_rows_of_a_tensor), TEST(test_products),
-        TEST(test_large_products),   TEST(test_place_in_a_product),
-        TEST(test_nan_in_products),  TEST(test_linear),
-        TEST(test_refused_products), TEST(test_backend_names),
+        TEST(test_elementwise),
+        TEST(test_tails),
+        TEST(test_in_place),
+        TEST(test_refused_elementwise),
+        TEST(test_reductions),
+        TEST(test_choices),
+        TEST(test_empty_reductions),
+        TEST(test_refused_reductions),
+        TEST(test_copy_and_fill),
+        TEST(test_large_results),
+        TEST(test_rows_of_a_tensor),
+        TEST(test_products),
+        TEST(test_large_products),
+        TEST(test_place_in_a_product),
+        TEST(test_nan_in_products),
+        TEST(test_linear),
+        TEST(test_refused_products),
+        TEST(test_backend_names),
         TEST(test_threads_give_the_same_bits),
     };
     return TEST_RUN("operations", tests);
