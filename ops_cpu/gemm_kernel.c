@@ -38,7 +38,7 @@ enum { HALVES = MT_SIMD_BYTES == 64 }; /* whether half a vector is worth an inst
 /* ---- a tile with a row of B in vectors ---- */
 
 typedef struct tile_work {
-    int64_t k, n; /* n: columns of this tile; only masked tiles look */
+    int64_t k, n; /* n: columns of this tile; only cut tiles look */
     const mt_real *a, *b;
     mt_real *c;
     int64_t a_row, a_col, b_row, c_row;

@@ -970,8 +970,8 @@ static void test_large_products(void **data)
     TEST_OK(mt_set_threads(threads));
 }
 
-/* An element has the same bits wherever it stands: in whole tiles or at their edges, or as a dot product that
- * is summed alone or together with others. */
+/* An element has the same bits wherever it stands, in whole tiles or at their edges, or as a dot product that
+ * is summed alone or together with others; and whether its sum is added to 1, or 1 to it. */
 static void test_place_in_a_product(void **data)
 {
     (void)data;
@@ -979,17 +979,18 @@ static void test_place_in_a_product(void **data)
     for (int round = 0; round < 400; round++) {
         const bool dots = round % 2 == 1; /* few rows, a long k along which both operands are contiguous */
         const int64_t m = test_from(1, dots ? 12 : 40), n = test_from(20, dots ? 70 : 150),
-                      k = dots ? test_from(340, 700) : test_from(1, 60);
+                      k = dots ? test_from(340, 500) : test_from(1, 60);
         const int64_t row = test_below(m), rows = test_from(1, m - row), column = test_below(n - 1),
                       columns = test_from(2, n - column);
         mt_rng rng = mt_rng_make(test_bits());
         mt_tensor *x = lying(b, &rng, ROWS_LIE, m, k),
                   *y = lying(b, &rng, dots ? COLUMNS_LIE : ROWS_LIE, k, n);
-        mt_tensor *whole = OWN(mt_empty(b, mt_shape(m, n), MT_REAL)),
+        mt_tensor *whole = OWN(mt_ones(b, mt_shape(m, n))), *one = OWN(mt_ones(b, mt_shape(1))),
                   *part = OWN(mt_empty(b, mt_shape(rows, columns), MT_REAL));
-        TEST_OK(mt_op_matmul(whole, x, y));
+        TEST_OK(mt_op_add_matmul(whole, x, y));
         TEST_OK(mt_op_matmul(part, OWN(mt_tensor_slice(x, 0, row, row + rows, 1)),
                              OWN(mt_tensor_slice(y, 1, column, column + columns, 1))));
+        TEST_OK(mt_op_add(part, part, one));
         mt_tensor *same = OWN(mt_tensor_slice(whole, 0, row, row + rows, 1));
         same = OWN(mt_tensor_slice(same, 1, column, column + columns, 1));
         TEST_ALL_SAME(test_read(part), test_read(same), rows * columns, "a part of a product");
