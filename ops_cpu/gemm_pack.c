@@ -125,8 +125,10 @@ MT_ALWAYS_INLINE void copy_panels(const int rows, int64_t panels, int64_t steps,
 enum { K_GROUP = 16 };
 _Static_assert(MR == 6, "copy_columns_of_a has a case for each number of rows");
 
-/* A few steps of k at a time fill all panels, so that what is read is read in runs and once. */
-static void copy_columns_of_a(const panel *cut, int64_t k, const mt_real *a, int64_t a_col, mt_real *panels)
+/* A few steps of k at a time fill all panels, so that what is read is read in runs and once. The second cache
+ * is asked for the next ones: in the first they would take the place of the lines that are being written. */
+static void copy_columns_of_a(const panel *cut, int64_t m, int64_t k, const mt_real *a, int64_t a_col,
+                              mt_real *panels)
 {
     const struct {
         int64_t rows, count;
@@ -135,6 +137,8 @@ static void copy_columns_of_a(const panel *cut, int64_t k, const mt_real *a, int
         const int64_t steps = k - p < K_GROUP ? k - p : K_GROUP;
         const mt_real *in = a + p * a_col;
         mt_real *out = panels + p * MR;
+        for (int64_t next = p + K_GROUP; next < p + 2 * K_GROUP && next < k; next++)
+            for (int64_t i = 0; i < m; i += LINE) __builtin_prefetch(a + next * a_col + i, 0, 2);
         for (int r = 0; r < 2; r++) {
             switch (runs[r].rows) {
 #define COPY_PANELS(rows) \
@@ -151,7 +155,7 @@ static void pack_a(int64_t m, int64_t k, const mt_real *a, int64_t a_row, int64_
 {
     const panel cut = panel_cut(m, MR);
     if (a_row == 1) {
-        copy_columns_of_a(&cut, k, a, a_col, panels);
+        copy_columns_of_a(&cut, m, k, a, a_col, panels);
         return;
     }
     for (int64_t i = 0; i < cut.count; i++) {

@@ -82,12 +82,11 @@ static void choose(mt_gemm *g)
  * and B it has to read or pack. */
 static void cut(mt_gemm *g, int64_t threads)
 {
-    const struct mt_gemm_kernels *t = g->kernels;
     double best = 0;
     for (int64_t rows = 1; rows <= threads; rows++) {
         const int64_t columns = threads / rows;
         const double m = (double)mt_gemm_piece(g->m, rows, 1),
-                     n = (double)mt_gemm_piece(g->n, columns, t->nr);
+                     n = (double)mt_gemm_least(g->n, mt_gemm_piece(g->n, columns, mt_gemm_column_unit(g)));
         const double cost = m * n + 16 * (m + n);
         if (rows > 1 && cost >= best) continue;
         best = cost;
@@ -116,11 +115,11 @@ int64_t mt_gemm_space_a(const mt_gemm *g)
 }
 
 /* Rows are read in place, and, where that pays, columns, unless steps of k are so far apart that few sets of
- * the first cache hold them. */
+ * the first cache hold them, and each is on a page of its own. */
 bool mt_gemm_packs_a(const mt_gemm *g)
 {
     const struct mt_gemm_kernels *t = g->kernels;
-    const bool far = g->a_col * (int64_t)sizeof(mt_real) % 2048 == 0;
+    const bool far = g->a_col * (int64_t)sizeof(mt_real) >= 2048;
     const bool in_place = g->a_col == 1 || (t->columns_of_a && g->a_row == 1 && !far);
     return !in_place || g->n >= t->pack_a_from;
 }

@@ -102,12 +102,19 @@ static inline int64_t mt_gemm_partials(const mt_gemm *g)
 }
 static inline int64_t mt_gemm_partial_size(const mt_gemm *g) { return mt_gemm_round_up(g->m * g->n, 16); }
 
+/* Columns of C are cut for the threads at multiples of this. Where a thread turns its columns of B first, a
+ * narrower tile costs less than turning what others turn too. */
+static inline int64_t mt_gemm_column_unit(const mt_gemm *g)
+{
+    return g->path == MT_GEMM_COPY_B ? g->kernels->lanes : g->kernels->nr;
+}
+
 /* The index-th cell; empty where the cuts leave nothing over. */
 static inline mt_gemm_cell mt_gemm_cell_of(const mt_gemm *g, int64_t index)
 {
     if (g->row_cells * g->column_cells == 1) return (mt_gemm_cell){0, 0, g->m, g->n};
     const int64_t m = mt_gemm_piece(g->m, g->row_cells, 1),
-                  n = mt_gemm_piece(g->n, g->column_cells, g->kernels->nr);
+                  n = mt_gemm_piece(g->n, g->column_cells, mt_gemm_column_unit(g));
     mt_gemm_cell r = {.i = index / g->column_cells * m, .j = index % g->column_cells * n};
     r.m = mt_gemm_least(m, g->m - r.i);
     r.n = mt_gemm_least(n, g->n - r.j);

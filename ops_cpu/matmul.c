@@ -236,8 +236,12 @@ static void run_cell(const mt_gemm *g, mt_gemm_cell r, mt_real *space)
 
 /* A call takes the first free workspace and gives it back at its end; it grows to what was ever asked and is
  * kept until the program ends, so there are as many as calls ever ran at the same time. With more than SLOTS
- * at once, the others allocate and free. Each call cuts its workspace over its threads. */
-enum { SLOTS = 32 };
+ * at once, the others allocate and free.
+ *
+ * Each call cuts its workspace over its threads. Before, between and behind the parts lies memory that nobody
+ * uses: a processor that goes along memory asks for lines ahead of it, and takes those that its neighbour is
+ * about to write away from it. A page was too little, 16 KB nearly enough. */
+enum { SLOTS = 32, APART = (1 << 15) / (int)sizeof(mt_real) };
 
 static struct slot {
     atomic_bool busy;
@@ -328,25 +332,28 @@ mt_status mt_cpu_matmul(mt_backend *backend, const mt_matmul_work *work)
 
     const mt_gemm g = mt_gemm_make(work, &plan);
     mt_gemm_count(g.path);
-    const int64_t space = mt_gemm_space(&g);
+    const int64_t needed = mt_gemm_space(&g), space = needed > 0 ? needed + APART : 0;
+    const int64_t before = space > 0 ? APART : 0;
     borrowed memory;
     const size_t bytes =
-        ((size_t)space * (size_t)g.threads + (size_t)mt_gemm_space_partial(&g)) * sizeof(mt_real);
+        ((size_t)before + (size_t)space * (size_t)g.threads + (size_t)mt_gemm_space_partial(&g)) *
+        sizeof(mt_real);
     if (!borrow(bytes, &memory))
         return mt_fail(
             MT_ERR_MEMORY,
             "matmul of (%lld x %lld) and (%lld x %lld) needs %zu bytes of workspace for packing, which there "
             "are not: free tensors or use fewer threads",
             (long long)plan.m, (long long)plan.k, (long long)plan.k, (long long)plan.n, bytes);
+    mt_real *parts = space > 0 ? memory.data + before : NULL;
     if (g.threads <= 1)
-        run_tasks(&g, &plan, 0, g.tasks, memory.data);
+        run_tasks(&g, &plan, 0, g.tasks, parts);
     else if (g.k_cells > 1)
-        run_k_cells(&g, memory.data, space);
+        run_k_cells(&g, parts, space);
     else {
 #pragma omp parallel for num_threads(g.threads) schedule(static)
         for (int64_t t = 0; t < g.threads; t++)
             run_tasks(&g, &plan, t * g.tasks / g.threads, (t + 1) * g.tasks / g.threads,
-                      space ? memory.data + t * space : NULL);
+                      parts ? parts + t * space : NULL);
     }
     give_back(&memory);
     return MT_OK;
