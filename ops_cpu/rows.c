@@ -121,7 +121,7 @@ INLINE void plain_first(plain_fn quick, row_fn whole, int inputs, ROW_ARGS)
     if (!known) whole(ROW_PASS);
 }
 
-#define PLAIN_MAP(name)                                                                                 \
+#define PLAIN_MAP(name, is_plain)                                                                       \
     INLINE void whole_##name(ROW_ARGS) { map_row(mt_f_##name, ROW_PASS); }                              \
     INLINE bool plain_##name(int64_t n, float *restrict out, const float *const *in, const int64_t *si) \
     {                                                                                                   \
@@ -130,10 +130,11 @@ INLINE void plain_first(plain_fn quick, row_fn whole, int inputs, ROW_ARGS)
         (void)si;                                                                                       \
         _Pragma("omp simd reduction(max : most)") for (int64_t i = 0; i < n; i++) out[i] =              \
             mt_m_##name##_plain(x[i], &most);                                                           \
-        return mt_m_is_plain(most);                                                                     \
+        return is_plain(most);                                                                          \
     }
-PLAIN_MAP(log)
-PLAIN_MAP(log1p)
+PLAIN_MAP(exp, mt_m_is_plain_exp)
+PLAIN_MAP(log, mt_m_is_plain_log)
+PLAIN_MAP(log1p, mt_m_is_plain_log)
 
 INLINE bool plain_powers(int64_t n, float *restrict out, const float *a, int64_t sa, const float *b,
                          int64_t sb)
@@ -158,7 +159,9 @@ INLINE void whole_pow(ROW_ARGS) { zip_row(mt_f_pow, ROW_PASS); }
 INLINE void map_value_row(map_fn f, ROW_ARGS)
 {
 #ifndef MT_DOUBLE
-    if (f == mt_f_log)
+    if (f == mt_f_exp)
+        plain_first(plain_exp, whole_exp, 1, ROW_PASS);
+    else if (f == mt_f_log)
         plain_first(plain_log, whole_log, 1, ROW_PASS);
     else if (f == mt_f_log1p)
         plain_first(plain_log1p, whole_log1p, 1, ROW_PASS);

@@ -115,6 +115,25 @@ MT_FN float mt_m_exp(float x)
     return x == x ? y : x;
 }
 
+/* The same for |x| < 87, where nothing overflows and no result is subnormal. */
+MT_FN float mt_m_exp_near(float x, float low)
+{
+    const float large = 0x1.8p23f;
+    float shifted = MT_FMA(x + low, 0x1.715476p0f, large);
+    float p = 1.0f + mt_m_expm1_rest(x, low, shifted - large);
+    return mt_m_from_bits(mt_m_bits(p) + (mt_m_bits(shifted) << 23));
+}
+
+/* The same bits as mt_m_exp for |x| < 87. Others show in the largest *most of the |x| so far, as bits. */
+MT_FN float mt_m_exp_plain(float x, uint32_t *most)
+{
+    uint32_t size = mt_m_bits(x) & 0x7fffffffu;
+    *most = *most > size ? *most : size;
+    return mt_m_exp_near(x, MT_NO_LOW);
+}
+
+MT_FN bool mt_m_is_plain_exp(uint32_t most) { return most < 0x42ae0000u; } /* 87 */
+
 /* For x <= 0, which takes fewer steps. NaN passes the bound, and through. */
 MT_FN float mt_m_exp_down(float x)
 {
@@ -180,7 +199,7 @@ MT_FN float mt_m_log1p(float x)
 }
 
 /* The same bits as mt_m_log, and mt_m_log1p, for less where the logarithm's argument is positive, finite and
- * not subnormal. Others show in the largest *most of the arguments so far: see mt_m_is_plain. */
+ * not subnormal. Others show in the largest *most of the arguments so far: see mt_m_is_plain_log. */
 MT_FN float mt_m_log_plain(float x, uint32_t *most)
 {
     float e, f = mt_m_split_normal(x, &e);
@@ -195,7 +214,7 @@ MT_FN float mt_m_log1p_plain(float x, uint32_t *most)
     return mt_m_from_bits(mt_m_bits(y) | (mt_m_bits(x) & 0x80000000u));
 }
 
-MT_FN bool mt_m_is_plain(uint32_t most) { return most < 0x7f000000u; } /* infinity less FLT_MIN */
+MT_FN bool mt_m_is_plain_log(uint32_t most) { return most < 0x7f000000u; } /* infinity less FLT_MIN */
 
 /* For 0 <= x <= 1, or NaN. */
 MT_FN float mt_m_log1p_unit(float x)
@@ -289,24 +308,21 @@ MT_FN float mt_m_pow(float a, float b)
     return mt_m_from_bits(mt_m_bits(y) ^ (odd & mt_m_bits(a)));
 }
 
-/* The same bits at half the price for most pairs: a positive, finite and not subnormal, |b ln a| < 86. Others
+/* The same bits at half the price for most pairs: a positive, finite and not subnormal, |b ln a| < 87. Others
  * show in the largest *base and *size of the pairs so far: see mt_m_is_plain_pow. */
 MT_FN float mt_m_pow_plain(float a, float b, uint32_t *base, uint32_t *size)
 {
-    const float large = 0x1.8p23f;
     float e, f = mt_m_split_normal(a, &e);
     mt_m_pair x = mt_m_times(mt_m_log_pair(e, f), b);
-    float shifted = MT_FMA(x.high + x.low, 0x1.715476p0f, large);
-    float p = 1.0f + mt_m_expm1_rest(x.high, x.low, shifted - large);
     uint32_t above = mt_m_bits(a) - 0x00800000u, bits = mt_m_bits(x.high) & 0x7fffffffu;
     *base = *base > above ? *base : above;
     *size = *size > bits ? *size : bits;
-    return mt_m_from_bits(mt_m_bits(p) + (mt_m_bits(shifted) << 23));
+    return mt_m_exp_near(x.high, x.low);
 }
 
 MT_FN bool mt_m_is_plain_pow(uint32_t base, uint32_t size)
 {
-    return mt_m_is_plain(base) && size < 0x42ac0000u; /* 86 */
+    return mt_m_is_plain_log(base) && mt_m_is_plain_exp(size);
 }
 #endif
 
