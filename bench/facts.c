@@ -175,8 +175,8 @@ static void loop(facts *all, const question *q, const listen_report *heard, mt_r
         return;
     }
     const listen_kernel *fold = listen_find(heard, "fold"), *gather = listen_find(heard, "gather"),
-                        *arg_row = listen_find(heard, "arg_row"),
-                        *columns = gather != NULL ? gather : arg_row;
+                        *arg_rows = listen_find(heard, "arg_rows"),
+                        *columns = gather != NULL ? gather : arg_rows;
     if (q->kind == ASK_ELEMENTWISE) {
         const listen_kernel *tile = listen_find(heard, "tile");
         tell(all, "loop", "run",

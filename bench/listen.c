@@ -92,16 +92,18 @@ static int64_t heard_argmin(int64_t n, const mt_real *in, int64_t step)
     return real->folds->argmin(n, in, step);
 }
 
-static void heard_argmax_row(int64_t n, mt_real *top, mt_place *at, const mt_real *in, mt_place row)
+static void heard_argmax_rows(int64_t n, mt_real *top, mt_place *at, const mt_real *in, int64_t step,
+                              int64_t rows, int64_t first)
 {
-    note("arg_row", at, n, 0);
-    real->folds->argmax_row(n, top, at, in, row);
+    note("arg_rows", at, n, 0);
+    real->folds->argmax_rows(n, top, at, in, step, rows, first);
 }
 
-static void heard_argmin_row(int64_t n, mt_real *top, mt_place *at, const mt_real *in, mt_place row)
+static void heard_argmin_rows(int64_t n, mt_real *top, mt_place *at, const mt_real *in, int64_t step,
+                              int64_t rows, int64_t first)
 {
-    note("arg_row", at, n, 0);
-    real->folds->argmin_row(n, top, at, in, row);
+    note("arg_rows", at, n, 0);
+    real->folds->argmin_rows(n, top, at, in, step, rows, first);
 }
 
 #define HEARD_BLOCK(kernel)                                                  \
@@ -190,8 +192,8 @@ void listen_start(mt_op op)
     memcpy(folds.gather, gather, sizeof gather);
     folds.argmax = heard_argmax;
     folds.argmin = heard_argmin;
-    folds.argmax_row = heard_argmax_row;
-    folds.argmin_row = heard_argmin_row;
+    folds.argmax_rows = heard_argmax_rows;
+    folds.argmin_rows = heard_argmin_rows;
     gemm.direct = heard_direct;
     gemm.dot = heard_dot;
     gemm.packed = heard_packed;

@@ -9,6 +9,7 @@
 #include "simd.h"
 
 #include <math.h>
+#include <string.h>
 
 enum {
     LANES = 256 / (int)sizeof(mt_real), /* 64 of float, 32 of double */
@@ -29,6 +30,13 @@ INLINE mt_real multiply(mt_real a, mt_real b) { return a * b; }
 INLINE mt_real larger(mt_real a, mt_real b) { return b > a || b != b ? b : a; }
 INLINE mt_real smaller(mt_real a, mt_real b) { return b < a || b != b ? b : a; }
 INLINE mt_real both(mt_real a, mt_real b) { return a != 0 && b != 0 ? (mt_real)1 : 0; }
+
+/* What a comparison of vectors gives: all bits of a lane or none. */
+typedef mt_place bits __attribute__((vector_size(MT_SIMD_BYTES)));
+INLINE mt_vec choose(bits mask, mt_vec yes, mt_vec no)
+{
+    return (mt_vec)((mask & (bits)yes) | (~mask & (bits)no));
+}
 
 INLINE mt_vec vec_add(mt_vec a, mt_vec b) { return a + b; }
 INLINE mt_vec vec_multiply(mt_vec a, mt_vec b) { return a * b; }
@@ -70,15 +78,6 @@ INLINE mt_vec vec_both(mt_vec a, mt_vec b)
     return MT_MM256(and)(set, mt_vec_set(1));
 }
 #else
-#ifdef MT_DOUBLE
-typedef int64_t bits __attribute__((vector_size(16)));
-#else
-typedef int32_t bits __attribute__((vector_size(16)));
-#endif
-INLINE mt_vec choose(bits mask, mt_vec yes, mt_vec no)
-{
-    return (mt_vec)((mask & (bits)yes) | (~mask & (bits)no));
-}
 INLINE mt_vec vec_larger(mt_vec a, mt_vec b) { return choose((bits)(b > a) | (bits)(b != b), b, a); }
 INLINE mt_vec vec_smaller(mt_vec a, mt_vec b) { return choose((bits)(b < a) | (bits)(b != b), b, a); }
 INLINE mt_vec vec_both(mt_vec a, mt_vec b)
@@ -189,26 +188,30 @@ INLINE void combine_rows(combine_fn combine, int64_t n, mt_real *acc, const mt_r
     _Pragma("omp simd") for (int64_t i = 0; i < n; i++) acc[i] = combine(acc[i], in[i]);
 }
 
-/* acc = the first row joined with each of the others in turn, a few columns at a time. */
+/* Rows that go by together: memory is read in so many long runs, and acc is read and written once for all.
+ * And vectors of columns, side by side. */
+enum { TOGETHER = 8, WIDE = 4 };
+
+/* acc = the first row joined with each of the others in turn. */
 INLINE void gather_rows(combine_vec_fn combine_vec, mt_real identity, int64_t n, mt_real *acc,
                         const mt_real *in, int64_t step, int64_t rows)
 {
-    enum { WIDE = 4 };
-    int64_t j = 0;
-    for (; j + WIDE * MT_LANES <= n; j += WIDE * MT_LANES) {
-        mt_vec v[WIDE];
-        const mt_real *row = in + j;
-        MT_UNROLL for (int k = 0; k < WIDE; k++) v[k] = mt_vec_load(row + k * MT_LANES);
-        for (int64_t r = 1; r < rows; r++) {
-            row += step;
-            for (int line = 0; line < WIDE * MT_SIMD_BYTES; line += 64)
-                __builtin_prefetch((const char *)row + 512 + line);
-            MT_UNROLL for (int k = 0; k < WIDE; k++) v[k] =
-                combine_vec(v[k], mt_vec_load(row + k * MT_LANES));
+    const int64_t wide = n - n % (WIDE * MT_LANES);
+    for (int64_t first = 0; first < rows; first += TOGETHER) {
+        const int64_t end = rows - first < TOGETHER ? rows : first + TOGETHER;
+        for (int64_t j = 0; j < wide; j += WIDE * MT_LANES) {
+            const mt_real *from = first > 0 ? acc + j : in + j;
+            mt_vec v[WIDE];
+            MT_UNROLL for (int k = 0; k < WIDE; k++) v[k] = mt_vec_load(from + k * MT_LANES);
+            for (int64_t r = first > 0 ? first : 1; r < end; r++) {
+                const mt_real *row = in + r * step + j;
+                MT_UNROLL for (int k = 0; k < WIDE; k++) v[k] =
+                    combine_vec(v[k], mt_vec_load(row + k * MT_LANES));
+            }
+            MT_UNROLL for (int k = 0; k < WIDE; k++) mt_vec_store(acc + j + k * MT_LANES, v[k]);
         }
-        MT_UNROLL for (int k = 0; k < WIDE; k++) mt_vec_store(acc + j + k * MT_LANES, v[k]);
     }
-    for (; j < n; j += MT_LANES) {
+    for (int64_t j = wide; j < n; j += MT_LANES) {
         int64_t left = n - j < MT_LANES ? n - j : MT_LANES;
         const mt_real *row = in + j;
         mt_vec v = left == MT_LANES ? mt_vec_load(row) : load_first(row, left, identity);
@@ -299,20 +302,57 @@ static int64_t argmin(int64_t n, const mt_real *in, int64_t step)
     return arg(fold_min, smaller, n, in, step);
 }
 
-#define ARG_ROW(name, beats)                                                                              \
-    static void name(int64_t n, mt_real *restrict top, mt_place *restrict at, const mt_real *restrict in, \
-                     mt_place row)                                                                        \
-    {                                                                                                     \
-        _Pragma("omp simd") for (int64_t j = 0; j < n; j++)                                               \
-        {                                                                                                 \
-            mt_real a = top[j], b = in[j];                                                                \
-            bool wins = (b beats a) | ((b != b) & (a == a));                                              \
-            top[j] = wins ? b : a;                                                                        \
-            at[j] = wins ? row : at[j];                                                                   \
-        }                                                                                                 \
+/* At most TOGETHER rows of vecs vectors, or of one that has only the first left columns. */
+INLINE void arg_strip(const bool max, const int vecs, int64_t left, mt_real *top, mt_place *at,
+                      const mt_real *in, int64_t step, int64_t rows, int64_t first)
+{
+    mt_vec best[WIDE];
+    bits place[WIDE];
+    MT_UNROLL for (int k = 0; k < vecs; k++)
+    {
+        best[k] = mt_vec_load(top + k * MT_LANES);
+        memcpy(&place[k], at + k * MT_LANES, sizeof *place);
     }
-ARG_ROW(argmax_row, >)
-ARG_ROW(argmin_row, <)
+    for (int64_t r = 0; r < rows; r++, in += step) {
+        MT_UNROLL for (int k = 0; k < vecs; k++)
+        {
+            const mt_real *from = in + k * MT_LANES;
+            const mt_vec value = left < MT_LANES ? load_first(from, left, 0) : mt_vec_load(from);
+            const bits stays = (bits)(max ? value <= best[k] : value >= best[k]) | (bits)(best[k] != best[k]);
+            best[k] = choose(stays, best[k], value);
+            place[k] = (stays & place[k]) | (~stays & (mt_place)(first + r));
+        }
+    }
+    MT_UNROLL for (int k = 0; k < vecs; k++)
+    {
+        mt_vec_store(top + k * MT_LANES, best[k]);
+        memcpy(at + k * MT_LANES, &place[k], sizeof *place);
+    }
+}
+
+/* Columns that are left over make a vector too, for which top and at have room. */
+INLINE void arg_rows(const bool max, int64_t n, mt_real *top, mt_place *at, const mt_real *in, int64_t step,
+                     int64_t rows, int64_t first)
+{
+    for (int64_t r = 0; r < rows; r += TOGETHER) {
+        const int64_t together = rows - r < TOGETHER ? rows - r : TOGETHER;
+        const mt_real *group = in + r * step;
+        int64_t j = 0;
+        for (; j + WIDE * MT_LANES <= n; j += WIDE * MT_LANES)
+            arg_strip(max, WIDE, MT_LANES, top + j, at + j, group + j, step, together, first + r);
+        for (; j < n; j += MT_LANES)
+            arg_strip(max, 1, n - j, top + j, at + j, group + j, step, together, first + r);
+    }
+}
+
+#define ARG_ROWS(name, max)                                                                                \
+    static void name(int64_t n, mt_real *top, mt_place *at, const mt_real *in, int64_t step, int64_t rows, \
+                     int64_t first)                                                                        \
+    {                                                                                                      \
+        arg_rows(max, n, top, at, in, step, rows, first);                                                  \
+    }
+ARG_ROWS(argmax_rows, true)
+ARG_ROWS(argmin_rows, false)
 
 #define ALL_FOLDS(prefix)                                                            \
     {                                                                                \
@@ -331,6 +371,6 @@ const mt_fold_kernels MT_FOR_ISA(mt_fold_kernels) = {
     .gather = ALL_FOLDS(gather),
     .argmax = argmax,
     .argmin = argmin,
-    .argmax_row = argmax_row,
-    .argmin_row = argmin_row,
+    .argmax_rows = argmax_rows,
+    .argmin_rows = argmin_rows,
 };

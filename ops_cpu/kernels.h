@@ -32,14 +32,16 @@ typedef int64_t (*mt_arg_fn)(int64_t n, const mt_real *in, int64_t step);
 typedef void (*mt_combine_fn)(int64_t n, mt_real *acc, const mt_real *in);
 /* acc[j] = in[j] (op) in[j + step] (op) ... for that many rows, one after the other; rows >= 1. */
 typedef void (*mt_gather_fn)(int64_t n, mt_real *acc, const mt_real *in, int64_t step, int64_t rows);
-/* Where in[j] beats top[j], it takes its place, and row that of at[j]; a NaN beats numbers, the first one
- * stays. As wide as mt_real, so that the compiler can use vectors. */
+/* For that many rows in turn, the first of which is number first: where in[j] beats top[j], it takes its
+ * place, and the row's number that of at[j]; a NaN beats numbers, the first one stays. Numbers are as wide as
+ * mt_real, for vectors; top and at have room for whole ones. */
 #ifdef MT_DOUBLE
 typedef int64_t mt_place;
 #else
 typedef int32_t mt_place;
 #endif
-typedef void (*mt_arg_row_fn)(int64_t n, mt_real *top, mt_place *at, const mt_real *in, mt_place row);
+typedef void (*mt_arg_rows_fn)(int64_t n, mt_real *top, mt_place *at, const mt_real *in, int64_t step,
+                               int64_t rows, int64_t first);
 
 enum { MT_FOLDS = MT_ALL + 1 }; /* the reductions that fold values: sum, prod, max, min, all */
 
@@ -49,7 +51,7 @@ typedef struct mt_fold_kernels {
     mt_combine_fn combine[MT_FOLDS];
     mt_gather_fn gather[MT_FOLDS];
     mt_arg_fn argmax, argmin;
-    mt_arg_row_fn argmax_row, argmin_row;
+    mt_arg_rows_fn argmax_rows, argmin_rows;
 } mt_fold_kernels;
 
 /* Elements first..last-1 of one parameter through one step of an optimiser. */

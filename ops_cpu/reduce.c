@@ -10,9 +10,11 @@
 #include <string.h>
 
 enum {
-    CHUNK = 1 << 16,   /* a longer row is cut into chunks, which threads share */
-    CHUNKS = 1024,     /* but into no more than this */
-    COLUMNS = 1024,    /* columns that one task of an outer reduction carries */
+    CHUNK = 1 << 16,                            /* a longer row is cut into chunks, which threads share */
+    CHUNKS = 1024,                              /* but into no more than this */
+    COLUMNS = (1 << 14) / (int)sizeof(mt_real), /* columns that a task of an outer reduction has room for */
+    MANY_ROWS = 1024, /* threads share them; of fewer, each takes columns of its own, and nothing is joined */
+    NARROWEST = 64,   /* fewer columns are not worth a thread */
     ROWS_IN_TURN = 16, /* rows added one after the other before pairs are joined */
     FOLDED = 512,      /* short rows that touch are taken several at a time, as one of about this length */
     PARTS = 16         /* runs of rows that threads share when there are few blocks of columns */
@@ -24,6 +26,7 @@ typedef struct {
     mt_reduce_plan plan;
     const mt_real *in;
     mt_real *out;
+    int64_t block; /* columns that one task of an outer reduction carries, at most COLUMNS */
 } reduce_job;
 
 static mt_real join(const reduce_job *job, mt_real a, mt_real b)
@@ -147,8 +150,8 @@ static void fold_columns(const reduce_job *job, const column_block *block, int64
 static column_block columns_of(const reduce_job *job, int64_t i, int64_t blocks)
 {
     const mt_reduce_plan *plan = &job->plan;
-    int64_t width = plan->kept_size[plan->kept_rank - 1], column = i % blocks * COLUMNS;
-    column_block block = {.columns = width - column < COLUMNS ? width - column : COLUMNS,
+    int64_t width = plan->kept_size[plan->kept_rank - 1], column = i % blocks * job->block;
+    column_block block = {.columns = width - column < job->block ? width - column : job->block,
                           .rows = plan->reduced_count,
                           .step = plan->reduced_in[plan->reduced_rank - 1],
                           .row_length = row_length(job),
@@ -171,7 +174,7 @@ static void finish_columns(const reduce_job *job, const column_block *block, int
     const mt_combine_fn combine = job->kernels->combine[job->work->op];
     const mt_reduce_plan *plan = &job->plan;
     int64_t width = plan->kept_size[plan->kept_rank - 1], columns = block->columns / block->together;
-    mt_real *out = job->out + kept_out(job, i / blocks * width + i % blocks * COLUMNS);
+    mt_real *out = job->out + kept_out(job, i / blocks * width + i % blocks * job->block);
     int64_t left = plan->reduced_count - block->rows * block->together;
     if (left > 0) combine(left * columns, acc, block->in + block->rows * block->columns);
     for (int64_t half = block->together / 2; half > 0; half /= 2)
@@ -196,9 +199,10 @@ static void reduce_columns_shared(const reduce_job *job, int64_t i, int64_t bloc
 {
     (void)threads; /* a serial build has no use for it */
     column_block block = columns_of(job, i, blocks);
-    mt_real acc[PARTS][COLUMNS];
+    mt_real sums[PARTS * COLUMNS], *acc[PARTS];
     int64_t bound[PARTS + 1] = {0};
     bound[PARTS] = block.rows;
+    for (int k = 0; k < PARTS; k++) acc[k] = sums + k * ((block.columns + 15) / 16 * 16);
     for (int span = PARTS; span > 1; span /= 2) /* an empty run where it is too short to be cut */
         for (int k = 0; k < PARTS; k += span) bound[k + span / 2] = middle_of(bound[k], bound[k + span]);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -208,7 +212,7 @@ static void reduce_columns_shared(const reduce_job *job, int64_t i, int64_t bloc
         for (int k = 0; k < PARTS; k += span) {
             int right = k + span / 2;
             if (bound[k] == bound[right])
-                memcpy(acc[k], acc[right], sizeof acc[k]);
+                memcpy(acc[k], acc[right], (size_t)block.columns * sizeof *acc[k]);
             else
                 job->kernels->combine[job->work->op](block.columns, acc[k], acc[right]);
         }
@@ -235,25 +239,23 @@ static void reduce_general(const reduce_job *job, int64_t first, int64_t last)
 /* The place of the best in each column of a block of one outer kept index. */
 static void arg_columns(const reduce_job *job, int64_t i, int64_t blocks)
 {
-    enum { NARROW = COLUMNS / 2 };
-    const bool max = job->work->op == MT_ARGMAX;
-    const mt_arg_row_fn row = max ? job->kernels->argmax_row : job->kernels->argmin_row;
-    column_block block = columns_of(job, i, blocks);
+    const mt_arg_rows_fn kernel =
+        job->work->op == MT_ARGMAX ? job->kernels->argmax_rows : job->kernels->argmin_rows;
+    const column_block block = columns_of(job, i, blocks);
     const int64_t columns = block.columns / block.together, rows = job->plan.reduced_count;
     const int64_t step = job->plan.reduced_in[job->plan.reduced_rank - 1], length = row_length(job);
     const int64_t width = job->plan.kept_size[job->plan.kept_rank - 1];
     int64_t *out = (int64_t *)job->work->out.data + job->work->out.layout->offset +
-                   kept_out(job, i / blocks * width + i % blocks * COLUMNS);
-    for (int64_t part = 0; part < columns; part += NARROW) {
-        mt_real top[NARROW];
-        mt_place at[NARROW];
-        const int64_t n = columns - part < NARROW ? columns - part : NARROW;
-        memcpy(top, block.in + part, (size_t)n * sizeof *top);
-        memset(at, 0, (size_t)n * sizeof *at);
-        for (int64_t r = 1; r < rows; r++)
-            row(n, top, at, block.in + part + row_in(job, r / length) + r % length * step, (mt_place)r);
-        for (int64_t j = 0; j < n; j++) out[part + j] = at[j];
+                   kept_out(job, i / blocks * width + i % blocks * job->block);
+    mt_real top[COLUMNS];
+    mt_place at[COLUMNS];
+    memcpy(top, block.in, (size_t)columns * sizeof *top);
+    memset(at, 0, (size_t)columns * sizeof *at);
+    for (int64_t r = 1, run; r < rows; r += run) { /* rows that are equal steps apart */
+        run = length - r % length;
+        kernel(columns, top, at, block.in + row_in(job, r / length) + r % length * step, step, run, r);
     }
+    for (int64_t j = 0; j < columns; j++) out[j] = at[j];
 }
 
 /* One long contiguous row: threads find the best of each chunk, and the first of the best stays. */
@@ -337,13 +339,23 @@ mt_status mt_cpu_reduce(mt_backend *backend, const mt_reduce_work *work)
         return MT_OK;
     }
     bool columns = plan->reduce_class == MT_REDUCE_OUTER && (!arg || plan->reduced_count < INT32_MAX);
-    int64_t width = plan->kept_size[plan->kept_rank - 1],
-            blocks = columns ? (width + COLUMNS - 1) / COLUMNS : 0;
-    int64_t tasks = columns ? plan->kept_count / width * blocks : plan->kept_count;
-    if (columns && !arg && threads > 1 && tasks < 4 * threads) { /* few blocks: threads share each */
-        for (int64_t i = 0; i < tasks; i++) reduce_columns_shared(&job, i, blocks, threads);
-        return MT_OK;
+    const int64_t width = plan->kept_size[plan->kept_rank - 1], outer = plan->kept_count / width;
+    job.block = COLUMNS;
+    int64_t blocks = columns ? (width + COLUMNS - 1) / COLUMNS : 0;
+    if (columns && threads > 1 && outer * blocks < 4 * threads) { /* few blocks */
+        /* Rows that are taken several at a time stay in one block, or the tree would be another. */
+        const bool more = arg || 2 * width > FOLDED;
+        if (!arg && plan->reduced_count >= (more ? MANY_ROWS : 2 * ROWS_IN_TURN * threads)) {
+            for (int64_t i = 0; i < outer * blocks; i++) reduce_columns_shared(&job, i, blocks, threads);
+            return MT_OK;
+        }
+        if (more) {
+            job.block = (width * outer / threads / NARROWEST + 1) * NARROWEST;
+            if (job.block > COLUMNS) job.block = COLUMNS;
+            blocks = (width + job.block - 1) / job.block;
+        }
     }
+    const int64_t tasks = columns ? outer * blocks : plan->kept_count;
     if (threads > tasks) threads = (int)tasks;
     if (threads <= 1) { /* not even a region of one thread, for which OpenMP allocates */
         run_tasks(&job, blocks, 0, tasks);

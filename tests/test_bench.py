@@ -193,7 +193,8 @@ if heard:
     flat = ask("--op", "add", "--shape", "100x200", "--threads", "1")
     check("parallel_check: without one, one long row", flat["loops"] == "1 after joining: 20000" and
           flat["path"] == "contiguous", flat)
-    columns = ask("--op", "sum", "--shape", "1000x1000", "--dim", "0", "--threads", "2")
+    columns = ask("--op", "sum", "--shape", "2000x1000", "--dim", "0", "--threads", "2")
+    fewer = ask("--op", "sum", "--shape", "200x1000", "--dim", "0", "--threads", "2")
     inner = ask("--op", "sum", "--shape", "1000x1000", "--dim", "1", "--threads", "2")
     whole = ask("--op", "sum", "--shape", "1000x1000", "--threads", "2")
     check("parallel_check: sums by columns, rows, all", columns["path"].startswith("outer") and "gather" in columns and
@@ -209,6 +210,8 @@ if heard and not serial:
     places = ask("--op", "argmax", "--shape", "100x10000", "--dim", "0", "--threads", "2")
     check("parallel_check: a block of columns is cut in runs of rows, which the caller joins",
           columns["loop"].startswith("over runs of rows") and "one after the other" in columns["private"], columns)
+    check("parallel_check: of fewer rows each thread takes its own columns, and nothing is joined",
+          fewer["loop"].startswith("over blocks of columns") and "no two threads" in fewer["private"], fewer)
     check("parallel_check: many columns are cut in blocks, rows by results, one row in chunks",
           wide["loop"].startswith("over blocks of columns") and places["loop"].startswith("over blocks of columns") and
           "results" in inner["loop"] and "chunks" in whole["loop"], wide)
