@@ -14,11 +14,9 @@ enum { PIECE = 8192, LINE = MT_LINE / (int)sizeof(mt_real), STREAM = 2048 / (int
 /* Rows whose values take longer to compute than to store: plain stores go on behind the next elements'
  * arithmetic, streamed ones make it wait. */
 static const bool computes[MT_OP_COUNT] = {
-    [MT_OP_sigmoid] = true, [MT_OP_tanh] = true,
-    [MT_OP_exp] = true,     [MT_OP_log] = true,
-    [MT_OP_log1p] = true,   [MT_OP_gelu] = true,
-    [MT_OP_silu] = true,    [MT_OP_softplus] = true,
-    [MT_OP_pow] = true,     [MT_OP_sigmoid_cross_entropy] = true,
+    [MT_OP_sigmoid] = true,  [MT_OP_tanh] = true, [MT_OP_log] = true,
+    [MT_OP_log1p] = true,    [MT_OP_gelu] = true, [MT_OP_silu] = true,
+    [MT_OP_softplus] = true, [MT_OP_pow] = true,  [MT_OP_sigmoid_cross_entropy] = true,
 };
 
 typedef struct {
