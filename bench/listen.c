@@ -64,6 +64,11 @@ static const void *first_column(const mt_real *in, int64_t step)
         note("fold", NULL, n, 0);                                                                         \
         return real->folds->fold[op](n, in, step);                                                        \
     }                                                                                                     \
+    static void heard_rows_##op(int64_t rows, int64_t n, const mt_real *in, int64_t step, mt_real *out)   \
+    {                                                                                                     \
+        note("fold", NULL, n, rows);                                                                      \
+        real->folds->rows[op](rows, n, in, step, out);                                                    \
+    }                                                                                                     \
     static void heard_combine_##op(int64_t n, mt_real *acc, const mt_real *in)                            \
     {                                                                                                     \
         note("combine", acc, n, 0);                                                                       \
@@ -185,10 +190,13 @@ void listen_start(mt_op op)
     const mt_combine_fn combine[MT_FOLDS] = {heard_combine_MT_SUM, heard_combine_MT_PROD,
                                              heard_combine_MT_MAX, heard_combine_MT_MIN,
                                              heard_combine_MT_ALL};
+    const mt_fold_rows_fn rows[MT_FOLDS] = {heard_rows_MT_SUM, heard_rows_MT_PROD, heard_rows_MT_MAX,
+                                            heard_rows_MT_MIN, heard_rows_MT_ALL};
     const mt_gather_fn gather[MT_FOLDS] = {heard_gather_MT_SUM, heard_gather_MT_PROD, heard_gather_MT_MAX,
                                            heard_gather_MT_MIN, heard_gather_MT_ALL};
     memcpy(folds.fold, fold, sizeof fold);
     memcpy(folds.combine, combine, sizeof combine);
+    memcpy(folds.rows, rows, sizeof rows);
     memcpy(folds.gather, gather, sizeof gather);
     folds.argmax = heard_argmax;
     folds.argmin = heard_argmin;

@@ -91,6 +91,9 @@ INLINE mt_vec load_first(const mt_real *p, int64_t n, mt_real rest)
 {
 #if MT_SIMD_BYTES == 64
     return MT_MM512(mask_loadu)(mt_vec_set(rest), mt_mask_first(n), p);
+#elif MT_SIMD_BYTES == 32
+    const mt_mask first = mt_mask_first(n);
+    return choose((bits)first, mt_vec_load_masked(p, first), mt_vec_set(rest));
 #else
     mt_real lane[MT_LANES];
     for (int i = 0; i < MT_LANES; i++) lane[i] = i < n ? p[i] : rest;
@@ -125,9 +128,14 @@ INLINE mt_real join_lanes(combine_fn combine, combine_vec_fn combine_vec, mt_vec
 #define FOLD_ARGS  combine_fn combine, combine_vec_fn combine_vec, mt_real identity
 #define FOLD_GIVEN combine, combine_vec, identity
 
-/* A contiguous block of at most BLOCK elements. */
+/* A contiguous block of at most BLOCK elements. Where they fit in one vector the others hold nothing, and
+ * joining them would change nothing. */
 INLINE mt_real fold_block(FOLD_ARGS, int64_t n, const mt_real *in)
 {
+    if (n <= MT_LANES) {
+        const mt_vec all = n < MT_LANES ? load_first(in, n, identity) : mt_vec_load(in);
+        return join_lanes(combine, combine_vec, combine_vec(mt_vec_set(identity), all));
+    }
     mt_vec part[PARTS];
     MT_UNROLL for (int k = 0; k < PARTS; k++) part[k] = mt_vec_set(identity);
     int64_t i = 0;
@@ -229,6 +237,15 @@ INLINE void gather_rows(combine_vec_fn combine_vec, mt_real identity, int64_t n,
         if (step == 1 && n <= BLOCK) return fold_block(combine, combine_vec, identity, n, in);        \
         return fold_row(combine, combine_vec, identity, n, in, step);                                 \
     }                                                                                                 \
+    static void rows_##name(int64_t rows, int64_t n, const mt_real *in, int64_t step, mt_real *out)   \
+    {                                                                                                 \
+        if (n <= BLOCK)                                                                               \
+            for (int64_t i = 0; i < rows; i++)                                                        \
+                out[i] = fold_block(combine, combine_vec, identity, n, in + i * step);                \
+        else                                                                                          \
+            for (int64_t i = 0; i < rows; i++)                                                        \
+                out[i] = fold_row(combine, combine_vec, identity, n, in + i * step, 1);               \
+    }                                                                                                 \
     static void combine_##name(int64_t n, mt_real *acc, const mt_real *in)                            \
     {                                                                                                 \
         combine_rows(combine, n, acc, in);                                                            \
@@ -245,34 +262,33 @@ FOLD(all, both, vec_both, 1)
 
 /* ---- where the largest and the smallest stand ---- */
 
-/* A bit for each lane of the MT_LANES at p that equals value, or that is NaN when value is one. */
-INLINE unsigned matches(const mt_real *p, mt_real value)
+/* A bit for each lane of v that equals value, or that is NaN when value is one. */
+INLINE unsigned matches(mt_vec v, mt_real value)
 {
 #if MT_SIMD_BYTES == 64
-    mt_vec v = mt_vec_load(p);
     return value != value ? MASK(v, v, _CMP_UNORD_Q) : MASK(v, mt_vec_set(value), _CMP_EQ_OQ);
 #elif MT_SIMD_BYTES == 32
-    mt_vec v = mt_vec_load(p), w = mt_vec_set(value);
+    const mt_vec w = mt_vec_set(value);
     v = value != value ? MT_MM256(cmp)(v, v, _CMP_UNORD_Q) : MT_MM256(cmp)(v, w, _CMP_EQ_OQ);
     return (unsigned)MT_MM256(movemask)(v);
 #else
     unsigned found = 0;
     for (int i = 0; i < MT_LANES; i++)
-        found |= (unsigned)(value != value ? p[i] != p[i] : p[i] == value) << i;
+        found |= (unsigned)(value != value ? v[i] != v[i] : v[i] == value) << i;
     return found;
 #endif
 }
 
 /* The first place of value, which may be NaN, in a block of n that has it. */
-static int64_t find(int64_t n, const mt_real *in, mt_real value)
+INLINE int64_t find(int64_t n, const mt_real *in, mt_real value)
 {
     int64_t i = 0;
     for (; i + MT_LANES <= n; i += MT_LANES) {
-        unsigned found = matches(in + i, value);
+        unsigned found = matches(mt_vec_load(in + i), value);
         if (found) return i + __builtin_ctz(found);
     }
-    while (i < n && !(value != value ? in[i] != in[i] : in[i] == value)) i++;
-    return i;
+    const mt_real other = value != value ? 0 : (mt_real)NAN;
+    return i + __builtin_ctz(matches(load_first(in + i, n - i, other), value));
 }
 
 /* Block by block: the best value, and where its block is; only then the place in the block. */
@@ -288,8 +304,11 @@ INLINE int64_t arg(mt_fold_fn fold, combine_fn better, int64_t n, const mt_real 
         if (first == 0 || winner != best) best_first = first, best = winner;
         if (best != best) break; /* the first NaN is here */
     }
-    int64_t length = n - best_first < BLOCK ? n - best_first : BLOCK;
-    return best_first + find(length, contiguous(length, in + best_first * step, step, gathered), best);
+    if (step == 1)
+        return best_first + find(n - best_first < BLOCK ? n - best_first : BLOCK, in + best_first, best);
+    int64_t i = best_first;
+    while (best != best ? in[i * step] == in[i * step] : in[i * step] != best) i++;
+    return i;
 }
 
 static int64_t argmax(int64_t n, const mt_real *in, int64_t step)
@@ -367,6 +386,7 @@ const mt_fold_kernels MT_FOR_ISA(mt_fold_kernels) = {
                  [MT_MIN] = (mt_real)INFINITY,
                  [MT_ALL] = 1},
     .fold = ALL_FOLDS(fold),
+    .rows = ALL_FOLDS(rows),
     .combine = ALL_FOLDS(combine),
     .gather = ALL_FOLDS(gather),
     .argmax = argmax,

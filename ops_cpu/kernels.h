@@ -26,6 +26,8 @@ typedef void (*mt_tile_fn)(const int64_t size[2], mt_real *const *data, const in
 /* A reduction of one row to one value: sum in a fixed tree, prod, max, min, all. n 0 gives the identity. The
  * result depends on the values in their order, not on step. */
 typedef mt_real (*mt_fold_fn)(int64_t n, const mt_real *in, int64_t step);
+/* out[i] = the same of row i, each n contiguous elements, step apart. */
+typedef void (*mt_fold_rows_fn)(int64_t rows, int64_t n, const mt_real *in, int64_t step, mt_real *out);
 /* The position of the first maximum or minimum, the first NaN if there is one; n >= 1. */
 typedef int64_t (*mt_arg_fn)(int64_t n, const mt_real *in, int64_t step);
 /* acc[j] = acc[j] (op) in[j] for a row of n values. */
@@ -48,6 +50,7 @@ enum { MT_FOLDS = MT_ALL + 1 }; /* the reductions that fold values: sum, prod, m
 typedef struct mt_fold_kernels {
     mt_real identity[MT_FOLDS];
     mt_fold_fn fold[MT_FOLDS];
+    mt_fold_rows_fn rows[MT_FOLDS];
     mt_combine_fn combine[MT_FOLDS];
     mt_gather_fn gather[MT_FOLDS];
     mt_arg_fn argmax, argmin;

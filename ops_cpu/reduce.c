@@ -92,8 +92,18 @@ static mt_real fold_long(const reduce_job *job, const mt_real *row, int threads)
 
 static void reduce_inner(const reduce_job *job, int64_t first, int64_t last, int threads)
 {
-    for (int64_t i = first; i < last; i++)
-        store(job, job->out + kept_out(job, i), fold_long(job, job->in + kept_in(job, i), threads));
+    enum { MOST = 64 };
+    const bool together = job->plan.kept_rank == 1 && job->plan.reduced_count <= CHUNK;
+    for (int64_t i = first, rows; i < last; i += rows) {
+        mt_real result[MOST];
+        rows = !together ? 1 : last - i < MOST ? last - i : MOST;
+        if (together)
+            job->kernels->rows[job->work->op](rows, job->plan.reduced_count, job->in + kept_in(job, i),
+                                              job->plan.kept_in[0], result);
+        else
+            result[0] = fold_long(job, job->in + kept_in(job, i), threads);
+        for (int64_t r = 0; r < rows; r++) store(job, job->out + kept_out(job, i + r), result[r]);
+    }
 }
 
 /* ---- columns: rows are added to rows, pairs of runs are joined ---- */
