@@ -16,6 +16,7 @@ enum {
     MANY_ROWS = 1024, /* threads share them; of fewer, each takes columns of its own, and nothing is joined */
     NARROWEST = 64,   /* fewer columns are not worth a thread */
     ROWS_IN_TURN = 16, /* rows added one after the other before pairs are joined */
+    TAKEN = 64,        /* contiguous rows that are folded in one call */
     FOLDED = 512,      /* short rows that touch are taken several at a time, as one of about this length */
     PARTS = 16         /* runs of rows that threads share when there are few blocks of columns */
 };
@@ -92,11 +93,10 @@ static mt_real fold_long(const reduce_job *job, const mt_real *row, int threads)
 
 static void reduce_inner(const reduce_job *job, int64_t first, int64_t last, int threads)
 {
-    enum { MOST = 64 };
     const bool together = job->plan.kept_rank == 1 && job->plan.reduced_count <= CHUNK;
     for (int64_t i = first, rows; i < last; i += rows) {
-        mt_real result[MOST];
-        rows = !together ? 1 : last - i < MOST ? last - i : MOST;
+        mt_real result[TAKEN];
+        rows = !together ? 1 : last - i < TAKEN ? last - i : TAKEN;
         if (together)
             job->kernels->rows[job->work->op](rows, job->plan.reduced_count, job->in + kept_in(job, i),
                                               job->plan.kept_in[0], result);
@@ -231,11 +231,24 @@ static void reduce_columns_shared(const reduce_job *job, int64_t i, int64_t bloc
 
 /* ---- anything else ---- */
 
+/* Values joined in the tree of fold_rows. */
+static mt_real join_all(const reduce_job *job, const mt_real *value, int64_t count)
+{
+    if (count == 1) return value[0];
+    return join(job, join_all(job, value, count / 2), join_all(job, value + count / 2, count - count / 2));
+}
+
 static mt_real fold_rows(const reduce_job *job, const mt_real *in, int64_t first, int64_t last)
 {
-    if (last - first == 1)
-        return job->kernels->fold[job->work->op](row_length(job), in + row_in(job, first),
-                                                 job->plan.reduced_in[job->plan.reduced_rank - 1]);
+    const int op = job->work->op;
+    const int64_t rank = job->plan.reduced_rank, step = job->plan.reduced_in[rank - 1];
+    if (last - first == 1) return job->kernels->fold[op](row_length(job), in + row_in(job, first), step);
+    if (last - first <= TAKEN && rank == 2 && step == 1) {
+        mt_real value[TAKEN];
+        job->kernels->rows[op](last - first, row_length(job), in + row_in(job, first),
+                               job->plan.reduced_in[0], value);
+        return join_all(job, value, last - first);
+    }
     int64_t middle = first + (last - first) / 2;
     return join(job, fold_rows(job, in, first, middle), fold_rows(job, in, middle, last));
 }
