@@ -4,12 +4,11 @@
  * Threads share nothing but their inputs: each computes whole cells of C with its own piece of the workspace,
  * and an element is computed alike wherever the cuts of rows and columns fall.
  */
-#include <stdatomic.h>
 #include <string.h>
 
 #include "cpu.h"
 #include "gemm_plan.h"
-#include "tensor/arena.h"
+#include "workspace.h"
 
 /* The m x n block of C at (i, j), with its operands from step p of k on. */
 static mt_gemm_block block_at(const mt_gemm *g, int64_t i, int64_t j, int64_t p, int64_t m, int64_t n)
@@ -232,59 +231,12 @@ static void run_cell(const mt_gemm *g, mt_gemm_cell r, mt_real *space)
     }
 }
 
-/* ---- workspaces ---- */
+/* ---- the slot ---- */
 
-/* A call takes the first free workspace and gives it back at its end; it grows to what was ever asked and is
- * kept until the program ends, so there are as many as calls ever ran at the same time. With more than SLOTS
- * at once, the others allocate and free.
- *
- * Each call cuts its workspace over its threads. Before, between and behind the parts lies memory that nobody
+/* A call's workspace is cut over its threads. Before, between and behind the parts lies memory that nobody
  * uses: a processor that goes along memory asks for lines ahead of it, and takes those that its neighbour is
  * about to write away from it. A page was too little, 16 KB nearly enough. */
-enum { SLOTS = 32, APART = (1 << 15) / (int)sizeof(mt_real) };
-
-static struct slot {
-    atomic_bool busy;
-    void *data;
-    size_t bytes;
-} slots[SLOTS];
-
-typedef struct borrowed {
-    struct slot *slot; /* NULL: allocated for this call */
-    mt_real *data;
-    size_t bytes;
-} borrowed;
-
-static bool borrow(size_t bytes, borrowed *result)
-{
-    *result = (borrowed){.bytes = bytes};
-    if (bytes == 0) return true;
-    for (int i = 0; i < SLOTS; i++) {
-        struct slot *s = &slots[i];
-        if (atomic_exchange_explicit(&s->busy, true, memory_order_acquire)) continue;
-        if (s->bytes < bytes) {
-            mt_free(s->data, s->bytes);
-            s->data = mt_alloc(bytes);
-            s->bytes = s->data ? bytes : 0;
-        }
-        result->slot = s;
-        result->data = s->data;
-        if (!s->data) atomic_store_explicit(&s->busy, false, memory_order_release);
-        return s->data != NULL;
-    }
-    result->data = mt_alloc(bytes);
-    return result->data != NULL;
-}
-
-static void give_back(const borrowed *b)
-{
-    if (b->slot)
-        atomic_store_explicit(&b->slot->busy, false, memory_order_release);
-    else
-        mt_free(b->data, b->data ? b->bytes : 0);
-}
-
-/* ---- the slot ---- */
+enum { APART = (1 << 15) / (int)sizeof(mt_real) };
 
 /* Where the index-th product of the batch begins in an operand. Most batches have one dimension. */
 static inline int64_t position(const mt_matmul_plan *plan, const int64_t *strides, int64_t index)
@@ -334,11 +286,11 @@ mt_status mt_cpu_matmul(mt_backend *backend, const mt_matmul_work *work)
     mt_gemm_count(g.path);
     const int64_t needed = mt_gemm_space(&g), space = needed > 0 ? needed + APART : 0;
     const int64_t before = space > 0 ? APART : 0;
-    borrowed memory;
+    mt_workspace memory;
     const size_t bytes =
         ((size_t)before + (size_t)space * (size_t)g.threads + (size_t)mt_gemm_space_partial(&g)) *
         sizeof(mt_real);
-    if (!borrow(bytes, &memory))
+    if (!mt_workspace_borrow(bytes, &memory))
         return mt_fail(
             MT_ERR_MEMORY,
             "matmul of (%lld x %lld) and (%lld x %lld) needs %zu bytes of workspace for packing, which there "
@@ -355,6 +307,6 @@ mt_status mt_cpu_matmul(mt_backend *backend, const mt_matmul_work *work)
             run_tasks(&g, &plan, t * g.tasks / g.threads, (t + 1) * g.tasks / g.threads,
                       parts ? parts + t * space : NULL);
     }
-    give_back(&memory);
+    mt_workspace_give_back(&memory);
     return MT_OK;
 }

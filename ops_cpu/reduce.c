@@ -6,19 +6,26 @@
  */
 #include "cpu.h"
 #include "tensor/plan.h"
+#include "workspace.h"
 
 #include <string.h>
 
+/* Rows to a value each. */
 enum {
-    CHUNK = 1 << 16,                            /* a longer row is cut into chunks, which threads share */
-    CHUNKS = 1024,                              /* but into no more than this */
-    COLUMNS = (1 << 14) / (int)sizeof(mt_real), /* columns that a task of an outer reduction has room for */
+    CHUNK = 1 << 16, /* a longer row is cut into chunks, which threads share */
+    CHUNKS = 1024,   /* but into no more than this */
+    TAKEN = 64       /* contiguous rows that are folded in one call */
+};
+
+/* Rows into a row. */
+enum {
+    LINE = 64 / (int)sizeof(mt_real), /* numbers in a line of the caches */
+    COLUMNS = 256 * LINE,             /* that a task carries at most */
+    NARROWEST = 64,                   /* fewer columns are not worth a thread */
+    ROWS_IN_TURN = 16,                /* rows added one after the other before pairs are joined */
+    FOLDED = 512,     /* short rows that touch are taken several at a time, as one of about this length */
     MANY_ROWS = 1024, /* threads share them; of fewer, each takes columns of its own, and nothing is joined */
-    NARROWEST = 64,   /* fewer columns are not worth a thread */
-    ROWS_IN_TURN = 16, /* rows added one after the other before pairs are joined */
-    TAKEN = 64,        /* contiguous rows that are folded in one call */
-    FOLDED = 512,      /* short rows that touch are taken several at a time, as one of about this length */
-    PARTS = 16         /* runs of rows that threads share when there are few blocks of columns */
+    PARTS = 16        /* runs of rows that threads share */
 };
 
 typedef struct {
@@ -204,15 +211,22 @@ static void reduce_columns(const reduce_job *job, int64_t i, int64_t blocks)
     finish_columns(job, &block, i, blocks, acc);
 }
 
-/* The same by several threads: the runs at the top of the tree are shared, and joined as it says. */
+/* The same by several threads: the runs at the top of the tree are shared, and joined as it says. Without
+ * memory for their sums one thread does it all. */
 static void reduce_columns_shared(const reduce_job *job, int64_t i, int64_t blocks, int threads)
 {
     (void)threads; /* a serial build has no use for it */
     column_block block = columns_of(job, i, blocks);
-    mt_real sums[PARTS * COLUMNS], *acc[PARTS];
+    const int64_t apart = (block.columns + LINE - 1) / LINE * LINE;
+    mt_workspace sums;
+    if (!mt_workspace_borrow((size_t)(PARTS * apart) * sizeof(mt_real), &sums)) {
+        reduce_columns(job, i, blocks);
+        return;
+    }
+    mt_real *acc[PARTS];
     int64_t bound[PARTS + 1] = {0};
     bound[PARTS] = block.rows;
-    for (int k = 0; k < PARTS; k++) acc[k] = sums + k * ((block.columns + 15) / 16 * 16);
+    for (int k = 0; k < PARTS; k++) acc[k] = sums.data + k * apart;
     for (int span = PARTS; span > 1; span /= 2) /* an empty run where it is too short to be cut */
         for (int k = 0; k < PARTS; k += span) bound[k + span / 2] = middle_of(bound[k], bound[k + span]);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -227,6 +241,7 @@ static void reduce_columns_shared(const reduce_job *job, int64_t i, int64_t bloc
                 job->kernels->combine[job->work->op](block.columns, acc[k], acc[right]);
         }
     finish_columns(job, &block, i, blocks, acc[0]);
+    mt_workspace_give_back(&sums);
 }
 
 /* ---- anything else ---- */
