@@ -47,9 +47,10 @@ mt_status mt_cpu_update(mt_backend *backend, const mt_update_work *work)
     const mt_step_fn step = work->rule != MT_UPDATE_SGD ? steps->adam
                             : c.momentum != 0           ? steps->momentum
                                                         : steps->sgd;
+    /* By the arrays that go by: what products on one thread left in its cache is best updated there. */
     double effort = 0;
     for (int r = 0; r < work->rows; r++)
-        effort += (double)work->row[r].n * (work->rule == MT_UPDATE_SGD ? 2 : 8);
+        effort += (double)work->row[r].n * (work->rule == MT_UPDATE_SGD ? 2 : 4);
     const int threads = mt_cpu_threads(effort);
     if (threads <= 1) {
         take_share(work, step, &c, 0, 1);
