@@ -235,7 +235,7 @@ static void run_cell(const mt_gemm *g, mt_gemm_cell r, mt_real *space)
 
 /* A call's workspace is cut over its threads. Before, between and behind the parts lies memory that nobody
  * uses: a processor that goes along memory asks for lines ahead of it, and takes those that its neighbour is
- * about to write away from it. A page was too little, 16 KB nearly enough. */
+ * about to write away from it. A page, and 16 KB, were too little. */
 enum { APART = (1 << 15) / (int)sizeof(mt_real) };
 
 /* Where the index-th product of the batch begins in an operand. Most batches have one dimension. */

@@ -5,6 +5,7 @@
  * Within a row the fold kernels keep their own tree; rows, and the chunks of a long row, are joined pairwise.
  */
 #include "cpu.h"
+#include "stream.h"
 #include "tensor/plan.h"
 #include "workspace.h"
 
@@ -19,10 +20,10 @@ enum {
 
 /* Rows into a row. */
 enum {
-    LINE = 64 / (int)sizeof(mt_real), /* numbers in a line of the caches */
-    COLUMNS = 256 * LINE,             /* that a task carries at most */
-    NARROWEST = 64,                   /* fewer columns are not worth a thread */
-    ROWS_IN_TURN = 16,                /* rows added one after the other before pairs are joined */
+    LINE = MT_LINE / (int)sizeof(mt_real), /* numbers in a line of the caches */
+    COLUMNS = 256 * LINE,                  /* that a task carries at most */
+    NARROWEST = 64,                        /* fewer columns are not worth a thread */
+    ROWS_IN_TURN = 16,                     /* rows added one after the other before pairs are joined */
     FOLDED = 512,     /* short rows that touch are taken several at a time, as one of about this length */
     MANY_ROWS = 1024, /* threads share them; of fewer, each takes columns of its own, and nothing is joined */
     PARTS = 16        /* runs of rows that threads share */
@@ -103,12 +104,15 @@ static void reduce_inner(const reduce_job *job, int64_t first, int64_t last, int
     const bool together = job->plan.kept_rank == 1 && job->plan.reduced_count <= CHUNK;
     for (int64_t i = first, rows; i < last; i += rows) {
         mt_real result[TAKEN];
-        rows = !together ? 1 : last - i < TAKEN ? last - i : TAKEN;
-        if (together)
-            job->kernels->rows[job->work->op](rows, job->plan.reduced_count, job->in + kept_in(job, i),
-                                              job->plan.kept_in[0], result);
-        else
-            result[0] = fold_long(job, job->in + kept_in(job, i), threads);
+        const mt_real *in = job->in + kept_in(job, i);
+        if (together) {
+            rows = last - i < TAKEN ? last - i : TAKEN;
+            job->kernels->rows[job->work->op](rows, job->plan.reduced_count, in, job->plan.kept_in[0],
+                                              result);
+        } else {
+            rows = 1;
+            result[0] = fold_long(job, in, threads);
+        }
         for (int64_t r = 0; r < rows; r++) store(job, job->out + kept_out(job, i + r), result[r]);
     }
 }
