@@ -76,6 +76,15 @@ MT_ALWAYS_INLINE void turn(const int together, const mt_real *in, int64_t lane, 
         turn_piece(in, lane, out, out_step);
 }
 
+/* Turns width lanes, a multiple of together, for k steps, a multiple of MT_PIECE. */
+MT_ALWAYS_INLINE void turn_side_by_side(const int width, const int together, int64_t k, const mt_real *in,
+                                        int64_t lane, mt_real *out, int64_t out_step)
+{
+    for (int64_t p = 0; p < k; p += MT_PIECE, out += MT_PIECE * out_step)
+        MT_UNROLL for (int i = 0; i < width; i += together)
+            turn(together, in + i * lane + p, lane, out + i, out_step);
+}
+
 /* Turns lanes that are contiguous along k: out[p * out_step + i] = in[i * lane + p] for i < lanes and p below
  * the result, which is k rounded down to a multiple of MT_PIECE. Lanes go by in pairs of `together`, so that
  * whole lines are written; the last end with the panel, and may write again what others wrote. */
@@ -83,15 +92,12 @@ MT_ALWAYS_INLINE int64_t turn_lanes(const int together, int64_t lanes, int64_t k
                                     int64_t lane, mt_real *out, int64_t out_step)
 {
     const int64_t last = lanes - together, turned = k / MT_PIECE * MT_PIECE;
-    for (int64_t i = 0; i < lanes; i += 2 * together) {
-        const int64_t first = i < last ? i : last, second = i + together < last ? i + together : last;
-        const mt_real *from = in + first * lane, *beside = in + second * lane;
-        mt_real *to = out;
-        for (int64_t p = 0; p < turned; p += MT_PIECE) {
-            turn(together, from + p, lane, to + first, out_step);
-            if (first < second) turn(together, beside + p, lane, to + second, out_step);
-            to += MT_PIECE * out_step;
-        }
+    int64_t i = 0;
+    for (; i + 2 * together <= lanes; i += 2 * together)
+        turn_side_by_side(2 * together, together, turned, in + i * lane, lane, out + i, out_step);
+    for (; i < lanes; i += together) {
+        const int64_t from = i < last ? i : last;
+        turn_side_by_side(together, together, turned, in + from * lane, lane, out + from, out_step);
     }
     return turned;
 }
