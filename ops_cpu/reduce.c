@@ -29,13 +29,22 @@ enum {
     PARTS = 16        /* runs of rows that threads share */
 };
 
+/* How a reduction is cut into tasks, and who does them. */
+typedef struct {
+    int64_t block, blocks; /* columns of a task, at most COLUMNS, and tasks for each outer kept index; 0: a
+                              task is one result */
+    int64_t tasks;
+    int threads; /* that share the tasks */
+    int inside;  /* that share each task, where tasks are few; then threads is 1 */
+} reduce_cut;
+
 typedef struct {
     const mt_reduce_work *work;
     const mt_fold_kernels *kernels;
     mt_reduce_plan plan;
+    reduce_cut cut;
     const mt_real *in;
     mt_real *out;
-    int64_t block; /* columns that one task of an outer reduction carries, at most COLUMNS */
 } reduce_job;
 
 static mt_real join(const reduce_job *job, mt_real a, mt_real b)
@@ -99,7 +108,7 @@ static mt_real fold_long(const reduce_job *job, const mt_real *row, int threads)
     return fold(chunks, partial, 1);
 }
 
-static void reduce_inner(const reduce_job *job, int64_t first, int64_t last, int threads)
+static void reduce_inner(const reduce_job *job, int64_t first, int64_t last)
 {
     const bool together = job->plan.kept_rank == 1 && job->plan.reduced_count <= CHUNK;
     for (int64_t i = first, rows; i < last; i += rows) {
@@ -111,7 +120,7 @@ static void reduce_inner(const reduce_job *job, int64_t first, int64_t last, int
                                               result);
         } else {
             rows = 1;
-            result[0] = fold_long(job, in, threads);
+            result[0] = fold_long(job, in, job->cut.inside);
         }
         for (int64_t r = 0; r < rows; r++) store(job, job->out + kept_out(job, i + r), result[r]);
     }
@@ -167,17 +176,25 @@ static void fold_columns(const reduce_job *job, const column_block *block, int64
     job->kernels->combine[job->work->op](block->columns, acc, right);
 }
 
-/* Block i of the columns. */
-static column_block columns_of(const reduce_job *job, int64_t i, int64_t blocks)
+/* Where task i's columns begin, as an index of kept elements. */
+static int64_t first_column(const reduce_job *job, int64_t i)
+{
+    const int64_t width = job->plan.kept_size[job->plan.kept_rank - 1], blocks = job->cut.blocks;
+    return i / blocks * width + i % blocks * job->cut.block;
+}
+
+/* Task i's block of columns. */
+static column_block columns_of(const reduce_job *job, int64_t i)
 {
     const mt_reduce_plan *plan = &job->plan;
-    int64_t width = plan->kept_size[plan->kept_rank - 1], column = i % blocks * job->block;
-    column_block block = {.columns = width - column < job->block ? width - column : job->block,
+    const int64_t most = job->cut.block, first = first_column(job, i);
+    const int64_t width = plan->kept_size[plan->kept_rank - 1], left = width - first % width;
+    column_block block = {.columns = left < most ? left : most,
                           .rows = plan->reduced_count,
                           .step = plan->reduced_in[plan->reduced_rank - 1],
                           .row_length = row_length(job),
                           .together = 1};
-    block.in = job->in + kept_in(job, i / blocks * width + column);
+    block.in = job->in + kept_in(job, first);
     if (plan->reduced_rank > 1 || block.step != block.columns) return block;
     while (block.together * 2 * block.columns <= FOLDED && block.together * 4 <= block.rows)
         block.together *= 2;
@@ -189,14 +206,12 @@ static column_block columns_of(const reduce_job *job, int64_t i, int64_t blocks)
 }
 
 /* acc holds all whole rows of the block: adds what is left of rows taken together, joins them, stores. */
-static void finish_columns(const reduce_job *job, const column_block *block, int64_t i, int64_t blocks,
-                           mt_real *acc)
+static void finish_columns(const reduce_job *job, const column_block *block, int64_t i, mt_real *acc)
 {
     const mt_combine_fn combine = job->kernels->combine[job->work->op];
-    const mt_reduce_plan *plan = &job->plan;
-    int64_t width = plan->kept_size[plan->kept_rank - 1], columns = block->columns / block->together;
-    mt_real *out = job->out + kept_out(job, i / blocks * width + i % blocks * job->block);
-    int64_t left = plan->reduced_count - block->rows * block->together;
+    const int64_t columns = block->columns / block->together,
+                  left = job->plan.reduced_count - block->rows * block->together;
+    mt_real *out = job->out + kept_out(job, first_column(job, i));
     if (left > 0) combine(left * columns, acc, block->in + block->rows * block->columns);
     for (int64_t half = block->together / 2; half > 0; half /= 2)
         combine(half * columns, acc, acc + half * columns);
@@ -207,24 +222,23 @@ static void finish_columns(const reduce_job *job, const column_block *block, int
 }
 
 /* Task i: a block of columns of one outer kept index. */
-static void reduce_columns(const reduce_job *job, int64_t i, int64_t blocks)
+static void reduce_columns(const reduce_job *job, int64_t i)
 {
     mt_real acc[COLUMNS];
-    column_block block = columns_of(job, i, blocks);
+    column_block block = columns_of(job, i);
     fold_columns(job, &block, 0, block.rows, acc);
-    finish_columns(job, &block, i, blocks, acc);
+    finish_columns(job, &block, i, acc);
 }
 
 /* The same by several threads: the runs at the top of the tree are shared, and joined as it says. Without
  * memory for their sums one thread does it all. */
-static void reduce_columns_shared(const reduce_job *job, int64_t i, int64_t blocks, int threads)
+static void reduce_columns_shared(const reduce_job *job, int64_t i)
 {
-    (void)threads; /* a serial build has no use for it */
-    column_block block = columns_of(job, i, blocks);
+    column_block block = columns_of(job, i);
     const int64_t apart = (block.columns + LINE - 1) / LINE * LINE;
     mt_workspace sums;
     if (!mt_workspace_borrow((size_t)(PARTS * apart) * sizeof(mt_real), &sums)) {
-        reduce_columns(job, i, blocks);
+        reduce_columns(job, i);
         return;
     }
     mt_real *acc[PARTS];
@@ -233,7 +247,7 @@ static void reduce_columns_shared(const reduce_job *job, int64_t i, int64_t bloc
     for (int k = 0; k < PARTS; k++) acc[k] = sums.data + k * apart;
     for (int span = PARTS; span > 1; span /= 2) /* an empty run where it is too short to be cut */
         for (int k = 0; k < PARTS; k += span) bound[k + span / 2] = middle_of(bound[k], bound[k + span]);
-#pragma omp parallel for num_threads(threads) schedule(static)
+#pragma omp parallel for num_threads(job->cut.inside) schedule(static)
     for (int k = 0; k < PARTS; k++)
         if (bound[k] < bound[k + 1]) fold_columns(job, &block, bound[k], bound[k + 1], acc[k]);
     for (int span = 2; span <= PARTS; span *= 2)
@@ -244,7 +258,7 @@ static void reduce_columns_shared(const reduce_job *job, int64_t i, int64_t bloc
             else
                 job->kernels->combine[job->work->op](block.columns, acc[k], acc[right]);
         }
-    finish_columns(job, &block, i, blocks, acc[0]);
+    finish_columns(job, &block, i, acc[0]);
     mt_workspace_give_back(&sums);
 }
 
@@ -279,16 +293,15 @@ static void reduce_general(const reduce_job *job, int64_t first, int64_t last)
 }
 
 /* The place of the best in each column of a block of one outer kept index. */
-static void arg_columns(const reduce_job *job, int64_t i, int64_t blocks)
+static void arg_columns(const reduce_job *job, int64_t i)
 {
     const mt_arg_rows_fn kernel =
         job->work->op == MT_ARGMAX ? job->kernels->argmax_rows : job->kernels->argmin_rows;
-    const column_block block = columns_of(job, i, blocks);
+    const column_block block = columns_of(job, i);
     const int64_t columns = block.columns / block.together, rows = job->plan.reduced_count;
     const int64_t step = job->plan.reduced_in[job->plan.reduced_rank - 1], length = row_length(job);
-    const int64_t width = job->plan.kept_size[job->plan.kept_rank - 1];
-    int64_t *out = (int64_t *)job->work->out.data + job->work->out.layout->offset +
-                   kept_out(job, i / blocks * width + i % blocks * job->block);
+    int64_t *out =
+        (int64_t *)job->work->out.data + job->work->out.layout->offset + kept_out(job, first_column(job, i));
     mt_real top[COLUMNS];
     mt_place at[COLUMNS];
     memcpy(top, block.in, (size_t)columns * sizeof *top);
@@ -317,7 +330,7 @@ static int64_t arg_long(const reduce_job *job, const mt_real *row, int threads)
     return at[arg(chunks, best, 1)];
 }
 
-static void reduce_arg(const reduce_job *job, int64_t first, int64_t last, int threads)
+static void reduce_arg(const reduce_job *job, int64_t first, int64_t last)
 {
     const bool max = job->work->op == MT_ARGMAX;
     const mt_arg_fn arg = max ? job->kernels->argmax : job->kernels->argmin;
@@ -327,7 +340,7 @@ static void reduce_arg(const reduce_job *job, int64_t first, int64_t last, int t
         int64_t best = 0;
         mt_real top = 0;
         if (job->plan.reduced_rank == 1)
-            best = step == 1 ? arg_long(job, in, threads) : arg(length, in, step);
+            best = step == 1 ? arg_long(job, in, job->cut.inside) : arg(length, in, step);
         for (int64_t r = 0; r < row_count(job) && job->plan.reduced_rank > 1; r++) {
             const mt_real *row = in + row_in(job, r);
             int64_t found = arg(length, row, step);
@@ -340,18 +353,54 @@ static void reduce_arg(const reduce_job *job, int64_t first, int64_t last, int t
     }
 }
 
-/* Tasks first..last-1 of a reduction: blocks of columns, or results. */
-static void run_tasks(const reduce_job *job, int64_t blocks, int64_t first, int64_t last)
+/* ---- who does what ---- */
+
+/* The cut depends on threads, the tree does not: what is folded in which order is the same with any cut. */
+static reduce_cut cut_for(const mt_reduce_work *work, const mt_reduce_plan *plan, int threads)
+{
+    const bool arg = work->op >= MT_ARGMAX;
+    const bool rows = plan->reduce_class == MT_REDUCE_ALL || plan->reduce_class == MT_REDUCE_INNER;
+    const bool columns = plan->reduce_class == MT_REDUCE_OUTER && (!arg || plan->reduced_count < INT32_MAX);
+    const int64_t width = plan->kept_size[plan->kept_rank - 1], outer = plan->kept_count / width;
+    reduce_cut cut = {.tasks = plan->kept_count, .threads = threads, .inside = 1};
+    bool share = rows && cut.tasks < threads;
+    if (columns) {
+        cut.block = COLUMNS;
+        cut.blocks = (width + COLUMNS - 1) / COLUMNS;
+        if (threads > 1 && outer * cut.blocks < 4 * threads) { /* few blocks */
+            /* Rows that are taken several at a time stay in one block, or the tree would be another. */
+            const bool may_cut = arg || 2 * width > FOLDED;
+            share = !arg && plan->reduced_count >= (may_cut ? MANY_ROWS : 2 * ROWS_IN_TURN * threads);
+            if (!share && may_cut) {
+                const int64_t block = (width * outer / threads / NARROWEST + 1) * NARROWEST;
+                cut.block = block < COLUMNS ? block : COLUMNS;
+                cut.blocks = (width + cut.block - 1) / cut.block;
+            }
+        }
+        cut.tasks = outer * cut.blocks;
+    }
+    if (share) {
+        cut.inside = threads;
+        cut.threads = 1;
+    }
+    if (cut.threads > cut.tasks) cut.threads = (int)cut.tasks;
+    return cut;
+}
+
+static void run_tasks(const reduce_job *job, int64_t first, int64_t last)
 {
     const bool arg = job->work->op >= MT_ARGMAX;
-    if (blocks > 0) {
-        for (int64_t i = first; i < last; i++) (arg ? arg_columns : reduce_columns)(job, i, blocks);
+    if (job->cut.blocks > 0) {
+        void (*const run)(const reduce_job *, int64_t) = arg                   ? arg_columns
+                                                         : job->cut.inside > 1 ? reduce_columns_shared
+                                                                               : reduce_columns;
+        for (int64_t i = first; i < last; i++) run(job, i);
     } else if (arg) {
-        reduce_arg(job, first, last, 1);
+        reduce_arg(job, first, last);
     } else if (job->plan.reduce_class == MT_REDUCE_GENERAL) {
         reduce_general(job, first, last);
     } else {
-        reduce_inner(job, first, last, 1);
+        reduce_inner(job, first, last);
     }
 }
 
@@ -369,41 +418,13 @@ mt_status mt_cpu_reduce(mt_backend *backend, const mt_reduce_work *work)
             store(&job, job.out + kept_out(&job, i), job.kernels->identity[work->op]);
         return MT_OK;
     }
-
-    int threads = mt_cpu_threads((double)plan->kept_count * (double)plan->reduced_count);
-    bool arg = work->op >= MT_ARGMAX;
-    bool rows = plan->reduce_class == MT_REDUCE_ALL || plan->reduce_class == MT_REDUCE_INNER;
-    if (rows && plan->kept_count < threads) { /* few outputs: threads share each row */
-        if (arg)
-            reduce_arg(&job, 0, plan->kept_count, threads);
-        else
-            reduce_inner(&job, 0, plan->kept_count, threads);
-        return MT_OK;
-    }
-    bool columns = plan->reduce_class == MT_REDUCE_OUTER && (!arg || plan->reduced_count < INT32_MAX);
-    const int64_t width = plan->kept_size[plan->kept_rank - 1], outer = plan->kept_count / width;
-    job.block = COLUMNS;
-    int64_t blocks = columns ? (width + COLUMNS - 1) / COLUMNS : 0;
-    if (columns && threads > 1 && outer * blocks < 4 * threads) { /* few blocks */
-        /* Rows that are taken several at a time stay in one block, or the tree would be another. */
-        const bool more = arg || 2 * width > FOLDED;
-        if (!arg && plan->reduced_count >= (more ? MANY_ROWS : 2 * ROWS_IN_TURN * threads)) {
-            for (int64_t i = 0; i < outer * blocks; i++) reduce_columns_shared(&job, i, blocks, threads);
-            return MT_OK;
-        }
-        if (more) {
-            job.block = (width * outer / threads / NARROWEST + 1) * NARROWEST;
-            if (job.block > COLUMNS) job.block = COLUMNS;
-            blocks = (width + job.block - 1) / job.block;
-        }
-    }
-    const int64_t tasks = columns ? outer * blocks : plan->kept_count;
-    if (threads > tasks) threads = (int)tasks;
+    job.cut = cut_for(work, plan, mt_cpu_threads((double)plan->kept_count * (double)plan->reduced_count));
+    const int64_t tasks = job.cut.tasks, threads = job.cut.threads;
     if (threads <= 1) { /* not even a region of one thread, for which OpenMP allocates */
-        run_tasks(&job, blocks, 0, tasks);
+        run_tasks(&job, 0, tasks);
         return MT_OK;
     }
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int t = 0; t < threads; t++) run_tasks(&job, blocks, tasks * t / threads, tasks * (t + 1) / threads);
+#pragma omp parallel for num_threads(job.cut.threads) schedule(static)
+    for (int64_t t = 0; t < threads; t++) run_tasks(&job, tasks * t / threads, tasks * (t + 1) / threads);
     return MT_OK;
 }
