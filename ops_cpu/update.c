@@ -44,19 +44,21 @@ mt_status mt_cpu_update(mt_backend *backend, const mt_update_work *work)
     (void)backend;
     const mt_update_constants c = constants(work);
     const mt_step_kernels *steps = mt_cpu_kernels_get()->steps;
-    const mt_step_fn step = work->rule != MT_UPDATE_SGD ? steps->adam
-                            : c.momentum != 0           ? steps->momentum
-                                                        : steps->sgd;
-    /* By the arrays that go by: what products on one thread left in its cache is best updated there. */
+    const struct {
+        mt_step_fn step;
+        int arrays; /* that go by: what products on one thread left in its cache is best updated there */
+    } adam = {steps->adam, 4}, momentum = {steps->momentum, 3}, sgd = {steps->sgd, 2},
+      rule = work->rule != MT_UPDATE_SGD ? adam
+             : c.momentum != 0           ? momentum
+                                         : sgd;
     double effort = 0;
-    for (int r = 0; r < work->rows; r++)
-        effort += (double)work->row[r].n * (work->rule == MT_UPDATE_SGD ? 2 : 4);
+    for (int r = 0; r < work->rows; r++) effort += (double)work->row[r].n * rule.arrays;
     const int threads = mt_cpu_threads(effort);
     if (threads <= 1) {
-        take_share(work, step, &c, 0, 1);
+        take_share(work, rule.step, &c, 0, 1);
         return MT_OK;
     }
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (int t = 0; t < threads; t++) take_share(work, step, &c, t, threads);
+    for (int t = 0; t < threads; t++) take_share(work, rule.step, &c, t, threads);
     return MT_OK;
 }
