@@ -169,6 +169,30 @@ static void test_shared_storage(void **data)
 }
 
 #ifndef THREAD_SANITIZED
+/* Threads that share the rows of a tall sum need memory for theirs; without it one thread finds the same. */
+static void test_sum_without_workspace(void **data)
+{
+    (void)data;
+    enum { ROWS = 1100, COLUMNS = 2000 };
+    int threads = mt_get_threads();
+    TEST_OK(mt_set_threads(4));
+    mt_backend *cpu = mt_backend_get("cpu");
+    mt_rng rng = mt_rng_make(test_bits());
+    mt_tensor *x = OWN(mt_uniform(cpu, mt_shape(ROWS, COLUMNS), &rng, -1, 1)),
+              *without = OWN(mt_empty(cpu, mt_shape(COLUMNS), MT_REAL)),
+              *with = OWN(mt_empty(cpu, mt_shape(COLUMNS), MT_REAL));
+    const size_t held = mt_get_alloc_stats().bytes;
+    mt_alloc_fail_at(1);
+    TEST_OK(mt_op_sum(without, x, mt_axes(0)));
+    mt_alloc_fail_at(0);
+    TEST_TRUE(mt_get_alloc_stats().bytes <= held); /* a smaller workspace may have gone */
+    TEST_OK(mt_op_sum(with, x, mt_axes(0)));
+    TEST_TRUE(mt_get_threads() == 1 || mt_get_alloc_stats().bytes > held); /* so the request had failed */
+    TEST_ALL_SAME(test_read(without), test_read(with), COLUMNS, "a sum without a workspace");
+    TEST_OK(mt_set_threads(threads));
+    test_cases++;
+}
+
 /* After parallel work a forked child computes serially, and the same. */
 static void test_fork(void **data)
 {
@@ -256,6 +280,7 @@ int main(void)
         TEST(test_many_tapes),
         TEST(test_shared_storage),
 #ifndef THREAD_SANITIZED
+        TEST(test_sum_without_workspace), /* before a larger workspace has been kept */
         TEST(test_fork),
 #endif
     };
