@@ -8,8 +8,9 @@
  *     namespace MT_TWIN {
  *     template <int R> MT_KERNEL void scale(float *x, float by, int n)
  *     {
- *         MT_SHARED(float, tile, [32][33]);        // float tile[32][33] for the block; for a single value:
- * (int, last, ) MT_SHARED_DYNAMIC(float, rest);          // float *rest: what the launch asked for
+ *         MT_SHARED(float, tile, [32][33]); // float tile[32][33] for the block
+ *         MT_SHARED(int, last, );           // int last, a single value
+ *         MT_SHARED_DYNAMIC(float, rest);   // float *rest: what the launch asked for
  *         ...
  *     }
  *     extern "C" int MT_LAUNCHER(scale)(float *x, float by, int n, mt_stream stream)

@@ -26,6 +26,9 @@
 #define __host__
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
+/* So that the compiler's message says what to do. */
+#define __shared__   write_MT_SHARED_or_MT_SHARED_DYNAMIC_instead
+#define __constant__ the_simulator_has_no_constant_memory
 
 /* The compiler copies large objects by calling memcpy, which no sanitizer hook sees: in this file it calls
  * sim/. */

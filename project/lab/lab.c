@@ -16,7 +16,7 @@
 #include "ops_cuda/sim/sim.h"
 #include "project/options.h"
 
-enum { MOST_SIZES = 32, LARGEST_SIZE = 4096, MOST_SCHEDULES = 1000, REPEATS = 20 };
+enum { MOST_SIZES = 32, LARGEST_SIZE = 4096, MOST_SCHEDULES = 1000, REPEATS = 20, MOST_COUNTED = 16 };
 
 typedef struct settings {
     const char *sizes;
@@ -30,11 +30,19 @@ typedef struct size3 {
     int m, n, k;
 } size3;
 
-/* What became of one kernel. */
+/* What became of one kernel of the lab, and what the kernels that it launched asked of the memory. */
 typedef struct outcome {
     double error, flops, seconds; /* error: the largest, as a part of what rounding may do */
-    bool is_matmul, failed;
+    bool is_matmul, failed, no_device;
+    mt_sim_stats counted[MOST_COUNTED];
+    int counted_count;
 } outcome;
+
+/* The element of C that is furthest from right. */
+typedef struct furthest {
+    int row, column;
+    double got, wanted, error; /* error: as a part of what rounding may do; infinite for a NaN */
+} furthest;
 
 static const char *backend_choice(int i)
 {
@@ -78,10 +86,9 @@ static float *random_matrix(size_t count, uint64_t *state)
     return x;
 }
 
-/* The largest error of C, as a part of what rounding may do; infinite for a NaN. */
-static double largest_error(const lab_task *t)
+static furthest furthest_of(const lab_task *t)
 {
-    double largest = 0;
+    furthest most = {.error = 0};
     for (int i = 0; i < t->m; i++) {
         for (int j = 0; j < t->n; j++) {
             double sum = 0, size = 0;
@@ -89,19 +96,28 @@ static double largest_error(const lab_task *t)
                 const double product = (double)t->a[(size_t)i * t->k + p] * t->b[(size_t)p * t->n + j];
                 sum += product, size += fabs(product);
             }
-            const double error = fabs(t->c[(size_t)i * t->n + j] - sum) / (t->k * 0x1p-24 * size + 1e-30);
-            if (!(error <= largest)) largest = isnan(error) ? INFINITY : error;
+            const double got = t->c[(size_t)i * t->n + j];
+            const double error = fabs(got - sum) / (t->k * 0x1p-24 * size + 1e-30);
+            if (!(error <= most.error)) most = (furthest){i, j, got, sum, isnan(error) ? INFINITY : error};
+            if (isinf(most.error)) return most;
         }
     }
-    return largest;
+    return most;
 }
 
 /* ---- running ---- */
 
-static void print_reports(const char *name)
+/* Why a run failed: what the simulator reports, else what is wrong with C, else what the entry said. */
+static void print_failure(const char *name, const lab_task *task, int status, const furthest *most)
 {
     for (int i = 0; i < mt_sim_report_count(); i++) printf("%s: %s\n", name, mt_sim_report_at(i)->sentence);
-    mt_sim_clear();
+    if (mt_sim_report_count() > 0)
+        mt_sim_clear();
+    else if (status == 0)
+        printf("%s: C[%d][%d] is %.9g, and should be %.9g: the error is %.3g times what rounding may do\n",
+               name, most->row, most->column, most->got, most->wanted, most->error);
+    else
+        printf("%s: %s\n", name, task->message[0] != 0 ? task->message : "the result is not right");
 }
 
 /* One size, every schedule. */
@@ -122,19 +138,20 @@ static void run_size(const settings *options, const lab_kernel *kernel, size3 si
         task.repeats = on_card ? REPEATS : 0;
         mt_sim_set_seed(options->seed + (uint64_t)i);
         const int status = on_card ? kernel->gpu(&task) : kernel->sim(&task);
-        const double error = status == 0 && task.is_matmul ? largest_error(&task) : 0;
+        const furthest most = status == 0 && task.is_matmul ? furthest_of(&task) : (furthest){.error = 0};
         result->is_matmul |= task.is_matmul;
         result->flops += 2.0 * size.m * size.n * size.k;
         result->seconds += task.seconds;
-        if (error > result->error) result->error = error;
-        result->failed = status != 0 || !(error <= 1);
-        if (!result->failed) continue;
-        if (mt_sim_report_count() > 0)
-            print_reports(kernel->name);
-        else
-            printf("%s: %s\n", kernel->name, task.message[0] != 0 ? task.message : "the result is not right");
-        printf("%s: WRONG, %d x %d x %d, schedule %" PRIu64 "\n", kernel->name, size.m, size.n, size.k,
-               options->seed + (uint64_t)i);
+        if (most.error > result->error) result->error = most.error;
+        result->failed = status != 0 || !(most.error <= 1);
+        result->no_device = status == LAB_NO_DEVICE;
+        if (result->no_device) fprintf(stderr, "lab: %s\n", task.message);
+        if (!result->failed || result->no_device) continue;
+        print_failure(kernel->name, &task, status, &most);
+        printf("%s: WRONG", kernel->name);
+        if (task.is_matmul) printf(", %d x %d x %d", size.m, size.n, size.k);
+        if (!on_card) printf(", schedule %" PRIu64, options->seed + (uint64_t)i);
+        printf("\n");
     }
     free(a);
     free(b);
@@ -156,13 +173,19 @@ static void print_stats_title(void)
 }
 
 /* The kernels that ran since the last reset; all of them belong to one entry. */
-static void print_stats(const outcome *result)
+static void keep_stats(outcome *result)
 {
     mt_sim_stats s;
+    for (int i = 0; result->counted_count < MOST_COUNTED && mt_sim_stats_at(i, &s); i++)
+        if (s.launches > 0) result->counted[result->counted_count++] = s;
+}
+
+static void print_stats(const outcome *result)
+{
     double bytes = 0;
-    for (int i = 0; mt_sim_stats_at(i, &s); i++) bytes += 32.0 * (double)s.sectors;
-    for (int i = 0; mt_sim_stats_at(i, &s); i++) {
-        if (s.launches == 0) continue;
+    for (int i = 0; i < result->counted_count; i++) bytes += 32.0 * (double)result->counted[i].sectors;
+    for (int i = 0; i < result->counted_count; i++) {
+        const mt_sim_stats s = result->counted[i];
         printf("%-16s %8" PRIu64 " %9" PRIu64 " %12" PRIu64 " %8.2f %12" PRIu64 " %10" PRIu64 " %7.1f%%",
                s.kernel, s.blocks, s.barriers, s.requests, ratio((double)s.sectors, (double)s.requests),
                s.shared_requests, s.bank_conflicts,
@@ -220,10 +243,9 @@ static int run(const settings *options, const char *name, const size3 *sizes, in
 {
     bool all = strcmp(name, "all") == 0, found = false, failed = false;
     const bool counting = options->stats && options->backend == 0;
-    outcome results[64] = {{0}};
+    static outcome results[64]; /* static: some hundred KB */
     mt_sim_set_detail(counting);
     printf("seed %" PRIu64 ", backend %s\n", options->seed, options->backend == 1 ? "gpu" : "gpu-sim");
-    if (counting) print_stats_title();
     for (int i = 0; i < lab_kernel_count && i < 64; i++) {
         const lab_kernel *kernel = &lab_kernels[i];
         if (!all && strcmp(kernel->name, name) != 0) continue;
@@ -236,7 +258,8 @@ static int run(const settings *options, const char *name, const size3 *sizes, in
         mt_sim_stats_reset();
         for (int s = 0; s < count && !results[i].failed; s++)
             run_size(options, kernel, sizes[s], &results[i]);
-        if (counting) print_stats(&results[i]);
+        if (results[i].no_device) return 1;
+        if (counting) keep_stats(&results[i]);
         failed |= results[i].failed;
     }
     if (!found) {
@@ -245,7 +268,11 @@ static int run(const settings *options, const char *name, const size3 *sizes, in
         print_kernels(stderr);
         return 2;
     }
-    if (counting) printf("\n");
+    if (counting) {
+        print_stats_title();
+        for (int i = 0; i < lab_kernel_count && i < 64; i++) print_stats(&results[i]);
+        printf("\n");
+    }
     for (int i = 0; i < lab_kernel_count && i < 64; i++) {
         const outcome *r = &results[i];
         if ((!all && strcmp(lab_kernels[i].name, name) != 0) || r->failed) continue;
@@ -268,6 +295,10 @@ int main(int argc, char **argv)
     const bool named = argc > 1 && argv[1][0] != '-';
     char *const name = named ? argv[1] : NULL;
     if (named) argv[1] = argv[0];
+    if (named && argc > 2 && argv[2][0] != '-') {
+        fprintf(stderr, "lab: one kernel, or all, and then options\n");
+        return 2;
+    }
     if (!options_parse(&table, argc - named, argv + named, &options)) return 2;
     if (options.help) return print_help();
     if (!named) {

@@ -1,10 +1,11 @@
 /* project/lab/lab.cuh - what a kernel of the lab includes: CUDA's words, arrays on the device, and the entry.
  *
- * NAME.cu holds, in namespace MT_TWIN, kernels and one of
+ * A .cu file holds, in namespace MT_TWIN, kernels and one of
  *     LAB_MATMUL(NAME, a, b, c, m, n, k) { launch something that computes C = A B; return MT_LAUNCH(...); }
  *     LAB(NAME) { make arrays, launch, check; return 0 when all is right; }
  * The lab fills A and B for the first and compares C. In the second `task.m`, `task.n` and `task.k` are the
- * sizes.
+ * sizes. NAME is yours; on the command line the kernel is called as its file is, which the build says in
+ * LAB_FILE.
  */
 #ifndef LAB_CUH
 #define LAB_CUH
@@ -16,18 +17,26 @@
 
 namespace MT_TWIN {
 
+/* What array::check found. */
+static inline char *difference()
+{
+    static char text[160];
+    return text;
+}
+
 /* n elements on the device for as long as this lives; a kernel takes it as a T *. */
 template <class T> class array {
     T *data = nullptr;
+    const char *name;
     int n;
 
   public:
-    array(const char *name, int count) : n(count) /* not written */
+    array(const char *called, int count) : name(called), n(count) /* not written */
     {
         void *room = nullptr;
         if (dev_alloc(&room, (size_t)n * sizeof(T), name) == 0) data = static_cast<T *>(room);
     }
-    array(const char *name, int count, T value) : array(name, count) /* value in each */
+    array(const char *called, int count, T value) : array(called, count) /* value in each */
     {
         T *host = new T[(size_t)n];
         for (int i = 0; i < n; i++) host[i] = value;
@@ -52,8 +61,12 @@ template <class T> class array {
     {
         T *host = new T[(size_t)n];
         int status = read(host);
-        for (int i = 0; i < n && status == 0; i++)
-            if (host[i] != wanted(i)) status = LAB_WRONG;
+        for (int i = 0; i < n && status == 0; i++) {
+            if (host[i] == wanted(i)) continue;
+            snprintf(difference(), 160, "%s[%d] is %.9g, and should be %.9g", name, i, (double)host[i],
+                     (double)wanted(i));
+            status = LAB_WRONG;
+        }
         delete[] host;
         return status;
     }
@@ -77,24 +90,44 @@ template <class F> static inline int run_matmul(lab_task &task, F product)
     return status;
 }
 
+/* Whether there is a device at all: 0, or LAB_NO_DEVICE. */
+static inline int device()
+{
+    static bool tried = false;
+    static int status = 0;
+    static mt_stream stream; /* for as long as the program runs */
+    char card[200];
+    if (!tried) status = dev_open(&stream, card, sizeof card);
+    tried = true;
+    return status == 0 ? 0 : LAB_NO_DEVICE;
+}
+
 static inline int told(lab_task &task, int status)
 {
-    if (status != 0 && status != LAB_WRONG) snprintf(task.message, sizeof task.message, "%s", dev_message());
+    if (status != 0)
+        snprintf(task.message, sizeof task.message, "%s", status == LAB_WRONG ? difference() : dev_message());
     return status;
 }
 
 } // namespace MT_TWIN
 
-#define LAB(name)                                                                                       \
-    static int name##_runs([[maybe_unused]] lab_task &task);                                            \
-    extern "C" int MT_LAUNCHER(lab_##name)(lab_task * task) { return told(*task, name##_runs(*task)); } \
+#define LAB_ENTRY MT_LAUNCHER(MT_PASTE(lab_, LAB_FILE))
+
+#define LAB(name)                                                 \
+    static int name##_runs([[maybe_unused]] lab_task &task);      \
+    extern "C" int LAB_ENTRY(lab_task *task)                      \
+    {                                                             \
+        int status = device();                                    \
+        return told(*task, status ? status : name##_runs(*task)); \
+    }                                                             \
     static int name##_runs([[maybe_unused]] lab_task &task)
 
 #define LAB_MATMUL(name, a, b, c, m, n, k)                                                    \
     static int name##_product(const float *a, const float *b, float *c, int m, int n, int k); \
-    extern "C" int MT_LAUNCHER(lab_##name)(lab_task * task)                                   \
+    extern "C" int LAB_ENTRY(lab_task *task)                                                  \
     {                                                                                         \
-        return told(*task, run_matmul(*task, name##_product));                                \
+        int status = device();                                                                \
+        return told(*task, status ? status : run_matmul(*task, name##_product));              \
     }                                                                                         \
     static int name##_product(const float *a, const float *b, float *c, int m, int n, int k)
 

@@ -8,8 +8,9 @@
 
 #include <stdbool.h>
 
-/* What an entry returns when everything ran and the result is not right. */
-#define LAB_WRONG 1000
+/* What an entry returns when everything ran and the result is not right, and when there is no device. */
+#define LAB_WRONG     1000
+#define LAB_NO_DEVICE 1001
 
 typedef struct lab_task {
     int m, n, k;
