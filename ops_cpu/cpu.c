@@ -109,12 +109,9 @@ static double stream_bytes(void)
 #ifdef MT_OPENMP
 /* OpenMP's threads do not survive a fork, and in the child the runtime would wait for them forever. Where
  * that could not be noticed, none are started. */
-static atomic_bool has_team, lost_team;
+static atomic_bool lost_team;
 
-static void after_fork_in_child(void)
-{
-    if (atomic_load(&has_team)) atomic_store(&lost_team, true);
-}
+static void after_fork_in_child(void) { atomic_store(&lost_team, true); }
 #endif
 
 /* The environment is read here, once. */
@@ -169,7 +166,6 @@ int mt_cpu_threads(double work)
     pthread_once(&once, read_settings);
     int threads = mt_get_threads();
     if (threads == 1 || omp_in_parallel() || atomic_load_explicit(&lost_team, memory_order_relaxed)) return 1;
-    atomic_store_explicit(&has_team, true, memory_order_relaxed);
     return threads;
 #else
     (void)work;

@@ -9,6 +9,8 @@
 /* The value and the gradient of sigmoid(x^2) at 1/3; the size of mt_real and a function's name as that half
  * has them. */
 double both_double(double *gradient, int *bytes, const char **name);
+/* The largest element of a product that is worth several threads, all elements of which are n. */
+double both_double_product(int n);
 /* The sentence of a failure in the double library. */
 const void *both_double_message(void);
 

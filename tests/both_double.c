@@ -2,6 +2,7 @@
 #include "both.h"
 
 #include "autodiff/gradcheck.h"
+#include "tensor/ops.h"
 
 static mt_tensor *expression(mt_tape *t, void *context, mt_tensor *const *in)
 {
@@ -24,6 +25,20 @@ double both_double(double *gradient, int *bytes, const char **name)
     mt_tape_free(t);
     mt_tensor_free(x);
     return value;
+}
+
+double both_double_product(int n)
+{
+    mt_backend *b = mt_backend_get("cpu");
+    mt_tensor *x = mt_ones(b, mt_shape(n, n)), *y = mt_zeros(b, mt_shape(n, n)),
+              *most = mt_zeros(b, mt_shape(1));
+    const mt_status status = mt_op_matmul(y, x, x);
+    const double largest =
+        status == MT_OK && mt_op_max(most, y, mt_every_dim(y)) == MT_OK ? mt_item(most) : -1;
+    mt_tensor_free(x);
+    mt_tensor_free(y);
+    mt_tensor_free(most);
+    return largest;
 }
 
 const void *both_double_message(void)

@@ -1,6 +1,7 @@
 /* tests/test_both.c - one program, both libraries: this half is compiled against the float one, both_double.c
  * against the double one. They share no symbol and no state.
  */
+#define _POSIX_C_SOURCE 200809L
 #include <float.h>
 #include <math.h>
 #include <stdarg.h>
@@ -9,9 +10,12 @@
 #include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "autodiff/ops.h"
+#include "tensor/ops.h"
 #include "both.h"
 
 static double value, gradient;
@@ -59,14 +63,38 @@ static void test_apart(void **data)
     assert_int_equal(mt_last_status(), MT_ERR_NAME);
 }
 
+/* Threads of OpenMP belong to the process: a child has none, whichever library started them. */
+static void test_fork(void **data)
+{
+    (void)data;
+    enum { N = 300 };
+    mt_set_threads(4);
+    mt_backend *b = mt_backend_get("cpu");
+    mt_tensor *x = mt_ones(b, mt_shape(N, N)), *y = mt_zeros(b, mt_shape(N, N));
+    assert_int_equal(mt_op_matmul(y, x, x), MT_OK);
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        alarm(60); /* a child that waits for threads it does not have would wait for ever */
+        _exit(both_double_product(N) == N ? 0 : 1);
+    }
+    int how = -1;
+    assert_true(waitpid(child, &how, 0) == child);
+    assert_true(WIFEXITED(how) && WEXITSTATUS(how) == 0);
+    mt_tensor_free(x);
+    mt_tensor_free(y);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_float_half),
         cmocka_unit_test(test_double_half),
         cmocka_unit_test(test_apart),
+        cmocka_unit_test(test_fork),
     };
     int failed = cmocka_run_group_tests_name("both", tests, NULL, NULL);
-    printf("summary: both float+double tests=3 failed=%d\n", failed);
+    printf("summary: both float+double tests=4 failed=%d\n", failed);
     return failed ? 1 : 0;
 }
