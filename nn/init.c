@@ -32,22 +32,11 @@ mt_init mt_init_by_name(const char *name)
 
 mt_status mt_init_uniform(mt_tensor *x, mt_rng *rng, double low, double high)
 {
-    if (!x || !rng) return MT_ERR_NULL;
-    if (!isfinite(low) || !isfinite(high) || low > high)
-        return mt_fail(
-            MT_ERR_VALUE,
-            "init_uniform: the interval from %g to %g is not one; give finite numbers, the lower first", low,
-            high);
     return mt_op_uniform(x, rng, low, high);
 }
 
 mt_status mt_init_normal(mt_tensor *x, mt_rng *rng, double mean, double deviation)
 {
-    if (!x || !rng) return MT_ERR_NULL;
-    if (!isfinite(mean) || !isfinite(deviation) || deviation < 0)
-        return mt_fail(MT_ERR_VALUE,
-                       "init_normal: mean %g and deviation %g must be finite, and the deviation at least 0",
-                       mean, deviation);
     return mt_op_normal(x, rng, mean, deviation);
 }
 

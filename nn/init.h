@@ -40,11 +40,12 @@ MT_API mt_status mt_init_normal(mt_tensor *x, mt_rng *rng, double mean, double d
 MT_API mt_status mt_init_constant(mt_tensor *x, double value);
 
 /* Weights of shape (in, out); gain is 1 for linear layers and sigmoid, sqrt(2) for relu. Sources: Glorot and
- * Bengio 2010 (xavier), He et al. 2015 (kaiming, by fan_in). xavier_uniform   U(-a, a), a = gain sqrt(6 / (in
- * + out));   xavier_normal   N(0, s^2), s = gain sqrt(2 / (in + out)) kaiming_uniform  U(-a, a), a = gain
- * sqrt(3 / in);           kaiming_normal  N(0, s^2), s = gain / sqrt(in) */
+ * Bengio 2010 (xavier), He et al. 2015 (kaiming, by fan_in).
+ *
+ * U(-a, a), a = gain sqrt(6 / (in + out)); N(0, s^2), s = gain sqrt(2 / (in + out)). */
 MT_API mt_status mt_init_xavier_uniform(mt_tensor *weight, mt_rng *rng, double gain);
 MT_API mt_status mt_init_xavier_normal(mt_tensor *weight, mt_rng *rng, double gain);
+/* U(-a, a), a = gain sqrt(3 / in); N(0, s^2), s = gain / sqrt(in). */
 MT_API mt_status mt_init_kaiming_uniform(mt_tensor *weight, mt_rng *rng, double gain);
 MT_API mt_status mt_init_kaiming_normal(mt_tensor *weight, mt_rng *rng, double gain);
 

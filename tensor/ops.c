@@ -475,8 +475,15 @@ static mt_status draw(const char *what, mt_tensor *out, mt_rng *rng, mt_distribu
     if (!rng) return MT_ERR_NULL;
     mt_status status = check(what, out, NULL, 0, true);
     if (status == MT_OK) status = check_real(what, out);
-    if (status == MT_OK && !(isfinite(a) && isfinite(b)))
-        status = mt_fail(MT_ERR_VALUE, "%s: the parameters %g and %g must be finite", what, a, b);
+    const bool finite = isfinite(a) && isfinite(b);
+    if (status == MT_OK && distribution == MT_UNIFORM && !(finite && a <= b))
+        status = mt_fail(MT_ERR_VALUE,
+                         "%s: the interval from %g to %g is not one; give finite numbers, the lower first",
+                         what, a, b);
+    if (status == MT_OK && distribution == MT_NORMAL && !(finite && b >= 0))
+        status =
+            mt_fail(MT_ERR_VALUE, "%s: mean %g and deviation %g must be finite, and the deviation at least 0",
+                    what, a, b);
     if (status != MT_OK) return status;
     mt_random_work work = {distribution, *rng, a, b, mt_tensor_operand(out)};
     mt_tensor_touch(out);

@@ -5,16 +5,16 @@
 #include <math.h>
 
 #include "philox.h"
+#include "scalar_math.h"
 
-/* In [low, high): 53 bits scaled. Rounding to float may reach high itself, so the last value below it stands
- * in. */
+/* In [low, high): 53 bits scaled. Rounding may reach high itself, for which the last number below it stands
+ * in.
+ */
 MT_FN double mt_uniform_from_bits(uint64_t bits, double low, double high)
 {
     double share = (double)(bits >> 40) * 0x1p-24 + (double)(bits >> 11 & 0x1fffffff) * 0x1p-53;
-    double value = low + (high - low) * share;
-    return sizeof(mt_real) == sizeof(float) && (float)value >= (float)high && high > low
-               ? low + (high - low) * (1 - 0x1p-24)
-               : value;
+    mt_real value = (mt_real)(low + (high - low) * share);
+    return value >= (mt_real)high && high > low ? mt_m_next((mt_real)high, (mt_real)low) : value;
 }
 
 /* Box and Muller, 1958: the radius from the upper 32 bits, which never give 0, the angle from the lower 32.

@@ -41,6 +41,7 @@
 #define MT_REAL_MAX DBL_MAX
 MT_FN mt_real mt_m_abs(mt_real x)   { return fabs(x); }
 MT_FN mt_real mt_m_sqrt(mt_real x)  { return sqrt(x); }
+MT_FN mt_real mt_m_next(mt_real x, mt_real toward) { return nextafter(x, toward); }
 MT_FN mt_real mt_m_exp(mt_real x)   { return exp(x); }
 MT_FN mt_real mt_m_exp_down(mt_real x) { return exp(x); }
 MT_FN mt_real mt_m_log(mt_real x)   { return log(x); }
@@ -55,6 +56,7 @@ MT_FN mt_real mt_m_pow(mt_real a, mt_real b) { return pow(a, b); }
 
 MT_FN float mt_m_abs(float x) { return fabsf(x); }
 MT_FN float mt_m_sqrt(float x) { return sqrtf(x); }
+MT_FN float mt_m_next(float x, float toward) { return nextafterf(x, toward); }
 
 MT_FN uint32_t mt_m_bits(float x)
 {

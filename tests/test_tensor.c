@@ -235,6 +235,14 @@ static void test_draws(void **data)
         const double *simple = test_read(OWN(mt_uniform(test_simple(), mt_shape(N), &oracle, -3, 5)));
         TEST_ALL_SAME(simple, u, N, "uniform on another backend");
 
+        /* where few numbers lie between the bounds, rounding would often reach the upper one */
+        const mt_real far = 1000, end = (mt_real)1000.001;
+        u = test_read(OWN(mt_uniform(b, mt_shape(N), &rng, (double)far, (double)end)));
+        for (int i = 0; i < N; i++)
+            TEST_CHECK(u[i] >= (double)far && u[i] < (double)end, "uniform: %.9g", u[i]);
+        TEST_NULL(mt_uniform(b, mt_shape(2), &rng, 1, 0), MT_ERR_VALUE, "from 1 to 0");
+        TEST_NULL(mt_normal(b, mt_shape(2), &rng, 0, -1), MT_ERR_VALUE, "-1");
+
         mt_rng normal = rng, repeat = rng;
         const double *z = test_read(OWN(mt_normal(b, mt_shape(N), &normal, 2, 3)));
         mean = square = 0;
