@@ -60,18 +60,18 @@ mt_tensor *mt_bce(mt_tape *tape, mt_tensor *p, mt_tensor *target)
 {
     mt_tensor *in[] = {p, target};
     if (!enter(tape, "bce", in)) return NULL;
-    mt_tensor *yes = mt_tape_like(tape, p), *no = mt_tape_like(tape, p);
+    mt_tensor *yes = mt_tape_like(tape, p), *no = mt_tape_like(tape, p), *rest = mt_tape_like(tape, p);
     mt_tensor *one = mt_tape_number(tape, 1), *least = mt_tape_number(tape, -100);
-    if (!yes || !no || !one || !least) return mt_tape_give_up(tape);
-    /* -(y a + (1 - y) b) as y (b - a) - b, with a = ln p and b = ln(1 - p) */
+    if (!yes || !no || !rest || !one || !least) return mt_tape_give_up(tape);
     mt_status status = mt_op_log(yes, p);
     if (status == MT_OK) status = mt_op_maximum(yes, yes, least);
     if (status == MT_OK) status = mt_op_neg(no, p);
     if (status == MT_OK) status = mt_op_log1p(no, no);
     if (status == MT_OK) status = mt_op_maximum(no, no, least);
-    if (status == MT_OK) status = mt_op_sub(yes, no, yes);
     if (status == MT_OK) status = mt_op_mul(yes, yes, target);
-    if (status == MT_OK) status = mt_op_sub(yes, yes, no);
+    if (status == MT_OK) status = mt_op_sub(rest, target, one);
+    if (status == MT_OK) status = mt_op_mul(no, no, rest);
+    if (status == MT_OK) status = mt_op_sub(yes, no, yes); /* -(y ln p + (1 - y) ln(1 - p)) */
     mt_tensor *out = status == MT_OK ? mt_tape_empty(tape, mt_shape(1), MT_REAL) : NULL;
     if (!out || mt_op_mean(out, yes, mt_every_dim(yes)) != MT_OK) return mt_tape_give_up(tape);
     bool failed = false;

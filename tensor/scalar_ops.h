@@ -138,8 +138,9 @@ MT_ZIP_FN(squared_difference) { MT_AB_ONLY; return (a - b) * (a - b); }
 MT_ZIP_DA(squared_difference) { MT_AB_ONLY; (void)y; return 2 * (a - b); }
 MT_ZIP_DB(squared_difference) { MT_AB_ONLY; (void)y; return -2 * (a - b); }
 
-/* -b ln s - (1 - b) ln(1 - s) with s = sigmoid(a): a is the logit and b the label. */
-MT_ZIP_FN(sigmoid_cross_entropy) { MT_AB_ONLY; return mt_f_softplus(a, 0, 0) - a * b; }
+/* -b ln s - (1 - b) ln(1 - s) with s = sigmoid(a): a is the logit and b the label. That is softplus(a) - a b,
+ * with nothing large left to cancel where the logit is right. */
+MT_ZIP_FN(sigmoid_cross_entropy) { MT_AB_ONLY; return (a <= 0 ? -b : 1 - b) * a + mt_m_log1p_unit(mt_m_exp_down(-mt_m_abs(a))); }
 MT_ZIP_DA(sigmoid_cross_entropy) { MT_AB_ONLY; (void)y; return mt_f_sigmoid(a, 0, 0) - b; }
 MT_ZIP_DB(sigmoid_cross_entropy) { MT_AB_ONLY; (void)b; (void)y; return -a; }
 

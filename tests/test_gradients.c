@@ -702,6 +702,22 @@ static void test_losses(void **data)
         const double *slope = test_read(mt_grad(z));
         TEST_ALL_SAME(slope, (const double[]){-0.25, 0.25, 0, 0}, 4, "bce_with_logits far out");
         for (int i = 0; i < 4; i++) TEST_TRUE(isfinite(test_read(mt_grad(p))[i]));
+        /* and what is nearly right loses no digit: -ln p where p or 1 - p is small */
+        for (double logit = 4; logit < 60; logit *= 1.5) {
+            const double small = exp(-logit), sure = 1 / (1 + small), want = log1p(small);
+            for (int label = 0; label < 2; label++) {
+                mt_tensor *t = OWN(mt_full(b, mt_shape(1), label)),
+                          *a = OWN(mt_full(b, mt_shape(1), label ? logit : -logit)),
+                          *q = OWN(mt_full(b, mt_shape(1), label ? sure : 1 - sure));
+                const double held = mt_item(q), direct = label ? -log(held) : -log1p(-held);
+                const double by_logit = mt_item(ON(tape, mt_bce_with_logits(tape, a, t))),
+                             by_p = mt_item(ON(tape, mt_bce(tape, q, t)));
+                TEST_CHECK(fabs(by_logit - want) <= 1e-6 * want, "bce_with_logits of %g: %.9g, not %.9g",
+                           label ? logit : -logit, by_logit, want);
+                TEST_CHECK(fabs(by_p - direct) <= 1e-6 * direct, "bce of %.9g and %d: %.9g, not %.9g", held,
+                           label, by_p, direct);
+            }
+        }
         mt_tensor *short_one = OWN(mt_zeros(b, mt_shape(3)));
         TEST_NULL(mt_mse(tape, p, short_one), MT_ERR_SHAPE, "(3)"); /* a loss does not broadcast */
         test_release();
