@@ -33,7 +33,7 @@ bool mt_workspace_borrow(size_t bytes, mt_workspace *result)
         result->slot = slot;
         result->data = slot->data;
         if (!slot->data) atomic_store_explicit(&slot->busy, false, memory_order_release);
-        return slot->data != NULL;
+        return result->data != NULL;
     }
     result->data = mt_alloc(bytes);
     return result->data != NULL;
