@@ -156,6 +156,8 @@ void mt_plan_reduce(const mt_operand *out, const mt_operand *in, const bool *red
 
     bool one_row = folded == 1 && plan->reduced_in[0] == 1;
     bool columns = plan->kept_in[n - 1] == 1 && plan->kept_out[n - 1] == 1 && plan->kept_size[n - 1] > 1;
+    if (columns && plan->reduced_count == 1)
+        one_row = false; /* nothing to fold: rows of columns are cheaper */
     plan->reduce_class = one_row && plan->kept_count == 1 ? MT_REDUCE_ALL
                          : one_row                        ? MT_REDUCE_INNER
                          : columns                        ? MT_REDUCE_OUTER
