@@ -60,13 +60,9 @@ static mt_status vjp_choice(mt_tape *tape, mt_node *node, mt_tensor *g)
     mt_tensor *x = node->in[0].tensor;
     mt_tensor *index = mt_tape_empty(tape, r->kept, MT_INDEX), *share = mt_tape_like(tape, x);
     if (!index || !share) return MT_ERR_MEMORY;
-    mt_layout layout;
-    with_kept_dims(g, r, &layout);
-    mt_tensor kept = mt_alias(g, &layout);
-    mt_status status = MT_OK;
     if (mt_tensor_count(x) == 0) return MT_OK;
-    status = r->arg(index, x, r->dims);
-    if (status == MT_OK) status = mt_op_scatter(share, index, &kept, r->dims);
+    mt_status status = r->arg(index, x, r->dims);
+    if (status == MT_OK) status = mt_op_scatter(share, index, g, r->dims);
     return status == MT_OK ? mt_tape_accumulate(tape, x, share, true) : status;
 }
 
