@@ -55,7 +55,7 @@ static mt_real join(const reduce_job *job, mt_real a, mt_real b)
 
 static void store(const reduce_job *job, mt_real *out, mt_real value)
 {
-    value = value * job->work->scale;
+    if (job->work->divisor != 1) value /= job->work->divisor;
     *out = job->work->accumulate ? *out + value : value;
 }
 

@@ -163,7 +163,7 @@ static mt_status simple_reduce(mt_backend *backend, const mt_reduce_work *work)
             ((int64_t *)work->out.data)[at] = f.best;
         } else {
             mt_real *y = (mt_real *)work->out.data + at;
-            double result = f.value * (double)work->scale;
+            double result = f.value / (double)work->divisor;
             *y = (mt_real)(work->accumulate ? (double)*y + result : result);
         }
     } while (next_index(out->rank, out->size, kept));
@@ -274,7 +274,7 @@ static mt_backend simple = {
     .matmul = simple_matmul,
     .random = simple_random,
     .permutation = mt_cpu_permutation,
-    .update = mt_cpu_update,
+    .update = mt_cpu_update_alone,
     .describe = simple_describe,
 };
 

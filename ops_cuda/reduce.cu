@@ -93,7 +93,7 @@ template <class OP> struct fold_work {
     typename OP::state *partial; /* what the first kernel writes when there are chunks; else null */
     int64_t kept, reduced, chunk, chunks;
     int64_t step; /* of the reduced dimension, where there is one */
-    mt_real scale;
+    mt_real divisor;
     bool accumulate;
     walk<uint64_t, 2> kept_dims; /* in, out */
     walk<uint64_t, 1> reduced_dims;
@@ -109,7 +109,7 @@ static __device__ __forceinline__ void put(const fold_work<op_arg<-1>> &w, int64
 }
 template <class OP> static __device__ __forceinline__ void put(const fold_work<OP> &w, int64_t at, mt_real s)
 {
-    s = s * w.scale;
+    s = s / w.divisor;
     w.out[at] = w.accumulate ? w.out[at] + s : s;
 }
 
@@ -246,7 +246,7 @@ static mt_status reduce_by(mt_backend *backend, const char *name, const mt_reduc
     w.partial = nullptr;
     w.kept = plan->kept_count, w.reduced = plan->reduced_count;
     w.step = plan->reduced_in[0];
-    w.scale = work->scale, w.accumulate = work->accumulate;
+    w.divisor = work->divisor, w.accumulate = work->accumulate;
     w.kept_dims.rank = plan->kept_rank;
     for (int d = 0; d < plan->kept_rank; d++) {
         w.kept_dims.size[d].set(plan->kept_size[d]);

@@ -47,15 +47,15 @@ typedef struct mt_elementwise_work {
 
 typedef enum mt_reduction { MT_SUM, MT_PROD, MT_MAX, MT_MIN, MT_ALL, MT_ARGMAX, MT_ARGMIN } mt_reduction;
 
-/* out = scale * reduction of in over the dimensions marked in reduced; out (+=) when accumulate is set. out
- * has in's rank with size 1 in the reduced dimensions. ARGMAX and ARGMIN write the position within the
- * reduced dimensions, in row-major order, to an INDEX output. scale is for sums (mean is 1/n) and 1
+/* out = reduction of in over the dimensions marked in reduced, divided by divisor; out (+=) when accumulate
+ * is set. out has in's rank with size 1 in the reduced dimensions. ARGMAX and ARGMIN write the position
+ * within the reduced dimensions, in row-major order, to an INDEX output. divisor is n for a mean and 1
  * otherwise. */
 typedef struct mt_reduce_work {
     mt_reduction op;
     bool reduced[MT_MAX_DIMS];
     bool accumulate;
-    mt_real scale;
+    mt_real divisor;
     mt_operand out, in;
 } mt_reduce_work;
 
@@ -181,8 +181,7 @@ MT_BEGIN
 MT_API mt_backend *mt_backend_get(const char *name);
 /* Adds a backend, which the caller keeps alive. An error when the name is taken or a slot is missing. */
 MT_API mt_status mt_backend_register(mt_backend *backend);
-/* The i-th name, or NULL past the last: available or not; and whether it is available, with the reason
- * otherwise. */
+/* The i-th name and a line about it, or NULL past the last: available or not, which mt_backend_get tells. */
 MT_API const char *mt_backend_name(int i);
 MT_API const char *mt_backend_summary(int i);
 

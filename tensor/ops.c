@@ -37,9 +37,11 @@ static mt_status check(const char *what, const mt_tensor *out, const mt_tensor *
             same = x->layout.size[d] == out->layout.size[d] &&
                    (x->layout.stride[d] == out->layout.stride[d] || x->layout.size[d] == 1);
         if (!same && low < out_high && out_low < high)
-            return mt_fail(MT_ERR_SHAPE,
-                           "%s: the output overlaps an input of the same storage; write to another tensor",
-                           what);
+            return mt_fail(
+                MT_ERR_SHAPE,
+                "%s: the output may overlap an input, which is a view of the same storage; write to another "
+                "tensor",
+                what);
     }
     return MT_OK;
 }
@@ -238,7 +240,7 @@ static mt_status reduce(const char *what, mt_tensor *out, mt_reduction op, const
                         bool mean, bool accumulate)
 {
     char text[MT_SHAPE_TEXT];
-    mt_reduce_work work = {.op = op, .accumulate = accumulate, .scale = 1};
+    mt_reduce_work work = {.op = op, .accumulate = accumulate, .divisor = 1};
     mt_layout wide;
     bool arg = op == MT_ARGMAX || op == MT_ARGMIN;
     mt_status status = check(what, out, &x, 1, false);
@@ -256,7 +258,7 @@ static mt_status reduce(const char *what, mt_tensor *out, mt_reduction op, const
     mt_backend *backend = out->storage->backend;
     mt_tensor_touch(out);
     if (mean && length == 0) return mt_op_fill(out, NAN);
-    if (mean) work.scale = (mt_real)(1.0 / (double)length);
+    if (mean) work.divisor = (mt_real)length;
     work.out = (mt_operand){out->storage->data, &wide};
     work.in = mt_tensor_operand(x);
     return backend->reduce(backend, &work);
@@ -476,10 +478,12 @@ static mt_status draw(const char *what, mt_tensor *out, mt_rng *rng, mt_distribu
     mt_status status = check(what, out, NULL, 0, true);
     if (status == MT_OK) status = check_real(what, out);
     const bool finite = isfinite(a) && isfinite(b);
-    if (status == MT_OK && distribution == MT_UNIFORM && !(finite && a <= b))
-        status = mt_fail(MT_ERR_VALUE,
-                         "%s: the interval from %g to %g is not one; give finite numbers, the lower first",
-                         what, a, b);
+    if (status == MT_OK && distribution == MT_UNIFORM && !(finite && a <= b && isfinite(b - a)))
+        status =
+            mt_fail(MT_ERR_VALUE,
+                    "%s: the interval from %g to %g is not one; give finite numbers, the lower first, and "
+                    "a finite distance",
+                    what, a, b);
     if (status == MT_OK && distribution == MT_NORMAL && !(finite && b >= 0))
         status =
             mt_fail(MT_ERR_VALUE, "%s: mean %g and deviation %g must be finite, and the deviation at least 0",
