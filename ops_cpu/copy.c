@@ -48,17 +48,8 @@ typedef struct {
         }                                                                                                    \
     }
 
-/* Towards zero; the ends of the range where it does not fit, 0 for NaN. */
-static int64_t to_index(double x)
-{
-    if (x != x) return 0;
-    if (x >= 9223372036854775808.0) return INT64_MAX;
-    if (x < -9223372036854775808.0) return INT64_MIN;
-    return (int64_t)x;
-}
-
 TILE_COPY(copy_index, int64_t, int64_t, )
-TILE_COPY(copy_real_to_index, int64_t, mt_real, to_index)
+TILE_COPY(copy_real_to_index, int64_t, mt_real, mt_m_to_index)
 TILE_COPY(copy_index_to_real, mt_real, int64_t, (mt_real))
 
 /* ---- transposes ---- */
@@ -280,7 +271,7 @@ mt_status mt_cpu_fill(mt_backend *backend, mt_operand out, mt_kind kind, double 
 {
     /* A fill is a copy from one element, stretched by strides of 0. */
     mt_real real = (mt_real)value;
-    int64_t index = to_index(value);
+    int64_t index = mt_m_to_index(value);
     mt_layout one = {.rank = 1, .size = {1}, .stride = {1}};
     mt_operand in = {kind == MT_REAL ? (void *)&real : (void *)&index, &one};
     return mt_cpu_copy(backend, out, kind, in, kind);

@@ -47,6 +47,9 @@ mt_status mt_host_copy(mt_backend *backend, void *to, const void *from, size_t b
     return MT_OK;
 }
 
+/* More would not find memory for their stacks. */
+enum { MOST_THREADS = 1024 };
+
 /* ---- instruction sets ---- */
 
 static struct {
@@ -123,6 +126,7 @@ static void read_settings(void)
     settings.stream_bytes = stream_bytes();
 #ifdef MT_OPENMP
     settings.threads = omp_get_max_threads(); /* OMP_NUM_THREADS, else the processors that may be used */
+    if (settings.threads > MOST_THREADS) settings.threads = MOST_THREADS;
     atomic_store(&lost_team, pthread_atfork(NULL, NULL, after_fork_in_child) != 0);
 #else
     settings.threads = 1;
@@ -139,7 +143,8 @@ const mt_cpu_kernels *mt_cpu_kernels_get(void)
 
 mt_status mt_set_threads(int n)
 {
-    if (n < 1 || n > 1024) return mt_fail(MT_ERR_VALUE, "%d threads; give a number from 1 to 1024", n);
+    if (n < 1 || n > MOST_THREADS)
+        return mt_fail(MT_ERR_VALUE, "%d threads; give a number from 1 to %d", n, MOST_THREADS);
     atomic_store(&wanted_threads, n);
     return MT_OK;
 }

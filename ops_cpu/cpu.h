@@ -16,6 +16,7 @@ MT_INTERNAL mt_status mt_cpu_scatter(mt_backend *backend, const mt_scatter_work 
 MT_INTERNAL mt_status mt_cpu_random(mt_backend *backend, const mt_random_work *work);
 MT_INTERNAL mt_status mt_cpu_permutation(mt_backend *backend, mt_operand out, mt_rng rng);
 MT_INTERNAL mt_status mt_cpu_update(mt_backend *backend, const mt_update_work *work);
+MT_INTERNAL mt_status mt_cpu_update_alone(mt_backend *backend, const mt_update_work *work); /* one thread */
 
 /* Memory on the host, for both: allocate, release, mark, upload, download. */
 MT_INTERNAL void *mt_host_allocate(mt_backend *backend, size_t bytes);

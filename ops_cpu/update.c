@@ -39,26 +39,35 @@ static void take_share(const mt_update_work *work, mt_step_fn step, const mt_upd
     }
 }
 
-mt_status mt_cpu_update(mt_backend *backend, const mt_update_work *work)
+typedef struct {
+    mt_step_fn step;
+    int arrays; /* that go by: what products on one thread left in its cache is best updated there */
+} rule;
+
+static rule rule_of(const mt_update_work *work)
+{
+    const mt_step_kernels *steps = mt_cpu_kernels_get()->steps;
+    const rule adam = {steps->adam, 4}, momentum = {steps->momentum, 3}, sgd = {steps->sgd, 2};
+    return work->rule != MT_UPDATE_SGD ? adam : (mt_real)work->momentum != 0 ? momentum : sgd;
+}
+
+mt_status mt_cpu_update_alone(mt_backend *backend, const mt_update_work *work)
 {
     (void)backend;
     const mt_update_constants c = constants(work);
-    const mt_step_kernels *steps = mt_cpu_kernels_get()->steps;
-    const struct {
-        mt_step_fn step;
-        int arrays; /* that go by: what products on one thread left in its cache is best updated there */
-    } adam = {steps->adam, 4}, momentum = {steps->momentum, 3}, sgd = {steps->sgd, 2},
-      rule = work->rule != MT_UPDATE_SGD ? adam
-             : c.momentum != 0           ? momentum
-                                         : sgd;
+    take_share(work, rule_of(work).step, &c, 0, 1);
+    return MT_OK;
+}
+
+mt_status mt_cpu_update(mt_backend *backend, const mt_update_work *work)
+{
+    const rule by = rule_of(work);
     double effort = 0;
-    for (int r = 0; r < work->rows; r++) effort += (double)work->row[r].n * rule.arrays;
+    for (int r = 0; r < work->rows; r++) effort += (double)work->row[r].n * by.arrays;
     const int threads = mt_cpu_threads(effort);
-    if (threads <= 1) {
-        take_share(work, rule.step, &c, 0, 1);
-        return MT_OK;
-    }
+    if (threads <= 1) return mt_cpu_update_alone(backend, work);
+    const mt_update_constants c = constants(work);
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (int t = 0; t < threads; t++) take_share(work, rule.step, &c, t, threads);
+    for (int t = 0; t < threads; t++) take_share(work, by.step, &c, t, threads);
     return MT_OK;
 }

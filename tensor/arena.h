@@ -1,8 +1,8 @@
 /* tensor/arena.h - the only malloc and free of the library, and the bump arena built on them. Internal.
  *
  * Everything the library allocates goes through mt_alloc (alloc.h says how a program replaces it). An arena
- * hands out pieces of large blocks and takes them back all at once; a tape has one for its handles and nodes
- * and one for values.
+ * hands out pieces of large blocks and takes them back all at once; a tape has two for its handles, one for
+ * its nodes and one for values.
  */
 #ifndef MT_ARENA_H
 #define MT_ARENA_H

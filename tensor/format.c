@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <locale.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -42,12 +43,24 @@ static void put(sink *out, const char *format, ...)
     out->length += n;
 }
 
+/* What printf and strtod take for a decimal point follows the program's locale; the text here does not. */
+static const char *decimal_point(void) { return localeconv()->decimal_point; }
+
 static void put_number(sink *out, const mt_tensor *x, const void *values, int64_t i)
 {
-    if (x->kind == MT_INDEX)
+    if (x->kind == MT_INDEX) {
         put(out, "%" PRId64, ((const int64_t *)values)[i]);
+        return;
+    }
+    char text[32];
+    const char *point = decimal_point();
+    snprintf(text, sizeof text, "%.*g", sizeof(mt_real) == sizeof(float) ? 9 : 17,
+             ((const double *)values)[i]);
+    char *found = strcmp(point, ".") == 0 ? NULL : strstr(text, point);
+    if (found)
+        put(out, "%.*s.%s", (int)(found - text), text, found + strlen(point));
     else
-        put(out, "%.*g", sizeof(mt_real) == sizeof(float) ? 9 : 17, ((const double *)values)[i]);
+        put(out, "%s", text);
 }
 
 static void put_tensor(sink *out, const mt_tensor *x, const void *values)
@@ -139,12 +152,37 @@ static void skip_space(reader *in)
     while (isspace((unsigned char)*in->at)) in->at++;
 }
 
+/* strtod with a decimal point whatever the locale; *end is text where there is no number. */
+static double read_double(const char *text, const char **end)
+{
+    char number[1100],
+        *after; /* longer than any number that takes all of its digits to be told from others */
+    const char *const point = decimal_point(), *const others = ",[] \t\n\v\f\r";
+    if (strcmp(point, ".") == 0) {
+        const double value = strtod(text, &after);
+        *end = after;
+        return value;
+    }
+    const size_t length = strcspn(text, others), before = strcspn(text, "."), extra = strlen(point) - 1;
+    *end = text;
+    if (length + extra >= sizeof number) return 0;
+    if (before < length)
+        snprintf(number, sizeof number, "%.*s%s%.*s", (int)before, text, point, (int)(length - before - 1),
+                 text + before + 1);
+    else
+        snprintf(number, sizeof number, "%.*s", (int)length, text);
+    const double value = strtod(number, &after);
+    const size_t used = (size_t)(after - number);
+    *end = text + (used > before ? used - extra : used);
+    return value;
+}
+
 static mt_status read_number(reader *in)
 {
     if (!*in->at || !strchr("+-.0123456789nNiI", *in->at)) return bad(in, "a number or a bracket is missing");
-    char *end;
+    const char *end;
     errno = 0;
-    double value = strtod(in->at, &end);
+    double value = read_double(in->at, &end);
     if (end == in->at) return bad(in, "a number or a bracket is missing");
     bool huge = errno == ERANGE && fabs(value) > 1;
     if (huge || (isfinite(value) && !isfinite((mt_real)value))) return bad(in, "the number is too large");

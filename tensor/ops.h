@@ -2,8 +2,9 @@
  *
  * out must already have the result's shape; mt_op_add(out, a, b) broadcasts a and b to it. All operands live
  * on one backend. out may be the very same view as an input of an elementwise operation (x += y), but may not
- * overlap it otherwise, nor overlap itself. Every write raises the version of out's storage. A failure writes
- * nothing.
+ * overlap it otherwise (views that interleave count as overlapping), nor overlap itself. Every write raises
+ * the version of out's storage. A failure writes nothing, but for scatter's of an index outside, after which
+ * out holds anything.
  */
 #ifndef MT_OPS_H
 #define MT_OPS_H

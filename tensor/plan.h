@@ -18,12 +18,11 @@ typedef enum mt_row_class {
     MT_ROW_GENERAL
 } mt_row_class;
 
-/* Operand 0 is the output. data[k] points at the first element, size and stride run from the outermost
- * dimension. */
+/* Operand 0 is the output. size and stride run from the outermost dimension. */
 typedef struct mt_elementwise_plan {
     mt_row_class row_class;
-    int operands, rank; /* rank 1 or more; size {0} when there is nothing to do */
-    int64_t count;
+    int operands, rank; /* rank 1 or more */
+    int64_t count;      /* of elements; 0 when there is nothing to do, and then the rest means nothing */
     int64_t size[MT_MAX_DIMS];
     int64_t stride[MT_MAX_OPERANDS][MT_MAX_DIMS];
     int alignment;   /* the largest power of two up to 64 that divides every operand's address, in bytes */

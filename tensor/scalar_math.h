@@ -36,6 +36,15 @@
 #endif
 #endif
 
+/* The nearest integer towards zero, at the ends of the range where it does not fit; NaN gives 0. */
+MT_FN int64_t mt_m_to_index(double x)
+{
+    if (x != x) return 0;
+    if (x >= 9223372036854775808.0) return INT64_MAX;
+    if (x < -9223372036854775808.0) return INT64_MIN;
+    return (int64_t)x;
+}
+
 #ifdef MT_DOUBLE
 /* clang-format off */
 #define MT_REAL_MAX DBL_MAX

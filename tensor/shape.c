@@ -5,14 +5,17 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A shape made by hand may have any rank: no more is looked at than there is room for. */
+static int bounded(int rank) { return rank < 0 ? 0 : rank > MT_MAX_DIMS ? MT_MAX_DIMS : rank; }
+
 bool mt_shape_equal(mt_shape a, mt_shape b)
 {
-    return a.rank == b.rank && memcmp(a.size, b.size, (size_t)a.rank * sizeof *a.size) == 0;
+    return a.rank == b.rank && memcmp(a.size, b.size, (size_t)bounded(a.rank) * sizeof *a.size) == 0;
 }
 
 const char *mt_shape_text(mt_shape shape, char buffer[MT_SHAPE_TEXT])
 {
-    int rank = shape.rank < 0 ? 0 : shape.rank > MT_MAX_DIMS ? MT_MAX_DIMS : shape.rank;
+    const int rank = bounded(shape.rank);
     size_t used = (size_t)snprintf(buffer, MT_SHAPE_TEXT, "(");
     for (int d = 0; d < rank; d++)
         used +=
@@ -76,9 +79,9 @@ mt_status mt_shape_broadcast(mt_shape a, mt_shape b, mt_shape *result)
 
 mt_layout mt_layout_contiguous(mt_shape shape)
 {
-    mt_layout layout = {.rank = shape.rank};
+    mt_layout layout = {.rank = bounded(shape.rank)};
     uint64_t stride = 1; /* a shape that mt_shape_count refuses may overflow it; its strides mean nothing */
-    for (int d = shape.rank - 1; d >= 0; d--) {
+    for (int d = layout.rank - 1; d >= 0; d--) {
         layout.size[d] = shape.size[d];
         layout.stride[d] = (int64_t)stride;
         stride *= shape.size[d] > 0 ? (uint64_t)shape.size[d] : 1;
@@ -333,6 +336,7 @@ mt_status mt_shape_flatten(mt_shape shape, int64_t first, int64_t last, mt_shape
 {
     char text[MT_SHAPE_TEXT];
     int a = 0, b = 0;
+    if (mt_shape_count(shape) < 0) return mt_last_status();
     mt_status status = resolve_dim(shape.rank, shape.size, first, "flatten", &a);
     if (status == MT_OK) status = resolve_dim(shape.rank, shape.size, last, "flatten", &b);
     if (status != MT_OK) return status;

@@ -39,7 +39,7 @@ MT_BEGIN
 MT_API bool mt_shape_equal(mt_shape a, mt_shape b);
 
 /* The number of elements; -1 with a sentence when a size is negative, the rank is not 1..8 or the product
- * does not fit in 63 bits. */
+ * times 8 bytes does not fit in 63 bits. */
 MT_API int64_t mt_shape_count(mt_shape shape);
 
 /* The shape that a and b broadcast to: aligned at the right, where a size of 1 (or none) stretches to the

@@ -52,7 +52,7 @@ struct mt_tensor {
 
 MT_BEGIN
 
-/* A storage of count elements, not cleared. */
+/* A storage of so many bytes, not cleared. */
 MT_INTERNAL mt_storage *mt_storage_new(mt_backend *backend, size_t bytes);
 MT_INTERNAL void mt_storage_retain(mt_storage *storage);
 MT_INTERNAL void mt_storage_release(mt_storage *storage);
@@ -60,6 +60,9 @@ MT_INTERNAL void mt_storage_release(mt_storage *storage);
 /* A handle of its own on storage (one more reference), outside any tape; like's lifetime is inherited. */
 MT_INTERNAL mt_tensor *mt_tensor_handle(mt_storage *storage, const mt_layout *layout, mt_kind kind,
                                         const mt_tensor *like);
+/* mt_from_doubles for a kind: an index is the nearest integer towards zero. */
+MT_INTERNAL mt_tensor *mt_from_doubles_as(mt_backend *backend, const double *values, mt_shape shape,
+                                          mt_kind kind);
 MT_INTERNAL void mt_tensor_retain(mt_tensor *tensor);
 
 /* The sentence of mt_tensor_check. */

@@ -1,6 +1,7 @@
 /* tensor/tensor.c - constructors, views and copies outside any tape. Each returns a handle that the caller
  * frees. */
 #include "ops.h"
+#include "scalar_math.h"
 #include "storage.h"
 
 #include <inttypes.h>
@@ -13,6 +14,10 @@ mt_tensor *mt_empty(mt_backend *backend, mt_shape shape, mt_kind kind)
     if (!backend) return NULL;
     int64_t count = mt_shape_count(shape);
     if (count < 0) return NULL;
+    if (kind != MT_REAL && kind != MT_INDEX) {
+        mt_fail(MT_ERR_KIND, "empty: %d is no kind of element; give MT_REAL or MT_INDEX", (int)kind);
+        return NULL;
+    }
     mt_layout layout = mt_layout_contiguous(shape);
     mt_storage *storage = mt_storage_new(backend, (size_t)count * mt_kind_bytes(kind));
     if (!storage) return NULL;
@@ -66,6 +71,11 @@ static void from_double(const void *values, int64_t first, int64_t n, void *to)
     for (int64_t i = 0; i < n; i++) ((mt_real *)to)[i] = (mt_real)((const double *)values)[first + i];
 }
 
+static void from_double_to_index(const void *values, int64_t first, int64_t n, void *to)
+{
+    for (int64_t i = 0; i < n; i++) ((int64_t *)to)[i] = mt_m_to_index(((const double *)values)[first + i]);
+}
+
 static void from_index(const void *values, int64_t first, int64_t n, void *to)
 {
     memcpy(to, (const int64_t *)values + first, (size_t)n * sizeof(int64_t));
@@ -78,7 +88,12 @@ mt_tensor *mt_from_floats(mt_backend *backend, const float *values, mt_shape sha
 
 mt_tensor *mt_from_doubles(mt_backend *backend, const double *values, mt_shape shape)
 {
-    return from_host(backend, shape, MT_REAL, values, from_double);
+    return mt_from_doubles_as(backend, values, shape, MT_REAL);
+}
+
+mt_tensor *mt_from_doubles_as(mt_backend *backend, const double *values, mt_shape shape, mt_kind kind)
+{
+    return from_host(backend, shape, kind, values, kind == MT_REAL ? from_double : from_double_to_index);
 }
 
 mt_tensor *mt_from_indices(mt_backend *backend, const int64_t *values, mt_shape shape)

@@ -1,5 +1,6 @@
 /* tensor/values.c - single elements and whole arrays between a tensor and the program. */
 #include "ops.h"
+#include "scalar_math.h"
 #include "storage.h"
 
 #include <inttypes.h>
@@ -42,15 +43,6 @@ mt_status mt_get(const mt_tensor *x, mt_shape index, double *value)
     return status;
 }
 
-/* The nearest integer towards zero, at the ends of the range where it does not fit; NaN gives 0. */
-static int64_t to_index(double value)
-{
-    if (isnan(value)) return 0;
-    if (value >= 9223372036854775808.0) return INT64_MAX;
-    if (value < -9223372036854775808.0) return INT64_MIN;
-    return (int64_t)value;
-}
-
 mt_status mt_set(mt_tensor *x, mt_shape index, double value)
 {
     void *address;
@@ -60,7 +52,7 @@ mt_status mt_set(mt_tensor *x, mt_shape index, double value)
     if (x->kind == MT_REAL)
         raw.real = (mt_real)value;
     else
-        raw.index = to_index(value);
+        raw.index = mt_m_to_index(value);
     status = x->storage->backend->upload(x->storage->backend, address, &raw, mt_kind_bytes(x->kind));
     if (status == MT_OK) mt_tensor_touch(x);
     return status;
@@ -139,7 +131,7 @@ static void store_index(void *values, int64_t first, int64_t n, const mt_tensor 
 {
     for (int64_t i = 0; i < n; i++)
         ((int64_t *)values)[first + i] =
-            x->kind == MT_INDEX ? ((const int64_t *)block)[i] : to_index(block_value(x, block, i));
+            x->kind == MT_INDEX ? ((const int64_t *)block)[i] : mt_m_to_index(block_value(x, block, i));
 }
 
 mt_status mt_to_floats(const mt_tensor *x, float *values, int64_t count)
@@ -164,7 +156,7 @@ mt_status mt_write(mt_tensor *x, const double *values, int64_t count)
 {
     mt_status status = check_count(x, values, count, "write");
     if (status != MT_OK) return status;
-    mt_tensor *source = mt_from_doubles(x->storage->backend, values, mt_tensor_shape(x));
+    mt_tensor *source = mt_from_doubles_as(x->storage->backend, values, mt_tensor_shape(x), x->kind);
     if (!source) return mt_last_status();
     status = mt_op_copy(x, source);
     mt_tensor_free(source);

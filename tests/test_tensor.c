@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "support.h"
 
+#include <locale.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -505,12 +506,35 @@ static void test_copies(void **data)
     }
 }
 
+/* The text of a tensor is the same in a program of another locale, where one is installed. */
+static void test_locale(void **data)
+{
+    (void)data;
+    static const char *const commas[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "fr_FR.utf8",
+                                         "ru_RU.utf8"};
+    const char *found = NULL;
+    for (size_t i = 0; i < TEST_LENGTH(commas) && !found; i++) found = setlocale(LC_NUMERIC, commas[i]);
+    if (!found) print_message("    no locale with a decimal comma is installed: C alone\n");
+    mt_tensor *x = OWN(mt_parse(test_cpu(), "[[1, 2.5], [-.25e1, 1e-3], [nan, 7]]"));
+    char text[200];
+    TEST_TRUE(mt_format(x, text, sizeof text) > 0);
+    setlocale(LC_NUMERIC, "C");
+    const double *values = test_read(x);
+    TEST_TRUE(values[1] == 2.5 && values[2] == -2.5 && isnan(values[4]) && values[5] == 7);
+    TEST_TRUE(strncmp(text, "[[1, 2.5], [-2.5, 0.00", 22) == 0);
+    test_cases++;
+}
+
 /* Writes into any layout; a refused one changes nothing. */
 static void test_writes(void **data)
 {
     (void)data;
     EACH_BACKEND(b)
     {
+        mt_tensor *indices = OWN(mt_arange(b, 0, 3, 1)); /* more than a float holds */
+        const double large[] = {16777217, 1e15 + 1, -123456789};
+        TEST_OK(mt_write(indices, large, 3));
+        TEST_ALL_SAME(test_read(indices), large, 3, "mt_write of indices");
         for (int round = 0; round < 60; round++) {
             mt_shape shape = test_shape(5, 5000, true);
             test_array *a = test_array_from(b, shape, test_chance(0.3) ? TEST_INDICES : TEST_OUTPUT, NULL);
@@ -776,10 +800,10 @@ int main(void)
 {
     backend_count = test_backends(backends);
     static const struct CMUnitTest tests[] = {
-        TEST(test_from_arrays),  TEST(test_constants), TEST(test_ranges),     TEST(test_bad_shapes),
-        TEST(test_passing_null), TEST(test_draws),     TEST(test_views),      TEST(test_sharing),
-        TEST(test_copies),       TEST(test_writes),    TEST(test_round_trip), TEST(test_hostile_text),
-        TEST(test_printing),
+        TEST(test_from_arrays),  TEST(test_constants), TEST(test_ranges), TEST(test_bad_shapes),
+        TEST(test_passing_null), TEST(test_draws),     TEST(test_views),  TEST(test_sharing),
+        TEST(test_copies),       TEST(test_writes),    TEST(test_locale), TEST(test_round_trip),
+        TEST(test_hostile_text), TEST(test_printing),
     };
     return TEST_RUN("tensor", tests);
 }

@@ -251,8 +251,9 @@ static int run(const settings *options, const char *name, const size3 *sizes, in
         if (!all && strcmp(kernel->name, name) != 0) continue;
         found = true;
         if (options->backend == 1 && kernel->gpu == NULL) {
-            fprintf(stderr,
-                    "lab: this build has no kernels for a GPU, since nvcc was not found; use gpu-sim\n");
+            fprintf(
+                stderr,
+                "lab: this build has no kernels for a GPU, since it was made without nvcc; use gpu-sim\n");
             return 1;
         }
         mt_sim_stats_reset();
