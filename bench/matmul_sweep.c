@@ -17,11 +17,15 @@
 
 enum { MOST_SIZES = 64, MOST_BATCHES = 8, MOST_TRIALS = 1000, LARGEST_SIZE = 16384, SLOW_LIMIT = 256 };
 
+#define USUAL_SIZES "64,128,256,512,1024"
+#define QUICK_SIZES "16,32,64"
+
 static const char PROGRAM[] = "matmul_sweep";
 
 typedef struct sweep {
     bench_options bench;
-    const char *sizes, *batch, *plot;
+    const char *sizes; /* NULL: those of USUAL_SIZES or QUICK_SIZES */
+    const char *batch, *plot;
     int64_t trials;
     int backend; /* 0: fast and slow; else a position in the library's list, from 1 */
     bool all, openblas, layouts, shapes;
@@ -30,14 +34,14 @@ typedef struct sweep {
 static const char *backend_choice(int i) { return i == 0 ? "both" : mt_backend_name(i - 1); }
 
 static const option rows[] = {
-    {"--sizes", "", OPTION_TEXT, offsetof(sweep, sizes), 0, 0, NULL, "LIST", "64,128,256,512,1024",
-     "sizes from 1 to 16384, with commas"},
+    {"--sizes", "", OPTION_TEXT, offsetof(sweep, sizes), 0, 0, NULL, "LIST", "",
+     "sizes from 1 to 16384, with commas; without it " USUAL_SIZES ", with --quick " QUICK_SIZES},
     {"--batch", "", OPTION_TEXT, offsetof(sweep, batch), 0, 0, NULL, "N", "2",
      "matrices in a product, 1 to 4096; several numbers with commas make a sweep for each"},
     {"--trials", "", OPTION_INT, offsetof(sweep, trials), 1, MOST_TRIALS, NULL, "N", "7",
      "measurements of each, of which the median counts"},
     {"--backend", "", OPTION_CHOICE, offsetof(sweep, backend), 0, 0, backend_choice, "NAME", "both",
-     "both is cpu and, up to size 256, simple"},
+     "both is cpu and, up to size 256 (with --quick 64), simple"},
     {"--openblas", "", OPTION_FLAG, offsetof(sweep, openblas), 0, 0, NULL, "", "",
      "time OpenBLAS too, where it is installed"},
     {"--all", "", OPTION_FLAG, offsetof(sweep, all), 0, 0, NULL, "", "", "time simple at every size"},
@@ -315,7 +319,10 @@ static bool sweep_shapes(const sweep *options, bench_report *report, const engin
 static int run(const sweep *options)
 {
     int64_t sizes[MOST_SIZES], batches[MOST_BATCHES];
-    const int count = bench_read_list(PROGRAM, "--sizes", options->sizes, LARGEST_SIZE, sizes, MOST_SIZES);
+    const char *wanted = options->sizes != NULL ? options->sizes
+                         : options->bench.quick ? QUICK_SIZES
+                                                : USUAL_SIZES;
+    const int count = bench_read_list(PROGRAM, "--sizes", wanted, LARGEST_SIZE, sizes, MOST_SIZES);
     if (count == 0) return 2;
     const int batch_count = bench_read_list(PROGRAM, "--batch", options->batch, 4096, batches, MOST_BATCHES);
     if (batch_count == 0) return 2;

@@ -82,6 +82,9 @@ check("matmul_sweep: sizes, batches, backends", {(r["size"], r["batch"], r["back
 output = run("matmul_sweep", "--quick", "--sizes", "8", "--threads", "1").stdout.decode()
 check("matmul_sweep: prints as minitorch does", "Timing summary\n" in output and "Size: 8\n    fast: " in output and
       "\n    slow: " in output, output)
+usual = run("matmul_sweep", "--quick", "--backend", "cpu", "--csv", path("usual.csv"), "--threads", "1")
+check("matmul_sweep: --quick has small sizes of its own", usual.returncode == 0 and
+      [row["size"] for row in read_csv("usual.csv")] == ["16", "32", "64"], usual)
 if shutil.which("gnuplot"):
     strange = path("a'b\"; print 1 #.svg")
     result = run("matmul_sweep", "--quick", "--sizes", "4,8", "--threads", "1", "--plot", strange)
