@@ -3,18 +3,19 @@
 compared, absent peers are told, parallel_check's answers change with shapes and threads, and the page of results can
 be written. No time is checked.
 
-Usage: test_bench.py BENCH_DIRECTORY PEERS_SCRIPT. Prints one line a check and exits 1 when any failed.
+Usage: test_bench.py BENCH_DIRECTORY PEERS_SCRIPT MAN_PAGE. Prints one line a check and exits 1 when any failed.
 """
 import csv
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 
-FOLDER, PEERS = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+FOLDER, PEERS, MAN_PAGE = map(os.path.abspath, sys.argv[1:4])
 LIMIT = 300  # instrumented builds are slow
 HERE = tempfile.mkdtemp()
 failures = 0
@@ -155,6 +156,16 @@ for program, options in [("matmul_sweep", ["--sizes", "0"]), ("matmul_sweep", ["
     result = run(program, *options)
     check(f"{program} {' '.join(options)}: status 2", result.returncode == 2 and result.stderr, result)
 check("parallel_check: shapes that do not fit", run("parallel_check", "--other", "3x3").returncode == 1)
+
+# ---- the man page ----
+
+OPTION = r"--[a-z][a-z-]*"
+with open(MAN_PAGE, encoding="utf-8") as stream:
+    manual = stream.read()
+differ = set(re.findall(OPTION, manual)) ^ set(re.findall(OPTION, run("matmul_sweep", "--help").stdout.decode()))
+check("matmul_sweep: the man page and --help name the same options", not differ - {"--option"}, differ)
+check("matmul_sweep: the man page names the columns of --csv in their order",
+      ", ".join(list(sweep[0])[:-1]) + " and " + list(sweep[0])[-1] in " ".join(manual.split()), list(sweep[0]))
 
 # ---- parallel_check ----
 
