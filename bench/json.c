@@ -84,7 +84,7 @@ static bool read_string(const char **at, char *text, size_t size)
     return true;
 }
 
-/* The start of key's value, NULL when line has none. */
+/* The start of key's value, NULL when line has none; without a key, what is behind the whole object. */
 static const char *find_value(const char *line, const char *key)
 {
     const char *at = skip_blanks(line);
@@ -96,19 +96,23 @@ static const char *find_value(const char *line, const char *key)
         at = skip_blanks(at);
         if (*at != ':') return NULL;
         at = skip_blanks(at + 1);
-        if (strcmp(name, key) == 0) return at;
+        if (key != NULL && strcmp(name, key) == 0) return at;
         if (*at == '"') {
             if (!read_string(&at, skipped, sizeof skipped)) return NULL;
         } else {
-            if (*at == '{' || *at == '[') return NULL;
-            at += strcspn(at, ",}");
+            const size_t length = strcspn(at, ",}");
+            if (length == 0 || *at == '{' || *at == '[') return NULL;
+            at += length;
         }
         at = skip_blanks(at);
+        if (*at == '}' && key == NULL) return at + 1;
         if (*at != ',') return NULL;
         at = skip_blanks(at + 1);
     }
     return NULL;
 }
+
+const char *json_object_end(const char *line) { return find_value(line, NULL); }
 
 bool json_read_text(const char *line, const char *key, char *text, size_t size)
 {

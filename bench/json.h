@@ -17,5 +17,8 @@ void json_write_number(FILE *stream, double value);
  * value is of another kind (null is of none); a text that does not fit is cut. */
 bool json_read_text(const char *line, const char *key, char *text, size_t size);
 bool json_read_number(const char *line, const char *key, double *value);
+/* Where the flat object that line begins with has ended, behind its '}'; NULL when it is none or breaks off.
+ */
+const char *json_object_end(const char *line);
 
 #endif

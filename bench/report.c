@@ -18,12 +18,17 @@ static const double SLOWER = 1.1;
 bool bench_report_open(bench_report *report, const char *program, const bench_options *options)
 {
     *report = (bench_report){.program = program, .options = options, .load = bench_load()};
+    if (options->baseline != NULL && !baseline_read(&report->before, options->baseline, program))
+        return false;
     const time_t seconds = time(NULL);
     struct tm utc;
     strftime(report->date, sizeof report->date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &utc));
     bench_cpu_name(report->cpu, sizeof report->cpu);
     snprintf(report->isa, sizeof report->isa, "%s", mt_cpu_kernels_get()->isa);
-    if (!bench_ceilings_measure(options, mt_get_threads(), &report->ceilings)) return false;
+    if (!bench_ceilings_measure(options, mt_get_threads(), &report->ceilings)) {
+        baseline_free(&report->before);
+        return false;
+    }
     printf("%s, %s kernels, %d threads, load %.1f, %s\n", report->cpu, report->isa, mt_get_threads(),
            report->load, report->date);
     printf("ceilings: copy %.1f GB/s, read %.1f GB/s, multiply-add %.0f GFLOP/s (%s)\n",
@@ -31,7 +36,11 @@ bool bench_report_open(bench_report *report, const char *program, const bench_op
     return true;
 }
 
-void bench_report_close(bench_report *report) { free(report->rows); }
+void bench_report_close(bench_report *report)
+{
+    free(report->rows);
+    baseline_free(&report->before);
+}
 
 bool bench_report_add(bench_report *report, const bench_row *row)
 {
@@ -213,63 +222,46 @@ static bool write_json(const bench_report *report)
 
 /* ---- the comparison ---- */
 
-static const bench_row *find(const bench_report *report, const char *work, const char *shape,
-                             const char *engine, int threads)
+static const baseline_row *earlier(const bench_report *report, const bench_row *row)
 {
-    for (int i = 0; i < report->count; i++) {
-        const bench_row *row = &report->rows[i];
-        if (!row->peer && row->threads == threads && strcmp(row->work, work) == 0 &&
-            strcmp(row->shape, shape) == 0 && strcmp(row->engine, engine) == 0)
-            return row;
-    }
-    return NULL;
+    if (row->peer) return NULL;
+    return baseline_find(&report->before, row->work, row->shape, row->engine, row->threads);
 }
 
-/* Compares one line of the baseline; 1 when its row is slower now, -1 when it is compared with nothing. */
-static int compare(const bench_report *report, const char *line)
-{
-    char work[48], shape[48], engine[24];
-    double threads = 0, seconds = 0, ceiling = 0;
-    if (!json_read_text(line, "work", work, sizeof work) ||
-        !json_read_text(line, "shape", shape, sizeof shape) ||
-        !json_read_text(line, "engine", engine, sizeof engine) ||
-        !json_read_number(line, "threads", &threads) || !json_read_number(line, "seconds", &seconds) ||
-        !json_read_number(line, "ceiling_rate", &ceiling) || !(seconds * ceiling > 0))
-        return -1;
-    const bench_row *row = find(report, work, shape, engine, (int)threads);
-    if (row == NULL) return -1;
-    const double ratio = row->time.median * bench_row_ceiling(report, row) / (seconds * ceiling);
-    if (!(ratio > SLOWER)) return 0;
-    char now[24], before[24];
-    printf("slower: %s of %s by %s took %.2f times as long relative to the ceiling (%s, was %s)\n", work,
-           shape, engine, ratio, bench_seconds_text(row->time.median, now),
-           bench_seconds_text(seconds, before));
-    return 1;
-}
-
+/* Names what is slower, and what has nothing to be compared with. */
 static int compare_all(const bench_report *report)
 {
-    char line[2048];
     int compared = 0, slower = 0;
-    FILE *file = fopen(report->options->baseline, "r");
-    if (file == NULL) {
-        char shown[QUOTED_BYTES];
-        fprintf(stderr, "%s: cannot read the baseline '%s'; write one with --json FILE\n", report->program,
-                quoted(report->options->baseline, shown));
-        return 1;
+    for (int i = 0; i < report->count; i++) {
+        const bench_row *row = &report->rows[i];
+        const baseline_row *was = earlier(report, row);
+        char now[24], before[24];
+        if (was == NULL) continue;
+        compared++;
+        const double ratio =
+            row->time.median * bench_row_ceiling(report, row) / (was->seconds * was->ceiling);
+        if (!(ratio > SLOWER)) continue;
+        slower++;
+        printf("slower: %s of %s by %s took %.2f times as long relative to the ceiling (%s, was %s)\n",
+               row->work, row->shape, row->engine, ratio, bench_seconds_text(row->time.median, now),
+               bench_seconds_text(was->seconds, before));
     }
-    while (fgets(line, sizeof line, file) != NULL) {
-        const int result = compare(report, line);
-        compared += result >= 0;
-        slower += result > 0;
-    }
-    fclose(file);
-    printf("baseline: %d figures compared, %d slower by more than %.1f times\n", compared, slower, SLOWER);
     if (compared == 0) {
         return bench_fail(report->program,
                           "the baseline has no figure that this run has too; write one with --json FILE and "
                           "the same options");
     }
+    int missing = 0;
+    for (int i = 0; i < report->count; i++) {
+        const bench_row *row = &report->rows[i];
+        if (row->peer || earlier(report, row) != NULL) continue;
+        missing++;
+        printf("not in the baseline: %s of %s by %s, threads %d\n", row->work, row->shape, row->engine,
+               row->threads);
+    }
+    printf("baseline: %d figures compared, %d slower by more than %.1f times", compared, slower, SLOWER);
+    if (missing > 0) printf("; %d of this run are not in it", missing);
+    putchar('\n');
     return slower > 0 && report->options->check ? 1 : 0;
 }
 

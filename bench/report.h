@@ -7,6 +7,7 @@
 #ifndef BENCH_REPORT_H
 #define BENCH_REPORT_H
 
+#include "baseline.h"
 #include "ceilings.h"
 
 typedef enum bench_bound { BENCH_BY_FMA, BENCH_BY_COPY, BENCH_BY_READ } bench_bound;
@@ -26,6 +27,7 @@ typedef struct bench_row {
 typedef struct bench_report {
     const char *program;
     const bench_options *options;
+    baseline before; /* of --baseline; empty without it */
     bench_ceilings ceilings;
     char cpu[96], isa[32], date[32];
     double load;
@@ -33,7 +35,8 @@ typedef struct bench_report {
     int count, room;
 } bench_report;
 
-/* Looks at the machine, measures the ceilings with the library's number of threads, and prints both. */
+/* Reads the baseline where the options name one, looks at the machine, measures the ceilings with the
+ * library's number of threads, and prints both. */
 bool bench_report_open(bench_report *report, const char *program, const bench_options *options);
 void bench_report_close(bench_report *report);
 

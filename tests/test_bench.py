@@ -109,10 +109,45 @@ check("baseline: what is slower is named", result.returncode == 0 and b"slower: 
 check("baseline: --check fails then", run("pool", *POOL, path("faster.json"), "--check").returncode == 1)
 result = run("pool", *POOL, path("slower.json"), "--check")
 check("baseline: what is faster passes", result.returncode == 0 and b"slower:" not in result.stdout, result.stdout)
-check("baseline: a missing file is told", b"cannot read" in run("pool", *POOL, path("none.json")).stderr)
-with open(path("empty.json"), "w", encoding="utf-8") as stream:
-    stream.write('[\n{"work": "a\\u00e9\\"", "shape": [1]},\n{"work": 3}\n]\n')
-result = run("pool", *POOL, path("empty.json"))
+for name, words in (("none.json", b"No such file"), ("", b"directory")):
+    result = run("pool", *POOL, path(name))
+    check(f"baseline: what cannot be read is told before anything is measured ({words.decode()})", result.returncode == 1 and
+          b"cannot read the baseline" in result.stderr and words in result.stderr and result.stdout == b"", result)
+
+
+def broken(name, text):
+    """A run with such a baseline and --check."""
+    with open(path("broken.json"), "w", encoding="utf-8") as file:
+        file.write(text)
+    done = run("pool", *POOL, path("broken.json"), "--check")
+    check(f"baseline: {name} is told", done.returncode == 1 and b"cannot read the baseline" in done.stderr and
+          done.stdout == b"", done)
+    return done.stderr
+
+
+with open(path("slower.json"), encoding="utf-8") as stream:
+    whole = stream.read()
+lines = whole.splitlines(keepends=True)
+check("baseline: where it breaks off", b"breaks off after line 3" in broken("a file cut after a row", "".join(lines[:3])))
+check("baseline: and within a row", b"breaks off after line 3" in broken("a file cut in a row", "".join(lines[:3]) + lines[3][:50]))
+broken("a file without its end", whole[:-2])
+broken("an empty file", "")
+broken("a file without its beginning", "".join(lines[1:]))
+broken("a second list behind the first", whole + whole)
+broken("a number of threads that is none", whole.replace('"threads": 1', '"threads": 1e300'))
+broken("a row without a shape", whole.replace('"shape"', '"form"'))
+broken("a nested value", whole.replace('"threads": 1', '"threads": [1]'))
+broken("a line too long", whole.replace('"cpu": "', '"cpu": "' + 3000 * "x"))
+check("baseline: a line that is wrong", b"line 3 is not one" in broken("another list", '[\n{"a": "\\u00e9"},\n{"work": 3}\n]\n'))
+with open(path("fewer.json"), "w", encoding="utf-8") as stream:
+    stream.write(lines[0] + lines[1] + lines[2].rstrip(",\n") + "\n]\n")
+result = run("pool", *POOL, path("fewer.json"), "--check")
+check("baseline: rows that it lacks are named", result.returncode == 0 and b"1 figures compared" in result.stdout and
+      result.stdout.count(b"not in the baseline: ") == len(rows) - 1 and
+      f"not in the baseline: {rows[1]['work']} of {rows[1]['shape']}".encode() in result.stdout, result.stdout)
+with open(path("other.json"), "w", encoding="utf-8") as stream:
+    stream.write(whole.replace('"work": "', '"work": "other '))
+result = run("pool", *POOL, path("other.json"))
 check("baseline: one with nothing in common is told", result.returncode == 1 and b"no figure" in result.stderr, result.stderr)
 
 # ---- peers ----
