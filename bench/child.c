@@ -32,7 +32,10 @@ static int spawn(child *self, char *const arguments[], const int in[2], const in
     if (quiet) posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
     posix_spawnattr_init(&attributes);
     sigemptyset(&defaults);
-    sigaddset(&defaults, SIGPIPE); /* we ignore it, the child should not */
+    sigaddset(&defaults, SIGPIPE); /* we ignore these, the child should not */
+#ifdef SIGXFSZ
+    sigaddset(&defaults, SIGXFSZ);
+#endif
     posix_spawnattr_setsigdefault(&attributes, &defaults);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
     const int error = posix_spawnp(&self->pid, arguments[0], &files, &attributes, arguments, environ);

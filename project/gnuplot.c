@@ -48,7 +48,10 @@ static int start(process *self, int out)
     posix_spawn_file_actions_addclose(&files, ends[0]);
     posix_spawnattr_init(&attributes);
     sigemptyset(&defaults);
-    sigaddset(&defaults, SIGPIPE);
+    sigaddset(&defaults, SIGPIPE); /* we ignore these, gnuplot should not */
+#ifdef SIGXFSZ
+    sigaddset(&defaults, SIGXFSZ);
+#endif
     posix_spawnattr_setsigdefault(&attributes, &defaults);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
     char name[] = "gnuplot", plain[] = "-d"; /* -d: without the user's start-up file */

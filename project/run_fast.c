@@ -42,6 +42,9 @@ static void catch_signals(void)
     action.sa_handler = SIG_IGN; /* a closed pipe is an error of write, told in a sentence */
     action.sa_flags = 0;
     sigaction(SIGPIPE, &action, NULL);
+#ifdef SIGXFSZ
+    sigaction(SIGXFSZ, &action, NULL); /* so is a file that grew to ulimit -f */
+#endif
 }
 
 /* A program may be started with 0, 1 or 2 closed, and a file it opens would then become its stdout. The gap

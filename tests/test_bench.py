@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -149,6 +150,16 @@ with open(path("other.json"), "w", encoding="utf-8") as stream:
     stream.write(whole.replace('"work": "', '"work": "other '))
 result = run("pool", *POOL, path("other.json"))
 check("baseline: one with nothing in common is told", result.returncode == 1 and b"no figure" in result.stderr, result.stderr)
+
+# ---- a file that may not grow ----
+
+os.mkdir(path("limited"))
+result = subprocess.run([os.path.join(FOLDER, "matmul_sweep"), "--quick", "--sizes", ",".join(map(str, range(1, 41))), "--backend",
+                         "cpu", "--threads", "1", "--json", path("limited/rows.json")], stdin=subprocess.DEVNULL,
+                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT, check=False,
+                        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)))
+check("beyond ulimit -f: status 1, a sentence, nothing left", result.returncode == 1 and b"rows.json" in result.stderr and
+      os.listdir(path("limited")) == [], (result.returncode, result.stderr, os.listdir(path("limited"))))
 
 # ---- peers ----
 

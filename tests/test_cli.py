@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import resource
 import shutil
 import signal
 import stat
@@ -388,6 +389,16 @@ def streams():
                 result = run(*arguments, stdout=full)
             check(f"/dev/full: exit 1 and a sentence ({arguments[0]} ...)",
                   result.returncode == 1 and "cannot write to standard output" in sentence(result), result)
+    limited = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))}
+    result = run("--plot", "large.csv", *FAST, **limited)
+    check("a file beyond ulimit -f: exit 1, a sentence, nothing left", result.returncode == 1 and
+          "large.csv" in sentence(result) and "too large" in sentence(result) and os.listdir(".") == [],
+          (result, os.listdir(".")))
+    with open("log.txt", "wb") as log:
+        result = run("--log", "csv", "--every", "1", "--epochs", "200", "--hidden", "2", stdout=log, **limited)
+    check("stdout beyond ulimit -f: exit 1 and a sentence", result.returncode == 1 and
+          "cannot write to standard output" in sentence(result), result)
+    os.remove("log.txt")
     ends = os.pipe()
     os.close(ends[0])
     result = run(*FAST, stdout=ends[1])
