@@ -73,37 +73,40 @@ static int start(process *self, int out)
     return error;
 }
 
-/* Ends the script and waits; true when gnuplot was content. Otherwise complaint holds its first line of
- * errors. */
-static bool finish(process *self, char *complaint, size_t size)
-{
-    const bool sent = fclose(self->script) == 0;
-    int status = 0;
-    while (waitpid(self->pid, &status, 0) < 0) {
-        if (errno != EINTR) break;
-    }
-    snprintf(complaint, size, "it ended with status %d",
-             WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
-    rewind(self->errors);
-    char text[QUOTED_BYTES], shown[QUOTED_BYTES];
-    while (fgets(text, sizeof text, self->errors) != NULL) {
-        text[strcspn(text, "\n")] = 0;
-        if (text[strspn(text, " ^\t")] == 0) continue;
-        snprintf(complaint, size, "%s", quoted(text, shown));
-        if (strstr(text, "line ") != NULL) break;
-    }
-    fclose(self->errors);
-    return sent && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
 static bool tell(const char *reason)
 {
     fprintf(stderr,
             "run_fast: gnuplot cannot draw the plot: %s; install gnuplot (Debian: apt install gnuplot-nox), "
-            "or use "
-            "--plot FILE.csv, which needs none\n",
+            "or use --plot FILE.csv, which needs none\n",
             reason);
     return false;
+}
+
+/* Ends the script and waits; true when gnuplot was content. Otherwise its first line of errors is told, or
+ * the signal that ended it. */
+static bool finish(process *self)
+{
+    const bool sent = fclose(self->script) == 0;
+    char complaint[QUOTED_BYTES], text[QUOTED_BYTES], shown[QUOTED_BYTES];
+    int status = 0;
+    while (waitpid(self->pid, &status, 0) < 0) {
+        if (errno != EINTR) break;
+    }
+    snprintf(complaint, sizeof complaint, "it ended with status %d", WEXITSTATUS(status));
+    rewind(self->errors);
+    while (fgets(text, sizeof text, self->errors) != NULL) {
+        text[strcspn(text, "\n")] = 0;
+        if (text[strspn(text, " ^\t")] == 0) continue;
+        snprintf(complaint, sizeof complaint, "%s", quoted(text, shown));
+        if (strstr(text, "line ") != NULL) break;
+    }
+    fclose(self->errors);
+    if (WIFSIGNALED(status)) { /* gnuplot is there, and installing it helps nobody */
+        fprintf(stderr, "run_fast: gnuplot was ended by signal %d (%s), so there is no plot\n",
+                WTERMSIG(status), strsignal(WTERMSIG(status)));
+        return false;
+    }
+    return (sent && WEXITSTATUS(status) == 0) || tell(complaint);
 }
 
 static void set_terminal(plot_format format, FILE *script)
@@ -125,7 +128,6 @@ static void set_terminal(plot_format format, FILE *script)
 bool gnuplot_check(plot_format format)
 {
     process self;
-    char complaint[QUOTED_BYTES];
     const int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     if (null < 0) return tell(strerror(errno));
     const int error = start(&self, null);
@@ -133,7 +135,7 @@ bool gnuplot_check(plot_format format)
     if (error == ENOENT) return tell("it is not installed");
     if (error != 0) return tell(strerror(error));
     set_terminal(format, self.script);
-    return finish(&self, complaint, sizeof complaint) || tell(complaint);
+    return finish(&self);
 }
 
 /* ---- the script ---- */
@@ -219,7 +221,6 @@ static void draw_curve(const plot_data *data, FILE *script)
 bool gnuplot_draw(plot_format format, const plot_data *data, int out)
 {
     process self;
-    char complaint[QUOTED_BYTES];
     const int error = start(&self, out);
     if (error != 0) return tell(strerror(error));
     set_terminal(format, self.script);
@@ -228,5 +229,5 @@ bool gnuplot_draw(plot_format format, const plot_data *data, int out)
     send_curve(data, self.script);
     draw_region(format, data, self.script);
     draw_curve(data, self.script);
-    return finish(&self, complaint, sizeof complaint) || tell(complaint);
+    return finish(&self);
 }

@@ -327,6 +327,11 @@ def plots():
     broken = run("--plot", "p.svg", *FAST, env={"PATH": empty})
     check("a gnuplot that fails is quoted", broken.returncode == 1 and broken.stdout == b"" and
           "this gnuplot is broken" in sentence(broken) and not os.path.exists("p.svg"), broken)
+    with open(fake, "w", encoding="ascii") as file:
+        file.write("#!/bin/sh\nkill -9 $$\n")
+    killed = run("--plot", "p.svg", *FAST, env={"PATH": empty})
+    check("a gnuplot that a signal ends: which one, and no advice to install it", killed.returncode == 1 and
+          "signal 9 (Killed" in sentence(killed) and "install" not in sentence(killed) and not os.path.exists("p.svg"), killed)
     if os.getuid() != 0:
         os.mkdir("locked", 0o555)
         locked = run("--plot", "locked/p.csv", *FAST)
