@@ -150,10 +150,36 @@ static int distance(const char *a, size_t a_length, const char *b)
     return row[b_length];
 }
 
+static const option *find(const option_table *table, const char *text, size_t length)
+{
+    for (int g = 0; g < table->count; g++) {
+        for (int i = 0; i < table->groups[g].count; i++) {
+            if (names(&table->groups[g].rows[i], text, length)) return &table->groups[g].rows[i];
+        }
+    }
+    return NULL;
+}
+
+/* What other programs call some options; NULL where text is none of these, or table lacks the option. */
+static const char *known_elsewhere(const option_table *table, const char *text, size_t length)
+{
+    static const char *const other[][2] = {{"--lr", "--rate"},
+                                           {"--learning-rate", "--rate"},
+                                           {"--learning_rate", "--rate"},
+                                           {"--device", "--backend"}};
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+        const char *name = other[i][1];
+        if (strlen(other[i][0]) == length && memcmp(other[i][0], text, length) == 0 &&
+            find(table, name, strlen(name)) != NULL)
+            return name;
+    }
+    return NULL;
+}
+
 static void tell_unknown(const option_table *table, const char *text, size_t length)
 {
-    const char *nearest = "--help";
-    int least = LONGEST_NAME;
+    const char *nearest = known_elsewhere(table, text, length);
+    int least = nearest != NULL ? 0 : LONGEST_NAME;
     for (int g = 0; g < table->count; g++) {
         for (int i = 0; i < table->groups[g].count; i++) {
             const int d = distance(text, length, table->groups[g].rows[i].name);
@@ -163,18 +189,8 @@ static void tell_unknown(const option_table *table, const char *text, size_t len
     char cut[QUOTED_BYTES], shown[QUOTED_BYTES];
     snprintf(cut, sizeof cut, "%.*s", (int)(length < sizeof cut ? length : sizeof cut), text);
     fprintf(stderr, "%s: there is no option '%s'", table->program, quoted(cut, shown));
-    if (2 * (size_t)least <= length) fprintf(stderr, "; did you mean %s?", nearest);
+    if (nearest != NULL && 2 * (size_t)least <= length) fprintf(stderr, "; did you mean %s?", nearest);
     fprintf(stderr, " (%s --help lists them all)\n", table->program);
-}
-
-static const option *find(const option_table *table, const char *text, size_t length)
-{
-    for (int g = 0; g < table->count; g++) {
-        for (int i = 0; i < table->groups[g].count; i++) {
-            if (names(&table->groups[g].rows[i], text, length)) return &table->groups[g].rows[i];
-        }
-    }
-    return NULL;
 }
 
 bool options_parse(const option_table *table, int argc, char **argv, void *settings)

@@ -101,6 +101,10 @@ WRONG = [
     (["--hidden", "65536", "--points", "10000000", "--batch", "10000000"], 1, ["GB", "use a smaller --hidden"]),
     (["--ponits", "50"], 2, ["--ponits", "did you mean --points?"]),
     (["--datasets=xor"], 2, ["did you mean --dataset?"]),
+    (["--lr", "0.1"], 2, ["did you mean --rate?"]),
+    (["--learning-rate=0.1"], 2, ["did you mean --rate?"]),
+    (["--learning_rate", "0.1"], 2, ["did you mean --rate?"]),
+    (["--device", "cpu"], 2, ["did you mean --backend?"]),
     (["-points", "50"], 2, ["did you mean --points?"]),
     (["--zzzzzzzzzzzz"], 2, ["no option", "--help"]),
     (["--" + "a" * 5000], 2, ["no option", "--help"]),
@@ -125,6 +129,7 @@ def wrong_input():
               and text.count("\n") == 0 and "\x1b" not in text and len(text) < 400
               and sorted(os.listdir(".")) == before,
               (result.returncode, result.stdout[:80], text))
+    check("no option is near one of 5000 letters", "did you mean" not in sentence(run("--" + "a" * 5000)))
     os.rmdir("folder.csv")
 
 
