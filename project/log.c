@@ -18,11 +18,16 @@ bool log_flush(void)
 
 bool log_text(const char *text) { return fputs(text, stdout) != EOF && log_flush(); }
 
-const char *json_number(double value, char buffer[32])
+const char *plain_number(double value, char buffer[32])
 {
-    if (!isfinite(value)) return "null";
+    if (isnan(value)) return "nan";
     snprintf(buffer, 32, "%.9g", value);
     return buffer;
+}
+
+const char *json_number(double value, char buffer[32])
+{
+    return isfinite(value) ? plain_number(value, buffer) : "null";
 }
 
 bool log_start(const run_settings *settings)
@@ -37,19 +42,20 @@ bool log_line(const run_settings *settings, const run_machine *machine, const lo
     int written = 0;
     switch ((log_format)settings->log) {
     case LOG_CLASSIC:
-        written = printf("Epoch  %" PRId64 "  loss  %.9g correct %" PRId64 "\n", line->epoch, line->loss,
-                         line->correct);
+        written = printf("Epoch  %" PRId64 "  loss  %s correct %" PRId64 "\n", line->epoch,
+                         plain_number(line->loss, loss), line->correct);
         break;
     case LOG_TIMED:
         written =
-            printf("Epoch %" PRId64 " | Loss: %.9g | Correct: %" PRId64 " | Average time per epoch: %.*fs\n",
-                   line->epoch, line->loss, line->correct, line->seconds_per_epoch < 0.1 ? 7 : 4,
-                   line->seconds_per_epoch);
+            printf("Epoch %" PRId64 " | Loss: %s | Correct: %" PRId64 " | Average time per epoch: %.*fs\n",
+                   line->epoch, plain_number(line->loss, loss), line->correct,
+                   line->seconds_per_epoch < 0.1 ? 7 : 4, line->seconds_per_epoch);
         break;
     case LOG_CSV:
-        written = printf("%" PRId64 ",%.9g,%" PRId64 ",%" PRId64 ",%s,%" PRIu64 ",%s,%d,%s\n", line->epoch,
-                         line->loss, line->correct, settings->points, mt_dataset_name(settings->dataset),
-                         settings->seed, machine->backend, machine->threads, machine->isa);
+        written = printf("%" PRId64 ",%s,%" PRId64 ",%" PRId64 ",%s,%" PRIu64 ",%s,%d,%s\n", line->epoch,
+                         plain_number(line->loss, loss), line->correct, settings->points,
+                         mt_dataset_name(settings->dataset), settings->seed, machine->backend,
+                         machine->threads, machine->isa);
         break;
     case LOG_JSON:
         written =

@@ -27,6 +27,8 @@ bool log_text(const char *text);
 /* Flushes stdout and says whether everything written so far arrived. */
 bool log_flush(void);
 
+/* A double with up to 9 digits; nan without a sign, which means nothing. */
+const char *plain_number(double value, char buffer[32]);
 /* A double as JSON: a number of up to 9 digits, or null when it is not finite. */
 const char *json_number(double value, char buffer[32]);
 

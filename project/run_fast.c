@@ -138,10 +138,11 @@ static int report(run *self)
     if (!log_line(self->settings, &self->machine, &line)) return fail_output();
     self->correct = line.correct;
     if (!isfinite(line.loss)) {
+        char loss[32];
         fprintf(stderr,
-                "run_fast: the loss became %g by epoch %" PRId64
+                "run_fast: the loss became %s by epoch %" PRId64
                 " and training stopped; try a --rate below %g\n",
-                line.loss, self->epoch, self->settings->rate);
+                plain_number(line.loss, loss), self->epoch, self->settings->rate);
         return FAILED;
     }
     return DONE;

@@ -284,6 +284,10 @@ def divergence():
     check("a loss that is not finite: exit 1, one sentence with the epoch and --rate",
           result.returncode == 1 and re.fullmatch(r"run_fast: the loss became \S+ by epoch \d+ .*--rate.*", sentence(result)) and
           0 < result.stdout.count(b"\n") < 51, result)
+    for log in ["classic", "timed", "csv"]:
+        result = run("--rate", "1e30", "--hidden", "8", "--log", log)
+        check(f"{log} writes nan for it, without a sign", b"nan" in result.stdout and b"-nan" not in result.stdout + result.stderr,
+              result)
     result = run("--rate", "1e30", "--hidden", "8", "--log", "json")
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     check("json writes null for it", result.returncode == 1 and rows[-1]["loss"] is None, rows)
