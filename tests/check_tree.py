@@ -5,10 +5,13 @@
 
 1. Every source and header of a folder with a meson.build is named there (tests: by NAME for test_NAME.c), so that no
 file is forgotten when the libraries are built or the headers installed. 2. No text file holds an absolute path of
-somebody's machine. 3. Text files end with one newline and have no tabs, trailing blanks or carriage returns.
+somebody's machine. 3. Text files end with one newline and have no tabs, trailing blanks or carriage returns. 4. .ci/run
+does not pass when it is asked for a stage that it does not have.
 """
 import os
 import re
+import shutil
+import subprocess
 import sys
 
 LISTED = ("tensor", "ops_cpu", "ops_cuda", "autodiff", "nn")
@@ -59,6 +62,15 @@ def check_text(root, path):
             yield "%s:%d: a tab, a carriage return or a trailing blank" % (path, number)
 
 
+def check_stages(root):
+    if not shutil.which("bash"):
+        return
+    done = subprocess.run(["bash", os.path.join(root, ".ci", "run")], env={**os.environ, "STAGES": "nonsense"}, check=False,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+    if done.returncode != 1 or "no stage 'nonsense'" not in done.stderr or " lint " not in done.stderr:
+        yield ".ci/run: STAGES=nonsense exits with %d: %s%s" % (done.returncode, done.stdout, done.stderr)
+
+
 def main():
     root = sys.argv[1] if len(sys.argv) == 2 else sys.exit(__doc__)
     problems, listings, count = [], {}, 0
@@ -66,6 +78,7 @@ def main():
         count += 1
         problems += check_listed(root, path, listings)
         problems += check_text(root, path)
+    problems += check_stages(root)
     for problem in problems:
         print(problem)
     print("%d files, %d problems" % (count, len(problems)))
