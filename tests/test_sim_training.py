@@ -23,6 +23,11 @@ def run(*options, schedule="1"):
     return done
 
 
+def seeded(seed):
+    return subprocess.run([PROGRAM, "--backend", "gpu-sim", "--epochs", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env=dict(os.environ, MT_SIM_SEED=seed), timeout=300, text=True)
+
+
 def losses(text):
     return [float(line.split()[3]) for line in text.splitlines()]
 
@@ -44,6 +49,13 @@ for dataset in DATASETS:
     failed += worst > 1e-4 or not same
     print(f"{'ok    ' if worst <= 1e-4 and same else 'FAIL  '}{dataset}: losses within {worst:.1e} of cpu's, the same "
           f"under {len(SEEDS)} schedules: {same}", flush=True)
+
+fine = all(seeded(seed).returncode == 0 for seed in ["", "0", "09", "0x10", "18446744073709551615"])
+for seed in ["x", "7x", "0x", "-1", " 7", "1.5", "18446744073709551616"]:
+    done = seeded(seed)
+    fine = fine and done.returncode == 1 and f'MT_SIM_SEED is "{seed}"' in done.stderr and done.stdout == ""
+failed += not fine
+print(f"{'ok    ' if fine else 'FAIL  '}MT_SIM_SEED is a whole number, and anything else is refused")
 
 COPIES = ["uploads", "upload_bytes", "downloads", "download_bytes"]
 short, long = counts(2), counts(12)

@@ -6,6 +6,8 @@
  * ends.
  */
 #include "shadow.h"
+#include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -22,7 +24,8 @@ std::vector<BlockRun> g_block_runs;
 namespace {
 
 u64 s_seed = 1, s_random, s_launches;
-u32 s_clock = 1; /* the latest stamp of all */
+char s_wrong_seed[64]; /* what MT_SIM_SEED holds where that is no seed, until another one is set */
+u32 s_clock = 1;       /* the latest stamp of all */
 u32 s_ready[MAX_THREADS], s_ready_count;
 bool s_stop;
 
@@ -181,8 +184,20 @@ void run_block(u32 linear)
     s_ready_count = 0;
 }
 
+bool seed_known()
+{
+    if (!s_wrong_seed[0]) return true;
+    report_threads(
+        MT_SIM_LAUNCH, -1, nullptr, -1, nullptr,
+        "MT_SIM_SEED is \"%s\", which is no schedule; use a whole number from 0 to %llu, or leave it "
+        "unset",
+        s_wrong_seed, (unsigned long long)UINT64_MAX);
+    return false;
+}
+
 bool acceptable(const mt_sim_launch *launch)
 {
+    if (!seed_known()) return false;
     const unsigned *g = launch->grid, *b = launch->block;
     u64 threads = (u64)b[0] * b[1] * b[2];
     Site site = {launch->file, launch->line};
@@ -236,9 +251,21 @@ void run_grid(const mt_sim_launch *launch)
     s_clock = g_block.clock;
 }
 
+/* A whole number, decimal or 0x and hexadecimal, and nothing else; an empty text is as good as none. */
+void read_seed(const char *text)
+{
+    char *end = nullptr;
+    errno = 0;
+    u64 seed = strtoull(text, &end, text[0] == '0' && (text[1] == 'x' || text[1] == 'X') ? 16 : 10);
+    if (text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0)
+        s_seed = seed;
+    else if (text[0])
+        snprintf(s_wrong_seed, sizeof s_wrong_seed, "%s", text);
+}
+
 void read_environment()
 {
-    if (const char *seed = getenv("MT_SIM_SEED")) s_seed = strtoull(seed, nullptr, 0);
+    if (const char *seed = getenv("MT_SIM_SEED")) read_seed(seed);
     if (const char *trap = getenv("MT_SIM_HOST_TRAP")) mt_sim_set_host_trap(trap[0] == '1');
     if (const char *detail = getenv("MT_SIM_DETAIL")) mt_sim_set_detail(detail[0] == '1');
 }
@@ -365,6 +392,16 @@ void mt_sim_set_seed(uint64_t seed)
     setup_once();
     s_seed = seed;
     s_launches = 0;
+    s_wrong_seed[0] = '\0';
+}
+
+bool mt_sim_ready(void)
+{
+    std::lock_guard<std::recursive_mutex> lock(g_lock);
+    setup_once();
+    u64 faults = faults_seen();
+    seed_known();
+    return call_end(faults);
 }
 
 uint64_t mt_sim_seed(void)

@@ -26,6 +26,9 @@ extern "C" {
  * else 1. */
 void mt_sim_set_seed(uint64_t seed);
 uint64_t mt_sim_seed(void);
+/* false, and a report, when MT_SIM_SEED is no whole number and no other seed was set: every launch then
+ * fails. */
+bool mt_sim_ready(void);
 /* Makes device memory unreadable to the host outside launches and copies, so that a host dereference traps.
  * Default MT_SIM_HOST_TRAP. */
 void mt_sim_set_host_trap(bool on);

@@ -304,6 +304,7 @@ static inline int dev_sync(mt_stream) { return 0; }
 static inline int dev_open(mt_stream *stream, char *text, size_t size)
 {
     *stream = nullptr;
+    if (!mt_sim_ready()) return 1;
     snprintf(text, size, "simulated, schedule %llu", (unsigned long long)mt_sim_seed());
     return 0;
 }

@@ -4,6 +4,7 @@
  * The counts are compared with ones made by hand.
  */
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <csignal>
 #include <sys/wait.h>
@@ -41,6 +42,18 @@ static mt_sim_stats stats_of(const char *kernel)
     for (int i = 0; mt_sim_stats_at(i, &stats); ++i)
         if (strcmp(stats.kernel, kernel) == 0) return stats;
     return {};
+}
+
+/* The first use of the simulator: what the environment says is read once. */
+static void test_wrong_seed(void)
+{
+    setenv("MT_SIM_SEED", "x", 1);
+    CHECK(!mt_sim_ready() && strstr(mt_sim_message(), "MT_SIM_SEED is \"x\""));
+    CHECK(mt_sim_launch_write_odd(64) != 0 && strstr(mt_sim_message(), "MT_SIM_SEED is \"x\""));
+    CHECK(mt_sim_report_count() == 1 && mt_sim_report_at(0)->kind == MT_SIM_LAUNCH);
+    mt_sim_set_seed(1);
+    CHECK(mt_sim_ready() && mt_sim_launch_write_odd(64) == 0);
+    mt_sim_clear();
 }
 
 static void test_counts(void)
@@ -173,6 +186,7 @@ static void launch_often(void)
 int main(void)
 {
     mt_sim_set_capacity(CAPACITY);
+    test_wrong_seed();
     test_counts();
     test_memory();
     test_marks();
