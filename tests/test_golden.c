@@ -12,6 +12,10 @@
 
 static const char *path;
 
+#define NO_VALUES                                                                                  \
+    "%s has no golden values: add a line for it to tests/golden/make_golden.py, and with PyTorch " \
+    "run python3 make_golden.py > golden.txt there"
+
 typedef struct line {
     mt_op op;
     double p[2], in[2], y, d[2];
@@ -89,8 +93,7 @@ static void test_reading(void **data)
     TEST_CHECK(!ferror(file), "%s cannot be read", path);
     fclose(file);
     for (int op = 0; op < MT_OP_COUNT; op++)
-        TEST_CHECK(described[op], "%s has no golden values: add it to golden/make_golden.py and run that",
-                   mt_op_describe((mt_op)op)->name);
+        TEST_CHECK(described[op], NO_VALUES, mt_op_describe((mt_op)op)->name);
     TEST_TRUE(line_count > 2000);
     test_cases += (long)line_count;
 }
@@ -108,7 +111,7 @@ static void check_row(mt_backend *backend, mt_op op)
     const mt_op_info *info = mt_op_describe(op);
     size_t first = 0;
     while (first < line_count && lines[first].op != op) first++;
-    TEST_CHECK(first < line_count, "%s has no golden values", info->name);
+    TEST_CHECK(first < line_count, NO_VALUES, info->name);
     int64_t n = 0;
     while (first + (size_t)n < line_count && lines[first + (size_t)n].op == op) n++;
     const line *row = lines + first;
