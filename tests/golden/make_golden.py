@@ -75,6 +75,9 @@ def differences(op, x, result, real):
     # relu(-0) is 0 and not -0: what is not above 0 becomes 0.
     if op == "relu" and x[0] == 0:
         return 0.0, 0.0
+    # clamp's derivative at its bounds is 1, as in torch 1.13; in torch 2.15 it is 0.
+    if op == "clamp" and x[0] in maps["clamp"][0]:
+        return result[0], 1.0
     # Where 0 meets -0, maximum and minimum return the second; torch returns the first.
     if op in ("maximum", "minimum") and x[0] == x[1]:
         return x[1], *result[1:]
