@@ -50,13 +50,18 @@ bool bench_flushed(const char *program)
     return false;
 }
 
+void bench_ignore_signals(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+#ifdef SIGXFSZ
+    signal(SIGXFSZ, SIG_IGN);
+#endif
+}
+
 int bench_start(const option_table *table, int argc, char **argv, void *settings, const char *about)
 {
     const bench_options *options = settings;
-    signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of write, told in a sentence */
-#ifdef SIGXFSZ
-    signal(SIGXFSZ, SIG_IGN); /* so is a file that grew to ulimit -f */
-#endif
+    bench_ignore_signals();
     options_defaults(table, settings);
     if (!options_parse(table, argc, argv, settings)) return 2;
     if (options->help) {

@@ -42,6 +42,10 @@ typedef bool (*bench_body)(void *context);
  * the program's struct. Sets the library's threads. about is one sentence for --help. */
 int bench_start(const option_table *table, int argc, char **argv, void *settings, const char *about);
 
+/* Makes a closed pipe, and a file that grew to ulimit -f, errors of write, which are told in a sentence.
+ * bench_start does it. */
+void bench_ignore_signals(void);
+
 bench_effort bench_effort_of(const bench_options *options);
 /* False, with nothing written, when body said so. */
 bool bench_measure(const bench_effort *effort, bench_body body, void *context, bench_time *time);

@@ -191,6 +191,7 @@ int main(int argc, char **argv)
     const option_table table = {PROGRAM, groups, 1};
     settings options = {.other = NULL};
     question q;
+    bench_ignore_signals();
     options_defaults(&table, &options);
     if (!options_parse(&table, argc, argv, &options)) return 2;
     if (options.help || options.version) {

@@ -189,7 +189,12 @@ check("peers: and each answers", [json.loads(line)["engine"] for line in hello[1
 
 # ---- wrong options ----
 
+closed = os.pipe()
+os.close(closed[0])
 for program in [*QUICK, "parallel_check"]:
+    result = subprocess.run([os.path.join(FOLDER, program), "--help"], stdin=subprocess.DEVNULL, stdout=closed[1],
+                            stderr=subprocess.PIPE, timeout=LIMIT, check=False)
+    check(f"{program}: a closed pipe is told", result.returncode == 1 and b"cannot write" in result.stderr, result)
     for options in (["--no-such"], ["--threads", "0"], ["stray"], ["--threads"]):
         result = run(program, *options)
         check(f"{program} {' '.join(options)}: status 2", result.returncode == 2 and result.stderr, result)
