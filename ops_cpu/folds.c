@@ -1,9 +1,9 @@
 /* ops_cpu/folds.c - reductions of one row to one value, and of rows into a row.
  *
- * A row is folded into LANES partial results that stay in registers, element i into lane i mod LANES, block
- * by block; the lanes, and the blocks of a long row, are joined pairwise. The tree depends on the row's
- * length alone, and its depth keeps the rounding error of a sum growing with the logarithm of the length.
- * Compiled once for each instruction set.
+ * A row is folded into LANES partial results that stay in registers, element i into lane i mod LANES, and
+ * the lanes are joined pairwise; a long row is cut in halves until they are short. The tree depends on the
+ * row's length alone, and its depth keeps the rounding error of a sum growing with the logarithm of the
+ * length. Compiled once for each instruction set.
  */
 #include "kernels.h"
 #include "simd.h"
@@ -139,32 +139,30 @@ INLINE mt_real fold_block(FOLD_ARGS, int64_t n, const mt_real *in)
         return join_lanes(combine, combine_vec, combine_vec(mt_vec_set(identity), all));
     }
     mt_vec part[PARTS], whole[PARTS];
-    MT_UNROLL for (int k = 0; k < PARTS; k++) part[k] = whole[k] = mt_vec_set(identity);
+    MT_UNROLL for (int k = 0; k < PARTS; k++) whole[k] = mt_vec_set(identity);
     int64_t i = 0;
-    for (; i + GROUP * LANES <= n; i += GROUP * LANES) {
-        MT_UNROLL for (int k = 0; k < PARTS; k++) part[k] = mt_vec_load(in + i + k * MT_LANES);
-        for (int64_t j = i + LANES; j < i + GROUP * LANES; j += LANES)
+    while (i + LANES <= n) {
+        /* The same instruction reads every number, which is how processors see that they follow each other.
+         */
+        const int64_t end = i + (n - i < GROUP * LANES ? (n - i) / LANES : GROUP) * LANES;
+        MT_UNROLL for (int k = 0; k < PARTS; k++) part[k] = mt_vec_set(identity);
+        for (; i < end; i += LANES) {
             MT_UNROLL for (int k = 0; k < PARTS; k++) part[k] =
-                combine_vec(part[k], mt_vec_load(in + j + k * MT_LANES));
+                combine_vec(part[k], mt_vec_load(in + i + k * MT_LANES));
+        }
         MT_UNROLL for (int k = 0; k < PARTS; k++) whole[k] = combine_vec(whole[k], part[k]);
-    }
-    MT_UNROLL for (int k = 0; k < PARTS; k++) part[k] = mt_vec_set(identity);
-    for (; i + LANES <= n; i += LANES) {
-        MT_UNROLL for (int k = 0; k < PARTS; k++) part[k] =
-            combine_vec(part[k], mt_vec_load(in + i + k * MT_LANES));
     }
     MT_UNROLL for (int k = 0; k < PARTS; k++)
     {
         int64_t left = n - i - k * MT_LANES;
         if (left >= MT_LANES)
-            part[k] = combine_vec(part[k], mt_vec_load(in + i + k * MT_LANES));
+            whole[k] = combine_vec(whole[k], mt_vec_load(in + i + k * MT_LANES));
         else if (left > 0)
-            part[k] = combine_vec(part[k], load_first(in + i + k * MT_LANES, left, identity));
+            whole[k] = combine_vec(whole[k], load_first(in + i + k * MT_LANES, left, identity));
     }
-    MT_UNROLL for (int k = 0; k < PARTS; k++) part[k] = combine_vec(whole[k], part[k]);
     for (int half = PARTS / 2; half > 0; half /= 2)
-        MT_UNROLL for (int k = 0; k < half; k++) part[k] = combine_vec(part[k], part[k + half]);
-    return join_lanes(combine, combine_vec, part[0]);
+        MT_UNROLL for (int k = 0; k < half; k++) whole[k] = combine_vec(whole[k], whole[k + half]);
+    return join_lanes(combine, combine_vec, whole[0]);
 }
 
 /* A block of any step as one of step 1, for which there is room at gathered. */
@@ -175,30 +173,8 @@ INLINE const mt_real *contiguous(int64_t n, const mt_real *in, int64_t step, mt_
     return gathered;
 }
 
-/* A row of several blocks, or of any step: other steps are gathered block by block, so that the tree is the
- * same. */
-INLINE mt_real fold_row(FOLD_ARGS, int64_t n, const mt_real *in, int64_t step)
-{
-    mt_real gathered[BLOCK];
-    /* done[d] holds the fold of 2^d blocks while bit d of the number of blocks is set: a binary counter. */
-    mt_real done[64];
-    uint64_t blocks = 0;
-    for (int64_t first = 0; first < n; first += BLOCK, blocks++) {
-        int64_t length = n - first < BLOCK ? n - first : BLOCK;
-        mt_real value = fold_block(FOLD_GIVEN, length, contiguous(length, in + first * step, step, gathered));
-        int d = 0;
-        for (; blocks >> d & 1; d++) value = combine(done[d], value);
-        done[d] = value;
-    }
-    mt_real result = identity;
-    bool any = false;
-    for (int d = 0; blocks >> d; d++) {
-        if (!(blocks >> d & 1)) continue;
-        result = any ? combine(done[d], result) : done[d];
-        any = true;
-    }
-    return result;
-}
+/* Where a row of more than a block is cut in two halves, which are folded in the same way. */
+INLINE int64_t half_of(int64_t n) { return n / 2 / (GROUP * LANES) * (GROUP * LANES); }
 
 /* ---- rows into a row ---- */
 
@@ -242,28 +218,36 @@ INLINE void gather_rows(combine_vec_fn combine_vec, mt_real identity, int64_t n,
     }
 }
 
-#define FOLD(name, combine, combine_vec, identity)                                                    \
-    static mt_real fold_##name(int64_t n, const mt_real *in, int64_t step)                            \
-    {                                                                                                 \
-        if (step == 1 && n <= BLOCK) return fold_block(combine, combine_vec, identity, n, in);        \
-        return fold_row(combine, combine_vec, identity, n, in, step);                                 \
-    }                                                                                                 \
-    static void rows_##name(int64_t rows, int64_t n, const mt_real *in, int64_t step, mt_real *out)   \
-    {                                                                                                 \
-        if (n <= BLOCK)                                                                               \
-            for (int64_t i = 0; i < rows; i++)                                                        \
-                out[i] = fold_block(combine, combine_vec, identity, n, in + i * step);                \
-        else                                                                                          \
-            for (int64_t i = 0; i < rows; i++)                                                        \
-                out[i] = fold_row(combine, combine_vec, identity, n, in + i * step, 1);               \
-    }                                                                                                 \
-    static void combine_##name(int64_t n, mt_real *acc, const mt_real *in)                            \
-    {                                                                                                 \
-        combine_rows(combine, n, acc, in);                                                            \
-    }                                                                                                 \
-    static void gather_##name(int64_t n, mt_real *acc, const mt_real *in, int64_t step, int64_t rows) \
-    {                                                                                                 \
-        gather_rows(combine_vec, identity, n, acc, in, step, rows);                                   \
+/* Other steps are gathered block by block, so that the tree is the same. */
+#define FOLD(name, combine, combine_vec, identity)                                                      \
+    static __attribute__((noinline)) mt_real strided_##name(int64_t n, const mt_real *in, int64_t step) \
+    {                                                                                                   \
+        mt_real gathered[BLOCK];                                                                        \
+        return fold_block(combine, combine_vec, identity, n, contiguous(n, in, step, gathered));        \
+    }                                                                                                   \
+    static mt_real fold_##name(int64_t n, const mt_real *in, int64_t step)                              \
+    {                                                                                                   \
+        if (n <= BLOCK && step == 1) return fold_block(combine, combine_vec, identity, n, in);          \
+        if (n <= BLOCK) return strided_##name(n, in, step);                                             \
+        const int64_t half = half_of(n);                                                                \
+        const mt_real first = fold_##name(half, in, step); /* memory is read forwards */                \
+        return combine(first, fold_##name(n - half, in + half * step, step));                           \
+    }                                                                                                   \
+    static void rows_##name(int64_t rows, int64_t n, const mt_real *in, int64_t step, mt_real *out)     \
+    {                                                                                                   \
+        if (n <= BLOCK)                                                                                 \
+            for (int64_t i = 0; i < rows; i++)                                                          \
+                out[i] = fold_block(combine, combine_vec, identity, n, in + i * step);                  \
+        else                                                                                            \
+            for (int64_t i = 0; i < rows; i++) out[i] = fold_##name(n, in + i * step, 1);               \
+    }                                                                                                   \
+    static void combine_##name(int64_t n, mt_real *acc, const mt_real *in)                              \
+    {                                                                                                   \
+        combine_rows(combine, n, acc, in);                                                              \
+    }                                                                                                   \
+    static void gather_##name(int64_t n, mt_real *acc, const mt_real *in, int64_t step, int64_t rows)   \
+    {                                                                                                   \
+        gather_rows(combine_vec, identity, n, acc, in, step, rows);                                     \
     }
 FOLD(sum, add, vec_add, 0)
 FOLD(prod, multiply, vec_multiply, 1)

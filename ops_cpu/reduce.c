@@ -15,6 +15,7 @@
 enum {
     CHUNK = 1 << 16, /* a longer row is cut into chunks, which threads share */
     CHUNKS = 1024,   /* but into no more than this */
+    EVEN = 1 << 16,     /* of as many numbers, or a multiple */
     TAKEN = 64       /* contiguous rows that are folded in one call */
 };
 
@@ -89,13 +90,19 @@ static int64_t row_count(const reduce_job *job)
 
 /* ---- one long contiguous row for each output: ALL and INNER ---- */
 
+/* The length of a long row's chunks: nearly even, so that the tree is. */
+static int64_t chunk_of(int64_t n)
+{
+    const int64_t least = (n + CHUNK - 1) / CHUNK, chunks = least < CHUNKS ? least : CHUNKS;
+    return ((n + chunks - 1) / chunks + EVEN - 1) / EVEN * EVEN;
+}
+
 static mt_real fold_long(const reduce_job *job, const mt_real *row, int threads)
 {
     const mt_fold_fn fold = job->kernels->fold[job->work->op];
-    int64_t n = job->plan.reduced_count, chunk = CHUNK;
+    const int64_t n = job->plan.reduced_count;
     if (n <= CHUNK) return fold(n, row, 1);
-    while ((n + chunk - 1) / chunk > CHUNKS) chunk *= 2;
-    int64_t chunks = (n + chunk - 1) / chunk;
+    const int64_t chunk = chunk_of(n), chunks = (n + chunk - 1) / chunk;
     mt_real partial[CHUNKS];
     if (threads <= 1) {
         for (int64_t i = 0; i < chunks; i++)
@@ -317,10 +324,10 @@ static void arg_columns(const reduce_job *job, int64_t i)
 static int64_t arg_long(const reduce_job *job, const mt_real *row, int threads)
 {
     const mt_arg_fn arg = job->work->op == MT_ARGMAX ? job->kernels->argmax : job->kernels->argmin;
-    int64_t n = job->plan.reduced_count, chunk = CHUNK;
+    const int64_t n = job->plan.reduced_count;
     if (threads <= 1 || n <= CHUNK) return arg(n, row, 1);
-    while ((n + chunk - 1) / chunk > CHUNKS) chunk *= 2;
-    int64_t chunks = (n + chunk - 1) / chunk, at[CHUNKS] = {0};
+    const int64_t chunk = chunk_of(n), chunks = (n + chunk - 1) / chunk;
+    int64_t at[CHUNKS] = {0};
     mt_real best[CHUNKS];
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t i = 0; i < chunks; i++) {

@@ -474,6 +474,65 @@ static void check_reduction(mt_backend *b, reduction r, mt_shape shape)
     test_release();
 }
 
+/* The tree of NumPy's sum of a row: leaves of up to 128 numbers, eight sums side by side in each. */
+static mt_real numpy_sum(const mt_real *x, int64_t n)
+{
+    if (n > 128) {
+        const int64_t half = n / 2 - n / 2 % 8;
+        return numpy_sum(x, half) + numpy_sum(x + half, n - half);
+    }
+    mt_real side[8] = {0}, rest = 0;
+    const int64_t whole = n - n % 8;
+    for (int64_t i = 0; i < whole; i++) side[i % 8] += x[i];
+    for (int64_t i = whole; i < n; i++) rest += x[i];
+    return ((side[0] + side[1]) + (side[2] + side[3])) + ((side[4] + side[5]) + (side[6] + side[7])) + rest;
+}
+
+/* Sums of long rows err no more than NumPy's do; over many rows, since each error alone is luck. And the mean
+ * of equal numbers is that number. */
+static void test_sum_errors(void **data)
+{
+    (void)data;
+    enum { ROWS = 400, LONGEST = 60000 };
+    mt_backend *b = mt_backend_get("cpu");
+    double ours = 0, theirs = 0;
+    mt_real *x = test_memory(LONGEST * sizeof *x);
+    for (int r = 0; r < ROWS; r++) {
+        const int64_t n = test_from(2000, LONGEST);
+        const double low = r % 2 ? -1 : 0;
+        long double exact = 0, size = 0;
+        for (int64_t i = 0; i < n; i++) {
+            x[i] = (mt_real)test_between(low, 1);
+            exact += (long double)x[i];
+            size += fabsl((long double)x[i]);
+        }
+        mt_tensor *row =
+            OWN(sizeof(mt_real) == sizeof(float) ? mt_from_floats(b, (const float *)x, mt_shape(n))
+                                                 : mt_from_doubles(b, (const double *)x, mt_shape(n)));
+        mt_tensor *sum = OWN(mt_zeros(b, mt_shape(1)));
+        TEST_OK(mt_op_sum(sum, row, mt_axes(0)));
+        const double off = (double)(((long double)mt_item(sum) - exact) / size),
+                     other = (double)(((long double)numpy_sum(x, n) - exact) / size);
+        ours += off * off;
+        theirs += other * other;
+        test_release();
+        x = test_memory(LONGEST * sizeof *x);
+    }
+    print_message("    errors of sums: %.2f of NumPy's\n", sqrt(ours / theirs));
+    TEST_CHECK(ours <= 1.44 * theirs, "sums err %.2f times as much as NumPy's", sqrt(ours / theirs));
+    EACH_BACKEND(each)
+    {
+        for (int64_t n = 1; n < 300; n++) {
+            mt_tensor *ones = OWN(mt_ones(each, mt_shape(n))), *mean = OWN(mt_zeros(each, mt_shape(1)));
+            TEST_OK(mt_op_mean(mean, ones, mt_axes(0)));
+            TEST_CHECK(mt_item(mean) == 1, "%s: the mean of %lld ones is %.17g", each->name, (long long)n,
+                       mt_item(mean));
+            test_release();
+        }
+        test_cases++;
+    }
+}
+
 static void test_reductions(void **data)
 {
     (void)data;
@@ -1322,6 +1381,7 @@ int main(void)
         TEST(test_in_place),
         TEST(test_refused_elementwise),
         TEST(test_reductions),
+        TEST(test_sum_errors),
         TEST(test_choices),
         TEST(test_empty_reductions),
         TEST(test_refused_reductions),
