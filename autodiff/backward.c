@@ -97,6 +97,14 @@ mt_status mt_tape_accumulate(mt_tape *tape, mt_tensor *x, mt_tensor *g, bool own
 
 /* ---- the walk ---- */
 
+/* Whether any input of the node still wants a gradient. */
+static bool is_wanted(const mt_node *node)
+{
+    bool wanted = false;
+    for (int i = 0; i < node->inputs && !wanted; i++) wanted = mt_wants(node, i);
+    return wanted;
+}
+
 /* Whether the values that a VJP reads are still those that its operation saw. */
 static mt_status check_versions(const mt_node *node)
 {
@@ -134,7 +142,7 @@ static mt_status walk(mt_tape *tape, mt_tensor *y, const mt_tensor *cotangent)
         status = one ? mt_op_add(seed, seed, one) : MT_ERR_MEMORY;
     }
     for (mt_node *node = y->node; node && status == MT_OK; node = node->older) {
-        if (!node->out->has_grad) continue;
+        if (!node->out->has_grad || !is_wanted(node)) continue;
         status = check_versions(node);
         if (status == MT_OK) status = node->vjp(tape, node, node->out->grad);
     }

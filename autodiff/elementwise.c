@@ -41,9 +41,8 @@ static mt_status vjp_zip(mt_tape *tape, mt_node *node, mt_tensor *g)
     const mt_op_info *info = mt_op_describe(node->op);
     mt_status status = MT_OK;
     for (int i = 0; i < 2 && status == MT_OK; i++) {
-        mt_tensor *x = node->in[i].tensor;
-        if (!x->requires_grad || info->needs[i] & MT_IS_ZERO) continue;
-        status = info->needs[i] & MT_IS_ONE ? mt_tape_accumulate(tape, x, g, false)
+        if (!mt_wants(node, i) || info->needs[i] & MT_IS_ZERO) continue;
+        status = info->needs[i] & MT_IS_ONE ? mt_tape_accumulate(tape, node->in[i].tensor, g, false)
                                             : send(tape, node, g, i, zip_share);
     }
     return status;

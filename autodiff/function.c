@@ -10,7 +10,7 @@ static mt_status vjp_function(mt_tape *tape, mt_node *node, mt_tensor *g)
     bool needs[MT_FUNCTION_INPUTS];
     for (int i = 0; i < node->inputs; i++) {
         in[i] = node->in[i].tensor;
-        needs[i] = in[i]->requires_grad;
+        needs[i] = mt_wants(node, i);
         grad[i] = mt_tape_like(tape, in[i]);
         if (!grad[i] || mt_op_fill(grad[i], 0) != MT_OK) return MT_ERR_MEMORY;
     }

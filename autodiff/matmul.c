@@ -102,9 +102,9 @@ static mt_status vjp_matmul(mt_tape *tape, mt_node *node, mt_tensor *cotangent)
         g = unsqueezed(&g, -1);
     mt_tensor a_t = transposed(&a), b_t = transposed(&b);
     mt_status status = MT_OK;
-    if (x->requires_grad)
+    if (mt_wants(node, 0))
         status = same_batch(&g, &a) ? send_product(tape, x, &g, &b_t, 0) : send_batched(tape, x, &g, &b_t, 0);
-    if (status != MT_OK || !w->requires_grad) return status;
+    if (status != MT_OK || !mt_wants(node, 1)) return status;
     if (same_batch(&g, &b)) return send_product(tape, w, &a_t, &g, 1);
     if (b.layout.rank > 2 || a.layout.rank != g.layout.rank) return send_batched(tape, w, &a_t, &g, 1);
     mt_tensor room_a, room_g;
@@ -163,19 +163,19 @@ static mt_status vjp_linear(mt_tape *tape, mt_node *node, mt_tensor *cotangent)
     }
     rows_g = as_matrix(tape, g, &room_g);
     mt_status status = rows_g ? MT_OK : mt_last_status();
-    if (status == MT_OK && bias->requires_grad) {
+    if (status == MT_OK && mt_wants(node, 2)) {
         bool add;
         mt_tensor *to = mt_tape_target(tape, bias, &add);
         status = !to   ? MT_ERR_MEMORY
                  : add ? mt_op_add_sum(to, rows_g, mt_axes(0))
                        : mt_op_sum(to, rows_g, mt_axes(0));
     }
-    if (status == MT_OK && w->requires_grad) {
+    if (status == MT_OK && mt_wants(node, 1)) {
         if (!(rows_x = as_matrix(tape, x, &room_x))) return mt_last_status();
         mt_tensor x_t = transposed(rows_x);
         status = send_product(tape, w, &x_t, rows_g, 1);
     }
-    if (status == MT_OK && node->in[0].tensor->requires_grad) {
+    if (status == MT_OK && mt_wants(node, 0)) {
         mt_tensor w_t = transposed(w);
         status = send_product(tape, node->in[0].tensor, g, &w_t, 0);
     }

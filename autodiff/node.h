@@ -19,7 +19,9 @@ typedef struct mt_edge {
     uint64_t version; /* of its storage when the operation ran */
 } mt_edge;
 
-/* In saves: bit i says that the VJP reads input i's values, MT_SAVES_OUT that it reads the output's. */
+/* In saves: bit i says that the VJP reads input i's values, MT_SAVES_OUT that it reads the output's. In
+ * wants: bit i says that input i required a gradient when the operation ran, and saves was chosen for these
+ * alone. */
 enum { MT_SAVES_OUT = 1 << 30 };
 
 struct mt_node {
@@ -28,11 +30,11 @@ struct mt_node {
     mt_node *older;
     mt_tensor *out;
     uint64_t out_version;
-    unsigned saves;
+    unsigned saves, wants;
+    int inputs;
     mt_op op; /* and p: what elementwise operations need */
     double p[2];
     void *extra; /* what others need, in the tape's arena */
-    int inputs;
     mt_edge in[];
 };
 
@@ -58,14 +60,21 @@ MT_INTERNAL mt_tensor *mt_tape_number(mt_tape *tape, double value);
 MT_INTERNAL mt_node *mt_tape_node(mt_tape *tape, const char *name, mt_vjp_fn vjp, mt_tensor *out,
                                   mt_tensor *const *in, int inputs, unsigned saves, bool *failed);
 
-/* Adds g to x's gradient, after summing it to x's shape. Does nothing when x requires none. own: g was made
- * for this call and nothing else reads it. */
+/* Adds g to x's gradient, after summing it to x's shape. Does nothing when x requires none; a VJP of several
+ * inputs asks mt_wants before. own: g was made for this call and nothing else reads it. */
 MT_INTERNAL mt_status mt_tape_accumulate(mt_tape *tape, mt_tensor *x, mt_tensor *g, bool own);
 /* Where to write a gradient of exactly x's shape: *add says whether to add to what is there. NULL with a
  * sentence. */
 MT_INTERNAL mt_tensor *mt_tape_target(mt_tape *tape, mt_tensor *x, bool *add);
 
 MT_END
+
+/* Whether the VJP sends that input a gradient: it was marked when the operation ran, and the mark has not
+ * been taken away since. A VJP with one input need not ask: it is not called in vain. */
+static inline bool mt_wants(const mt_node *node, int input)
+{
+    return node->wants >> input & 1 && node->in[input].tensor->requires_grad;
+}
 
 /* x with another layout, to pass to tensor/ops: no handle is made. */
 static inline mt_tensor mt_alias(const mt_tensor *x, const mt_layout *layout)

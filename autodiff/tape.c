@@ -289,16 +289,21 @@ bool mt_tape_enter(mt_tape *tape, mt_tensor *const *in, int inputs)
 mt_node *mt_tape_node(mt_tape *tape, const char *name, mt_vjp_fn vjp, mt_tensor *out, mt_tensor *const *in,
                       int inputs, unsigned saves, bool *failed)
 {
-    bool needed = false;
-    for (int i = 0; i < inputs; i++) needed = needed || in[i]->requires_grad;
-    if (!needed || !tape->recording) return NULL;
+    unsigned wants = 0;
+    for (int i = inputs - 1; i >= 0; i--) wants = wants << 1 | in[i]->requires_grad;
+    if (!wants || !tape->recording) return NULL;
     mt_node *node = mt_tape_memory(tape, sizeof *node + (size_t)inputs * sizeof *node->in);
     if (!node) {
         *failed = true;
         return NULL;
     }
-    *node = (mt_node){
-        .name = name, .vjp = vjp, .older = tape->newest, .out = out, .saves = saves, .inputs = inputs};
+    *node = (mt_node){.name = name,
+                      .vjp = vjp,
+                      .older = tape->newest,
+                      .out = out,
+                      .saves = saves,
+                      .wants = wants,
+                      .inputs = inputs};
     node->out_version = out->storage->version;
     for (int i = 0; i < inputs; i++) node->in[i] = (mt_edge){in[i], in[i]->storage->version};
     out->requires_grad = true;

@@ -52,8 +52,10 @@ MT_API mt_status mt_tape_rewind(mt_tape *tape, mt_tape_position position);
 MT_API mt_status mt_backward(mt_tape *tape, mt_tensor *loss);
 MT_API mt_status mt_backward_from(mt_tape *tape, mt_tensor *y, const mt_tensor *cotangent);
 
-/* Marks a tensor of a constructor as wanting a gradient (a parameter), or takes the mark away. An error for a
- * tensor of a tape, for an INDEX tensor, for a view and for a gradient. */
+/* Marks a tensor of a constructor as wanting a gradient (a parameter), or takes the mark away. What an
+ * operation records follows the marks at its call: a mark set later brings no gradient through it, and where
+ * the mark is gone at backward none arrives. An error for a tensor of a tape, for an INDEX tensor, for a view
+ * and for a gradient. */
 MT_API mt_status mt_require_grad(mt_tensor *x, bool on);
 MT_API bool mt_requires_grad(const mt_tensor *x);
 /* The gradient of x after mt_backward, of x's shape: borrowed, it lives as long as x, or until the reset for

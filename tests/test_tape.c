@@ -628,6 +628,120 @@ static void test_overwritten(void **data)
     }
 }
 
+/* ---- marks that change between an operation and backward ---- */
+
+static mt_tensor *product_forward(mt_tape *t, void *context, mt_tensor *const *in)
+{
+    (void)context;
+    return mt_mul(t, in[0], in[1]);
+}
+
+static mt_status product_backward(mt_tape *t, void *context, mt_tensor *const *in, const mt_tensor *out,
+                                  const mt_tensor *cotangent, const bool *needs, mt_tensor *const *grad)
+{
+    (void)t, (void)context, (void)out;
+    mt_status status = MT_OK;
+    for (int i = 0; i < 2 && status == MT_OK; i++)
+        if (needs[i]) status = mt_op_mul(grad[i], cotangent, in[!i]);
+    return status;
+}
+
+static const mt_function own_product = {
+    .name = "own product", .inputs = 2, .forward = product_forward, .backward = product_backward};
+
+/* Products of a and b, a 2 x 2 matrix each; k says through which operation. NULL past the last. */
+static mt_tensor *product(mt_tape *t, int k, mt_tensor *a, mt_tensor *b)
+{
+    mt_tensor *in[] = {a, b}, *zeros = OWN(mt_zeros(mt_tape_backend(t), mt_shape(2)));
+    switch (k) {
+    case 0: return mt_mul(t, a, b);
+    case 1: return mt_matmul(t, a, b);
+    case 2: return mt_linear(t, a, b, zeros);
+    case 3: return mt_linear_act(t, a, b, zeros, MT_OP_relu);
+    case 4: return mt_apply(t, &own_product, in);
+    default: return NULL;
+    }
+}
+
+static void test_changing_marks(void **data)
+{
+    (void)data;
+    EACH_BACKEND(b)
+    {
+        /* A mark set later: what is needed for that gradient was not kept, and none arrives. */
+        for (int k = 0; k < 4; k++) {
+            for (int second = 0; second < 2; second++) {
+                mt_tape *tape = test_tape(b);
+                mt_tensor *x[2] = {OWN(mt_full(b, mt_shape(2, 2), 2)), OWN(mt_full(b, mt_shape(2, 2), 3))};
+                mt_tensor *marked = x[second], *later = x[!second];
+                TEST_OK(mt_require_grad(marked, true));
+                mt_tensor *y = ON(tape, mt_sum(tape, product(tape, k, x[0], x[1])));
+                TEST_OK(mt_require_grad(later, true));
+                TEST_OK(mt_op_fill(marked, 100));
+                TEST_OK(mt_backward(tape, y));
+                TEST_CHECK(!mt_has_grad(later), "operation %d gave input %d a gradient", k, !second);
+                double want = (second ? 2 : 3) * (k == 0 ? 1 : 2);
+                TEST_CHECK(mt_has_grad(marked) && test_read(mt_grad(marked))[0] == want,
+                           "operation %d: the gradient is %g instead of %g", k, test_read(mt_grad(marked))[0],
+                           want);
+                test_cases++;
+            }
+        }
+        /* A mark taken away: nothing arrives there, the others get theirs; set again, it counts again. */
+        for (int k = 0; k < 5; k++) {
+            for (int second = 0; second < 2; second++) {
+                mt_tape *tape = test_tape(b);
+                mt_tensor *x[2] = {leaf(b, "[[2, 2], [2, 2]]"), leaf(b, "[[3, 3], [3, 3]]")};
+                mt_tensor *y = ON(tape, mt_sum(tape, product(tape, k, x[0], x[1])));
+                TEST_OK(mt_require_grad(x[second], false));
+                TEST_OK(mt_backward(tape, y));
+                TEST_TRUE(!mt_has_grad(x[second]) && mt_has_grad(x[!second]));
+                TEST_OK(mt_require_grad(x[second], true));
+                mt_zero_grad(x[!second]);
+                TEST_OK(mt_backward(tape, y));
+                for (int i = 0; i < 2; i++) {
+                    double want = (i ? 2 : 3) * (k == 0 || k == 4 ? 1 : 2);
+                    TEST_TRUE(mt_has_grad(x[i]) && test_read(mt_grad(x[i]))[3] == want);
+                }
+                test_cases++;
+            }
+        }
+        /* The same through operations with one operand that takes a gradient. */
+        static mt_tensor *(*const ones[])(mt_tape *, mt_tensor *) = {mt_exp, mt_sum,  mt_mean,      mt_prod,
+                                                                     mt_max, mt_copy, mt_contiguous};
+        for (size_t k = 0; k < TEST_LENGTH(ones) + 4; k++) {
+            mt_tape *tape = test_tape(b);
+            mt_tensor *x = leaf(b, "[1, 2, 3]"), *w = leaf(b, "[1]"), *rows = OWN(mt_arange(b, 0, 2, 1)), *y;
+            size_t more = k - TEST_LENGTH(ones);
+            y = k < TEST_LENGTH(ones) ? ones[k](tape, x)
+                : more == 0           ? mt_slice(tape, x, 0, 0, 2, 1)
+                : more == 1           ? mt_permute(tape, x, mt_axes(0))
+                : more == 2           ? mt_take_rows(tape, x, rows)
+                                      : mt_expand(tape, x, mt_shape(2, 3));
+            y = ON(tape, mt_sum(tape, mt_add(tape, w, y)));
+            TEST_OK(mt_require_grad(x, false));
+            TEST_OK(mt_op_fill(x, 7)); /* nobody reads it any more */
+            TEST_OK(mt_backward(tape, y));
+            TEST_CHECK(!mt_has_grad(x), "a gradient arrived through operation %zu", k);
+            TEST_TRUE(mt_has_grad(w));
+            test_cases++;
+        }
+        /* A loss gives its target none, marked or not. */
+        for (int k = 0; k < 3; k++) {
+            mt_tape *tape = test_tape(b);
+            mt_tensor *p = leaf(b, "[0.5, 0.25]"), *target = OWN(mt_parse(b, "[0, 1]"));
+            mt_tensor *loss = ON(tape, k == 0   ? mt_bce_with_logits(tape, p, target)
+                                       : k == 1 ? mt_mse(tape, p, target)
+                                                : mt_bce(tape, p, target));
+            TEST_OK(mt_require_grad(target, true));
+            TEST_OK(mt_backward(tape, loss));
+            TEST_TRUE(mt_has_grad(p) && !mt_has_grad(target));
+            test_cases++;
+        }
+        test_release();
+    }
+}
+
 /* ---- size ---- */
 
 /* A backend that counts what it is asked, on top of simple. */
@@ -808,6 +922,7 @@ int main(void)
         TEST(test_marks),
         TEST(test_failures),
         TEST(test_overwritten),
+        TEST(test_changing_marks),
         TEST(test_a_long_chain),
         TEST(test_steady_state),
     };
