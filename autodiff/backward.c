@@ -58,7 +58,6 @@ mt_tensor *mt_tape_target(mt_tape *tape, mt_tensor *x, bool *add)
         x->grad = to;
         x->grad_shared = false;
     }
-    if (to) x->has_grad = true;
     return to;
 }
 
@@ -84,7 +83,7 @@ mt_status mt_tape_accumulate(mt_tape *tape, mt_tensor *x, mt_tensor *g, bool own
     bool add;
     mt_tensor *to = mt_tape_target(tape, x, &add);
     if (!to) return mt_last_status();
-    if (stretched.rank == 0) return add ? mt_op_add(to, to, g) : mt_op_copy(to, g);
+    if (stretched.rank == 0) return mt_arrived(x, add ? mt_op_add(to, to, g) : mt_op_copy(to, g));
     /* x's gradient seen with g's rank. */
     mt_layout layout = {.rank = wide->rank, .offset = to->layout.offset};
     for (int d = 0; d < wide->rank; d++) {
@@ -92,7 +91,7 @@ mt_status mt_tape_accumulate(mt_tape *tape, mt_tensor *x, mt_tensor *g, bool own
         layout.stride[d] = d < lead ? 0 : to->layout.stride[d - lead];
     }
     mt_tensor seen = mt_alias(to, &layout);
-    return add ? mt_op_add_sum(&seen, g, stretched) : mt_op_sum(&seen, g, stretched);
+    return mt_arrived(x, add ? mt_op_add_sum(&seen, g, stretched) : mt_op_sum(&seen, g, stretched));
 }
 
 /* ---- the walk ---- */
@@ -141,6 +140,7 @@ static mt_status walk(mt_tape *tape, mt_tensor *y, const mt_tensor *cotangent)
         mt_tensor *one = mt_tape_number(tape, 1);
         status = one ? mt_op_add(seed, seed, one) : MT_ERR_MEMORY;
     }
+    mt_arrived(y, status);
     for (mt_node *node = y->node; node && status == MT_OK; node = node->older) {
         if (!node->out->has_grad || !is_wanted(node)) continue;
         status = check_versions(node);

@@ -12,7 +12,7 @@ static mt_status send(mt_tape *tape, mt_node *node, mt_tensor *g, int which, sha
     if (!x->has_grad && mt_same_shape(x, node->out)) {
         bool add;
         mt_tensor *to = mt_tape_target(tape, x, &add);
-        return to ? share(node, to, g, which) : MT_ERR_MEMORY;
+        return to ? mt_arrived(x, share(node, to, g, which)) : MT_ERR_MEMORY;
     }
     mt_tensor *to = mt_tape_like(tape, node->out);
     mt_status status = to ? share(node, to, g, which) : MT_ERR_MEMORY;

@@ -54,7 +54,7 @@ static mt_status send_product(mt_tape *tape, mt_tensor *x, const mt_tensor *a, c
         wide = unsqueezed(to, unsqueeze_at);
         to = &wide;
     }
-    return add ? mt_op_add_matmul(to, a, b) : mt_op_matmul(to, a, b);
+    return mt_arrived(x, add ? mt_op_add_matmul(to, a, b) : mt_op_matmul(to, a, b));
 }
 
 /* The same where x was broadcast over a batch: the product has more to it, and is summed on its way. */
@@ -169,6 +169,7 @@ static mt_status vjp_linear(mt_tape *tape, mt_node *node, mt_tensor *cotangent)
         status = !to   ? MT_ERR_MEMORY
                  : add ? mt_op_add_sum(to, rows_g, mt_axes(0))
                        : mt_op_sum(to, rows_g, mt_axes(0));
+        mt_arrived(bias, status);
     }
     if (status == MT_OK && mt_wants(node, 1)) {
         if (!(rows_x = as_matrix(tape, x, &room_x))) return mt_last_status();

@@ -64,7 +64,7 @@ MT_INTERNAL mt_node *mt_tape_node(mt_tape *tape, const char *name, mt_vjp_fn vjp
  * inputs asks mt_wants before. own: g was made for this call and nothing else reads it. */
 MT_INTERNAL mt_status mt_tape_accumulate(mt_tape *tape, mt_tensor *x, mt_tensor *g, bool own);
 /* Where to write a gradient of exactly x's shape: *add says whether to add to what is there. NULL with a
- * sentence. */
+ * sentence. What came of writing goes through mt_arrived. */
 MT_INTERNAL mt_tensor *mt_tape_target(mt_tape *tape, mt_tensor *x, bool *add);
 
 MT_END
@@ -74,6 +74,13 @@ MT_END
 static inline bool mt_wants(const mt_node *node, int input)
 {
     return node->wants >> input & 1 && node->in[input].tensor->requires_grad;
+}
+
+/* Ends what mt_tape_target began: x has a gradient once it has been written. */
+static inline mt_status mt_arrived(mt_tensor *x, mt_status status)
+{
+    if (status == MT_OK) x->has_grad = true;
+    return status;
 }
 
 /* x with another layout, to pass to tensor/ops: no handle is made. */

@@ -71,12 +71,12 @@ static mt_status vjp_same(mt_tape *tape, mt_node *node, mt_tensor *g)
 static mt_status vjp_part(mt_tape *tape, mt_node *node, mt_tensor *g)
 {
     bool add;
-    mt_tensor *to = mt_tape_target(tape, node->in[0].tensor, &add);
+    mt_tensor *x = node->in[0].tensor, *to = mt_tape_target(tape, x, &add);
     if (!to) return MT_ERR_MEMORY;
     mt_status status = add ? MT_OK : mt_op_fill(to, 0);
     mt_tensor part = mt_alias(to, node->extra);
     if (status != MT_OK) return status;
-    return add ? mt_op_add(&part, &part, g) : mt_op_copy(&part, g);
+    return mt_arrived(x, add ? mt_op_add(&part, &part, g) : mt_op_copy(&part, g));
 }
 
 /* ---- going forward ---- */
@@ -195,9 +195,9 @@ mt_tensor *mt_contiguous(mt_tape *tape, mt_tensor *x)
 static mt_status vjp_take_rows(mt_tape *tape, mt_node *node, mt_tensor *g)
 {
     bool add;
-    mt_tensor *to = mt_tape_target(tape, node->in[0].tensor, &add);
+    mt_tensor *x = node->in[0].tensor, *to = mt_tape_target(tape, x, &add);
     mt_status status = !to ? MT_ERR_MEMORY : add ? MT_OK : mt_op_fill(to, 0);
-    return status == MT_OK ? mt_op_put_rows(to, g, node->in[1].tensor) : status;
+    return status == MT_OK ? mt_arrived(x, mt_op_put_rows(to, g, node->in[1].tensor)) : status;
 }
 
 mt_tensor *mt_take_rows(mt_tape *tape, mt_tensor *x, mt_tensor *index)

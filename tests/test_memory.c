@@ -270,6 +270,103 @@ static void test_going_on(void **data)
     }
 }
 
+/* simple, whose loops have no memory left from a certain call on. */
+static mt_backend *working;
+static long calls_left;
+
+static bool works(void)
+{
+    if (calls_left-- > 0) return true;
+    mt_fail(MT_ERR_MEMORY, "out of memory: a test says so");
+    return false;
+}
+
+static mt_status fill(mt_backend *b, mt_operand out, mt_kind kind, double value)
+{
+    return works() ? working->fill(b, out, kind, value) : MT_ERR_MEMORY;
+}
+
+static mt_status copy(mt_backend *b, mt_operand out, mt_kind out_kind, mt_operand in, mt_kind in_kind)
+{
+    return works() ? working->copy(b, out, out_kind, in, in_kind) : MT_ERR_MEMORY;
+}
+
+#define LOOP(slot)                                                  \
+    static mt_status slot(mt_backend *b, const mt_##slot##_work *w) \
+    {                                                               \
+        return works() ? working->slot(b, w) : MT_ERR_MEMORY;       \
+    }
+typedef mt_elementwise_work mt_map_work, mt_zip_work;
+LOOP(map)
+LOOP(zip)
+LOOP(reduce)
+LOOP(scatter)
+LOOP(rows)
+LOOP(matmul)
+
+/* A backward that fails half-way: a gradient that has arrived is whole, and where none has, none is there. */
+static void test_half_way(void **data)
+{
+    (void)data;
+    working = test_simple();
+    static mt_backend failing;
+    failing = *working;
+    failing.fill = fill, failing.copy = copy, failing.map = map, failing.zip = zip;
+    failing.reduce = reduce, failing.scatter = scatter, failing.rows = rows, failing.matmul = matmul;
+    enum { EXP, MUL, STRETCHED, SUM, SLICE, ROWS, MATMUL, BATCHED, LINEAR, LEAF, KINDS };
+    for (int kind = 0; kind < KINDS; kind++) {
+        bool completed = false;
+        for (long k = 0; !completed; k++) {
+            calls_left = 1000;
+            mt_tape *t = test_tape(&failing);
+            mt_tensor *x = OWN(mt_full(&failing, mt_shape(2, 2), 2)),
+                      *w = OWN(mt_full(&failing, mt_shape(2, 2), 2)),
+                      *bias = OWN(mt_full(&failing, mt_shape(2), 2)),
+                      *one = OWN(mt_full(&failing, mt_shape(1), 2)),
+                      *index = OWN(mt_arange(&failing, 0, 2, 1)), *y;
+            mt_tensor *const leaves[] = {x, w, bias, one};
+            for (size_t i = 0; i < TEST_LENGTH(leaves); i++) TEST_OK(mt_require_grad(leaves[i], true));
+            switch (kind) {
+            case EXP: y = mt_square(t, x); break;
+            case MUL: y = mt_mul(t, x, w); break;
+            case STRETCHED: y = mt_add(t, x, one); break;
+            case SUM: y = mt_sum_dim(t, x, 0, true); break;
+            case SLICE: y = mt_slice(t, x, 0, 0, 2, 1); break;
+            case ROWS: y = mt_take_rows(t, x, index); break;
+            case MATMUL: y = mt_matmul(t, x, w); break;
+            case BATCHED: y = mt_matmul(t, mt_expand(t, x, mt_shape(2, 2, 2)), w); break;
+            case LINEAR: y = mt_linear(t, x, w, bias); break;
+            default: y = one;
+            }
+            if (y != one) y = mt_sum(t, y);
+            ON(t, y);
+            double whole[TEST_LENGTH(leaves)] = {0};
+            for (int last = 0; last < 2; last++) { /* first with all the memory, to know what is right */
+                for (size_t i = 0; i < TEST_LENGTH(leaves); i++) mt_zero_grad(leaves[i]);
+                calls_left = last ? k : 1000;
+                mt_status status = mt_backward(t, y);
+                calls_left = 1000;
+                completed = status == MT_OK;
+                TEST_TRUE(completed || (last && status == MT_ERR_MEMORY));
+                for (size_t i = 0; i < TEST_LENGTH(leaves); i++) {
+                    if (!mt_has_grad(leaves[i])) continue;
+                    double value = test_read(mt_grad(leaves[i]))[0];
+                    if (!last) {
+                        whole[i] = value;
+                        TEST_OK(mt_op_fill(mt_grad(leaves[i]), -77)); /* what is not written shows */
+                    } else
+                        TEST_CHECK(value == whole[i],
+                                   "operation %d without memory from call %ld on: the gradient of leaf %zu "
+                                   "is %g instead of %g",
+                                   kind, k, i, value, whole[i]);
+                }
+            }
+            test_release();
+            test_cases++;
+        }
+    }
+}
+
 /* ---- counts ---- */
 
 static void *never(void *context, size_t bytes, size_t alignment)
@@ -365,10 +462,7 @@ int main(void)
 {
     backend_count = test_backends(backends);
     static const struct CMUnitTest tests[] = {
-        TEST(test_running_out),
-        TEST(test_going_on),
-        TEST(test_counts),
-        TEST(test_arena),
+        TEST(test_running_out), TEST(test_going_on), TEST(test_half_way), TEST(test_counts), TEST(test_arena),
     };
     return TEST_RUN("memory", tests);
 }
