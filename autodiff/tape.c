@@ -95,7 +95,7 @@ static inline mt_handle *new_handle(mt_tape *tape)
     mt_handle *handle = mt_arena_alloc(&tape->handles[tape->turn], sizeof *handle);
     if (!handle) return NULL;
     memset(handle, 0, sizeof *handle);
-    handle->serial = ++tape->serial;
+    handle->storage.serial = ++tape->serial;
     handle->older = tape->newest_handle;
     tape->newest_handle = handle;
     handle->tensor.lifetime = tape->lifetime;
@@ -216,7 +216,7 @@ static bool lies_behind(const mt_tape *tape, const position *there)
     if (there->tape != tape || there->generation != tape->lifetime->generation) return false;
     const mt_handle *handle = tape->newest_handle;
     const mt_held *held = tape->held;
-    while (handle && handle->serial > there->serial) handle = handle->older;
+    while (handle && handle->storage.serial > there->serial) handle = handle->older;
     while (held && held->serial > there->serial) held = held->older;
     return handle == there->newest_handle && held == there->held;
 }
@@ -231,8 +231,10 @@ mt_status mt_tape_rewind(mt_tape *tape, mt_tape_position mark)
             MT_ERR_STATE,
             "rewind: the position was marked on another tape, before a reset, or lies ahead; mark it again");
     release_held(tape, there.held);
-    for (; tape->newest_handle != there.newest_handle; tape->newest_handle = tape->newest_handle->older)
+    for (; tape->newest_handle != there.newest_handle; tape->newest_handle = tape->newest_handle->older) {
         tape->newest_handle->tensor.generation = 0;
+        tape->newest_handle->storage.serial = 0; /* for the program's views of it */
+    }
     tape->newest = there.newest;
     tape->length = there.length;
     /* A gradient that arrived after the mark goes too, also that of a tensor from before it. */

@@ -4,11 +4,11 @@
 
 #include "node.h"
 
-/* A tensor of the tape with its storage (unused by a view), linked from the newest to the oldest. */
+/* A tensor of the tape with its storage (of which a view uses the serial only), linked from the newest to the
+ * oldest. */
 typedef struct mt_handle {
     mt_tensor tensor;
     mt_storage storage;
-    uint64_t serial;
     struct mt_handle *older;
 } mt_handle;
 

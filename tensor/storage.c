@@ -44,7 +44,7 @@ void mt_lifetime_release(mt_lifetime *lifetime)
 
 mt_tensor *mt_tensor_handle(mt_storage *storage, const mt_layout *layout, mt_kind kind, const mt_tensor *like)
 {
-    mt_tensor *tensor = mt_alloc_zeroed(sizeof *tensor);
+    mt_tensor *tensor = mt_alloc_zeroed(like ? sizeof(mt_outer_view) : sizeof *tensor);
     if (!tensor) return NULL;
     tensor->layout = *layout;
     tensor->storage = storage;
@@ -56,7 +56,9 @@ mt_tensor *mt_tensor_handle(mt_storage *storage, const mt_layout *layout, mt_kin
         tensor->is_view = true;
         tensor->is_gradient = like->is_gradient;
         tensor->lifetime = like->lifetime;
-        tensor->generation = like->generation;
+        mt_outer_view *view = (mt_outer_view *)tensor;
+        view->generation = like->is_view ? ((const mt_outer_view *)like)->generation : like->generation;
+        view->serial = storage->serial;
         mt_lifetime_retain(tensor->lifetime);
     }
     return tensor;
@@ -75,12 +77,16 @@ void mt_tensor_free(mt_tensor *tensor)
     mt_tensor_free(tensor->grad);
     if (tensor->holds_storage) mt_storage_release(tensor->storage);
     mt_lifetime_release(tensor->lifetime);
-    mt_free(tensor, sizeof *tensor);
+    mt_free(tensor, tensor->is_view ? sizeof(mt_outer_view) : sizeof *tensor);
 }
 
-mt_status mt_tensor_refuse(const mt_tensor *x)
+mt_status mt_tensor_check_closer(const mt_tensor *x)
 {
     if (!x) return MT_ERR_NULL;
+    const mt_outer_view *view = (const mt_outer_view *)x;
+    /* The generation first: when it is another one the storage itself may be gone. */
+    if (x->is_view && view->generation == x->lifetime->generation && view->serial == x->storage->serial)
+        return MT_OK;
     return mt_fail(MT_ERR_STATE,
                    "a tensor of a tape is used after the tape was reset, rewound or freed; copy what must "
                    "last with mt_keep before the reset");

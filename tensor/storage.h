@@ -3,7 +3,8 @@
  * A storage is a buffer on one backend with a count of handles and a version that every in-place write
  * raises. A handle made by a tape lives in the tape's arena and is valid while the tape's lifetime has the
  * generation it was made in; a handle of a constructor or a view is allocated and counted, because tapes that
- * used it hold on to it.
+ * used it hold on to it. A view of a tape's tensor is valid while its storage is the one it was made of, too:
+ * a rewind reaches the tape's own handles, and takes the number from the storages.
  */
 #ifndef MT_STORAGE_H
 #define MT_STORAGE_H
@@ -16,6 +17,8 @@
 typedef struct mt_storage {
     atomic_int references;
     bool borrowed; /* in a tape's arena: neither counted nor freed */
+    /* Of a storage in a tape's arena: a number that its tape gives only once, 0 when it has been rewound. */
+    uint64_t serial;
     uint64_t version;
     /* At version order_version the whole buffer held a permutation of 0 .. order_count-1; 0: never. */
     uint64_t order_version;
@@ -44,11 +47,17 @@ struct mt_tensor {
     bool holds_storage;    /* one of storage's references is this handle's; it may outlive a tape's storage */
     atomic_int references; /* of a handle that is not a tape's */
     mt_lifetime *lifetime; /* NULL for what no tape made */
-    uint64_t generation;
-    struct mt_node *node; /* the tape node that made it, NULL for a leaf or a constant */
-    mt_tensor *grad;      /* a parameter's: owned; a tape tensor's: in the arena */
-    bool grad_shared;     /* grad stands for another tensor's gradient too, so it is not added to in place */
+    uint64_t generation;   /* of the lifetime, which never is 0, as in an mt_outer_view */
+    struct mt_node *node;  /* the tape node that made it, NULL for a leaf or a constant */
+    mt_tensor *grad;       /* a parameter's: owned; a tape tensor's: in the arena */
+    bool grad_shared;      /* grad stands for another tensor's gradient too, so it is not added to in place */
 };
+
+/* A handle with is_view: a view that the program made. */
+typedef struct mt_outer_view {
+    mt_tensor tensor;
+    uint64_t generation, serial; /* of its lifetime and its storage when it was made */
+} mt_outer_view;
 
 MT_BEGIN
 
@@ -65,8 +74,8 @@ MT_INTERNAL mt_tensor *mt_from_doubles_as(mt_backend *backend, const double *val
                                           mt_kind kind);
 MT_INTERNAL void mt_tensor_retain(mt_tensor *tensor);
 
-/* The sentence of mt_tensor_check. */
-MT_INTERNAL mt_status mt_tensor_refuse(const mt_tensor *x);
+/* The rest of mt_tensor_check: views of a tape's tensors, and the sentence. */
+MT_INTERNAL mt_status mt_tensor_check_closer(const mt_tensor *x);
 /* The value of an operation into a tensor that was just made, in the shape that the inputs broadcast to, on
  * their backend: what mt_op_map and mt_op_zip would check is known. */
 MT_INTERNAL mt_status mt_op_fresh(mt_tensor *out, mt_op op, const mt_tensor *const *in, int inputs, double p0,
@@ -76,11 +85,12 @@ MT_INTERNAL void mt_lifetime_release(mt_lifetime *lifetime);
 
 MT_END
 
-/* Whether x can be used: MT_ERR_NULL for NULL, MT_ERR_STATE with a sentence when its tape was reset. */
+/* Whether x can be used: MT_ERR_NULL for NULL, MT_ERR_STATE with a sentence when its tape was reset or
+ * rewound. */
 static inline mt_status mt_tensor_check(const mt_tensor *x)
 {
     bool usable = x && (!x->lifetime || x->lifetime->generation == x->generation);
-    return usable ? MT_OK : mt_tensor_refuse(x);
+    return usable ? MT_OK : mt_tensor_check_closer(x);
 }
 
 /* Notes an in-place write. */

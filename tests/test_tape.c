@@ -446,6 +446,46 @@ static void test_marks(void **data)
         TEST_OK(mt_backward(tape, mt_sum(tape, base)));
         expect_grad(x, "[2, 4, 6]", "backward after a rewind over gradients");
 
+        /* the program's views: of what is forgotten they are recognised, also when the place has been given
+         * to another tensor; of what stays they stay */
+        mt_tape_reset(tape);
+        base = ON(tape, mt_square(tape, x));
+        mt_tensor *row = OWN(mt_tensor_view(base, mt_shape(1, 3))), *constant = OWN(mt_parse(b, "[4, 5]"));
+        mark = mt_tape_mark(tape);
+        TEST_OK(mt_backward(tape, mt_sum(tape, base)));
+        mt_tensor *far = ON(tape, mt_neg(tape, OWN(mt_ones(b, mt_shape(1, 5))))),
+                  *stays = OWN(mt_tensor_select(base, 0, 1)),
+                  *column = OWN(mt_tensor_view(row, mt_shape(3, 1)));
+        mt_tensor *select = OWN(mt_tensor_select(far, 0, 0)),
+                  *slice = OWN(mt_tensor_slice(select, 0, 1, 3, 1)),
+                  *of_grad = OWN(mt_tensor_unsqueeze(mt_grad(base), 0)),
+                  *of_alias =
+                      OWN(mt_tensor_view(ON(tape, mt_permute(tape, far, mt_axes(1, 0))), mt_shape(5))),
+                  *borrowed = OWN(mt_tensor_slice(ON(tape, mt_detach(tape, constant)), 0, 0, 1, 1));
+        mt_tensor *const gone[] = {select, slice, of_grad, of_alias}, *const live[] = {row, stays, column};
+        for (size_t i = 0; i < TEST_LENGTH(gone); i++) ON(tape, mt_sum(tape, gone[i]));
+        for (int again = 0; again < 2; again++) {
+            TEST_OK(mt_tape_rewind(tape, mark));
+            for (int i = 0; i < 20 * again; i++) ON(tape, mt_num(tape, 99));
+            for (size_t i = 0; i < TEST_LENGTH(gone); i++) {
+                TEST_NULL(mt_tensor_copy(gone[i]), MT_ERR_STATE, "rewound");
+                TEST_NULL(mt_tensor_view(gone[i], mt_shape(-1)), MT_ERR_STATE, "rewound");
+            }
+            for (size_t i = 0; i < TEST_LENGTH(live); i++) {
+                TEST_TRUE(test_read(live[i])[i == 1 ? 0 : 1] == 4);
+                ON(tape, mt_sum(tape, live[i]));
+            }
+            TEST_TRUE(test_read(borrowed)[0] == 4);
+        }
+        mt_tape_reset(tape);
+        for (size_t i = 0; i < TEST_LENGTH(live); i++)
+            TEST_NULL(mt_tensor_copy(live[i]), MT_ERR_STATE, "rewound");
+        TEST_NULL(mt_neg(tape, select), MT_ERR_STATE, "rewound");
+        TAPE_FAILED(tape, MT_ERR_STATE, "rewound");
+        mt_tape_reset(tape);
+        base = ON(tape, mt_square(tape, x));
+        mark = mt_tape_mark(tape);
+
         /* positions that are not behind: of before a reset, or rewound over */
         mt_tape_reset(tape);
         TEST_FAILS(mt_tape_rewind(tape, mark), MT_ERR_STATE, "");
