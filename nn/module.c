@@ -233,15 +233,6 @@ mt_module *mt_module_add(mt_module *parent, const char *name, mt_module *child)
     return child;
 }
 
-static bool tree_has(const mt_module *module, const mt_tensor *tensor)
-{
-    for (int i = 0; i < module->parameters; i++)
-        if (module->parameter[i].tensor == tensor) return true;
-    for (int i = 0; i < module->children; i++)
-        if (tree_has(module->child[i], tensor)) return true;
-    return false;
-}
-
 mt_tensor *mt_module_add_parameter(mt_module *module, const char *name, mt_tensor *tensor)
 {
     if (!tensor) {
@@ -252,16 +243,14 @@ mt_tensor *mt_module_add_parameter(mt_module *module, const char *name, mt_tenso
         mt_tensor_free(tensor);
         return NULL;
     }
-    const mt_module *root = module;
-    while (root->parent) root = root->parent;
-    bool elsewhere = tree_has(root, tensor) || (tensor->is_gradient && !tensor->is_view);
+    bool elsewhere = tensor->is_parameter || (tensor->is_gradient && !tensor->is_view);
     mt_status status = MT_OK;
     if (elsewhere)
-        status =
-            mt_fail(MT_ERR_STATE,
-                    "module %s: the tensor given as \"%s\" belongs to a parameter already; give a tensor "
-                    "of its own",
-                    module->kind, name ? name : "");
+        status = mt_fail(
+            MT_ERR_STATE,
+            "module %s: the tensor given as \"%s\" is a parameter of a module already, or a gradient, "
+            "and is freed there; give a copy, made with mt_tensor_copy",
+            module->kind, name ? name : "");
     if (status == MT_OK) status = check_name(module, name);
     if (status == MT_OK) status = mt_require_grad(tensor, true);
     char *copy = status == MT_OK ? copy_text(name) : NULL;
@@ -274,6 +263,7 @@ mt_tensor *mt_module_add_parameter(mt_module *module, const char *name, mt_tenso
         if (!elsewhere) mt_tensor_free(tensor);
         return NULL;
     }
+    tensor->is_parameter = true;
     module->parameter[module->parameters++] = (mt_named_parameter){copy, tensor};
     return tensor;
 }

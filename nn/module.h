@@ -40,8 +40,9 @@ MT_API mt_status mt_module_borrow_context(mt_module *module, void *context);
  * parameters of a module, not empty, and without dots. On failure the parent becomes failed and the result is
  * NULL. */
 MT_API mt_module *mt_module_add(mt_module *parent, const char *name, mt_module *child);
-/* The same for a parameter: a REAL tensor that a constructor made, given to one module only. It is marked
- * with mt_require_grad; mt_require_grad(tensor, false) freezes it later. */
+/* The same for a parameter: a REAL tensor that a constructor made. One that a module has already, in this
+ * tree or another, is an error and not freed. It is marked with mt_require_grad; mt_require_grad(tensor,
+ * false) freezes it later. */
 MT_API mt_tensor *mt_module_add_parameter(mt_module *module, const char *name, mt_tensor *tensor);
 
 /* The first failure in building the module or anything below it; MT_OK and "" when there was none.

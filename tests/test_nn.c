@@ -150,8 +150,22 @@ static void bad_building(void **state)
     mt_module_free(root);
     root = example(backend);
     TEST_NULL(mt_module_add_parameter(mt_module_child(root, "b"), "w", mt_module_parameter(root, "a.v")),
-              MT_ERR_STATE, "belongs to a parameter");
+              MT_ERR_STATE, "is a parameter of a module already");
     mt_module_free(root);
+    /* one parameter in two trees would be freed twice */
+    mt_module *first = plain("First"), *second = plain("Second");
+    mt_tensor *w = mt_ones(backend, mt_shape(2));
+    assert_ptr_equal(mt_module_add_parameter(first, "w", w), w);
+    TEST_NULL(mt_module_add_parameter(second, "w", w), MT_ERR_STATE, "mt_tensor_copy");
+    assert_int_equal(mt_module_status(second), MT_ERR_STATE);
+    assert_int_equal(mt_module_status(first), MT_OK);
+    assert_ptr_equal(mt_module_parameter(first, "w"), w);
+    mt_module_free(second);
+    second = plain("Second");
+    TEST_NULL(mt_module_add_parameter(second, "g", mt_grad(w)), MT_ERR_STATE, "gradient");
+    mt_module_free(second);
+    assert_int_equal(mt_tensor_count(w), 2);
+    mt_module_free(first);
     root = example(backend);
     TEST_NULL(mt_module_add_parameter(root, "labels", mt_arange(backend, 0, 3, 1)), MT_ERR_KIND, "");
     mt_module_free(root);
