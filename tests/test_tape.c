@@ -573,6 +573,11 @@ static void test_failures(void **data)
         GIVES_UP(mt_max_dim(tape, x, -2, true), MT_ERR_INDEX, "-2");
         GIVES_UP(mt_mean_dims(tape, matrix, mt_axes(0, 0), true), MT_ERR_SHAPE, "(0, 0)");
         GIVES_UP(mt_sum_dims(tape, matrix, mt_shape_make(9, NULL), true), MT_ERR_SHAPE, "");
+        GIVES_UP(mt_sum_dims(tape, matrix, (mt_shape){.rank = 9}, true), MT_ERR_SHAPE, "1 to 8 dimensions");
+        GIVES_UP(mt_max_dims(tape, matrix, (mt_shape){.rank = 1 << 30}, false), MT_ERR_SHAPE, "1 to 8");
+        GIVES_UP(mt_var_dims(tape, matrix, (mt_shape){.rank = 9}, 1, true), MT_ERR_SHAPE,
+                 "1 to 8 dimensions");
+        GIVES_UP(mt_var_dims(tape, matrix, (mt_shape){0}, 1, true), MT_ERR_SHAPE, "1 to 8 dimensions");
         GIVES_UP(mt_var_dim(tape, x, 4, 1, false), MT_ERR_INDEX, "4");
         GIVES_UP(mt_max(tape, OWN(mt_zeros(b, mt_shape(0)))), MT_ERR_SHAPE, "(0)");
         GIVES_UP(mt_argmin_dim(tape, OWN(mt_zeros(b, mt_shape(2, 0))), 1, false), MT_ERR_SHAPE, "(2, 0)");
