@@ -66,30 +66,47 @@ static mt_status vjp_choice(mt_tape *tape, mt_node *node, mt_tensor *g)
     return status == MT_OK ? mt_tape_accumulate(tape, x, share, true) : status;
 }
 
+/* Writes value where there are count zeros, and 0 elsewhere, also for an infinite value: it is held between
+ * -limit and limit, which are infinite or 0. */
+static mt_status where_zeros(mt_tape *tape, mt_tensor *out, const mt_tensor *value, const mt_tensor *zeros,
+                             double count)
+{
+    mt_tensor *number = mt_tape_number(tape, count), *limit = mt_tape_like(tape, value),
+              *distance = mt_tape_like(tape, value);
+    if (!number || !limit || !distance) return MT_ERR_MEMORY;
+    mt_status status = mt_op_eq(limit, zeros, number);
+    if (status == MT_OK) status = mt_op_sub(distance, zeros, number);
+    if (status == MT_OK) status = mt_op_div(limit, limit, distance); /* 1 / 0, or 0 / a number */
+    if (status == MT_OK) status = mt_op_minimum(out, value, limit);
+    if (status == MT_OK) status = mt_op_neg(limit, limit);
+    return status == MT_OK ? mt_op_maximum(out, out, limit) : status;
+}
+
 /* The product of the others: with z zeros among the factors, and P the product of those that are not 0, the
- * derivative is P / x where z = 0, P at the zero where z = 1, and 0 elsewhere. */
+ * derivative is P / x where z = 0, P at the zero where z = 1, and 0 elsewhere. P may be infinite, and times 0
+ * it would be NaN: so it is chosen by where_zeros, and sent to the zero by a scatter. */
 static mt_status vjp_prod(mt_tape *tape, mt_node *node, mt_tensor *g)
 {
     const reduction *r = node->extra;
-    mt_tensor *x = node->in[0].tensor, *zero = mt_tape_number(tape, 0), *one = mt_tape_number(tape, 1);
-    mt_shape shape = mt_tensor_shape(x);
-    mt_tensor *is_zero = mt_tape_empty(tape, shape, MT_REAL), *factor = mt_tape_empty(tape, shape, MT_REAL);
+    if (r->length <= 1) return vjp_sum(tape, node, g); /* there are no others */
+    mt_tensor *x = node->in[0].tensor, *zero = mt_tape_number(tape, 0), *is_zero = mt_tape_like(tape, x),
+              *factor = mt_tape_like(tape, x), *at_zero = mt_tape_like(tape, x);
     mt_tensor *zeros = mt_tape_empty(tape, r->kept, MT_REAL),
-              *product = mt_tape_empty(tape, r->kept, MT_REAL);
-    mt_tensor *none = mt_tape_empty(tape, r->kept, MT_REAL), *allowed = mt_tape_empty(tape, shape, MT_REAL);
-    mt_tensor *wide = stretch(tape, node, g);
-    if (!zero || !one || !is_zero || !factor || !zeros || !product || !none || !allowed || !wide)
+              *product = mt_tape_empty(tape, r->kept, MT_REAL), *none = mt_tape_empty(tape, r->kept, MT_REAL),
+              *one = mt_tape_empty(tape, r->kept, MT_REAL);
+    mt_tensor *index = mt_tape_empty(tape, r->kept, MT_INDEX), *wide = stretch(tape, node, g);
+    if (!zero || !is_zero || !factor || !at_zero || !zeros || !product || !none || !one || !index || !wide)
         return MT_ERR_MEMORY;
     mt_status status = mt_op_eq(is_zero, x, zero);
     if (status == MT_OK) status = mt_op_add(factor, x, is_zero); /* zeros stand as ones */
     if (status == MT_OK) status = mt_op_sum(zeros, is_zero, r->dims);
     if (status == MT_OK) status = mt_op_prod(product, factor, r->dims);
-    if (status == MT_OK) status = mt_op_eq(none, zeros, zero);
-    if (status == MT_OK) status = mt_op_eq(allowed, zeros, one);
-    if (status == MT_OK) status = mt_op_mul(allowed, allowed, is_zero);
-    if (status == MT_OK) status = mt_op_add(allowed, allowed, none);
-    if (status == MT_OK) status = mt_op_div(factor, product, factor);
-    if (status == MT_OK) status = mt_op_mul(factor, factor, allowed);
+    if (status == MT_OK) status = where_zeros(tape, none, product, zeros, 0);
+    if (status == MT_OK) status = where_zeros(tape, one, product, zeros, 1);
+    if (status == MT_OK) status = mt_op_argmax(index, is_zero, r->dims);
+    if (status == MT_OK) status = mt_op_scatter(at_zero, index, one, r->dims);
+    if (status == MT_OK) status = mt_op_div(factor, none, factor);
+    if (status == MT_OK) status = mt_op_add(factor, factor, at_zero);
     if (status == MT_OK) status = mt_op_mul(factor, factor, wide);
     return status == MT_OK ? mt_tape_accumulate(tape, x, factor, true) : status;
 }

@@ -401,6 +401,59 @@ static void test_chosen_values(void **data)
     }
 }
 
+/* prod's gradient where factors, or their product, are infinite. */
+static void test_large_factors(void **data)
+{
+    (void)data;
+    const double large = sizeof(mt_real) == sizeof(double) ? 1e200 : 1e30;
+    const struct {
+        const char *name;
+        double x[4], want[4];
+    } cases[] = {
+        {"two zeros, large factors", {0, 0, large, large}, {0, 0, 0, 0}},
+        {"one zero, large factors", {large, 0, large, 1}, {0, INFINITY, 0, 0}},
+        {"one zero, a large product below 0", {large, 1, -large, -0.0}, {0, 0, 0, -INFINITY}},
+        {"two zeros, an infinite factor", {0, INFINITY, 0, 2}, {0, 0, 0, 0}},
+        {"three zeros, infinite factors", {0, -INFINITY, 0, -0.0}, {0, 0, 0, 0}},
+        {"one zero, infinite factors", {0, INFINITY, -3, INFINITY}, {-INFINITY, 0, 0, 0}},
+        {"no zero", {2, -3, 4, 0.5}, {-6, 4, -3, -24}},
+    };
+    EACH_BACKEND(b)
+    {
+        double x[4 * TEST_LENGTH(cases)], want[4 * TEST_LENGTH(cases)], c[TEST_LENGTH(cases)];
+        for (size_t i = 0; i < TEST_LENGTH(cases); i++) {
+            c[i] = i + 1.0;
+            for (int k = 0; k < 4; k++)
+                x[4 * i + k] = cases[i].x[k], want[4 * i + k] = c[i] * cases[i].want[k];
+        }
+        /* by rows, by columns, and over two dimensions */
+        for (int how = 0; how < 3; how++) {
+            mt_tape *tape = test_tape(b);
+            mt_tensor *values = OWN(mt_from_doubles(b, x, mt_shape(TEST_LENGTH(cases), 4))),
+                      *weights = OWN(mt_from_doubles(b, c, mt_shape(TEST_LENGTH(cases))));
+            TEST_OK(mt_require_grad(values, true));
+            mt_tensor *y = how == 0   ? mt_prod_dim(tape, values, 1, false)
+                           : how == 1 ? mt_prod_dim(tape, mt_transpose(tape, values, 0, 1), 0, false)
+                                      : mt_prod_dims(tape, mt_view(tape, values, mt_shape(-1, 2, 2)),
+                                                     mt_axes(2, 1), false);
+            TEST_OK(mt_backward_from(tape, ON(tape, y), weights));
+            const double *got = test_read(mt_grad(values));
+            for (size_t k = 0; k < TEST_LENGTH(x); k++)
+                TEST_CHECK(got[k] == want[k], "%s: gradient %zu is %g instead of %g", cases[k / 4].name,
+                           k % 4, got[k], want[k]);
+            test_cases++;
+        }
+        /* one factor alone: its derivative is 1, whatever it is */
+        mt_tape *tape = test_tape(b);
+        mt_tensor *alone = OWN(mt_parse(b, "[[inf], [nan], [0], [-inf]]"));
+        TEST_OK(mt_require_grad(alone, true));
+        TEST_OK(mt_backward(tape, ON(tape, mt_sum(tape, mt_prod_dim(tape, alone, 1, false)))));
+        for (int k = 0; k < 4; k++) TEST_TRUE(test_read(mt_grad(alone))[k] == 1);
+        test_cases++;
+        test_release();
+    }
+}
+
 /* ---- products ---- */
 
 static mt_tensor *build_matmul(mt_tape *tape, const expression *e, mt_tensor *const *in)
@@ -1067,13 +1120,21 @@ int main(void)
 {
     backend_count = test_backends(backends);
     static const struct CMUnitTest tests[] = {
-        TEST(test_table),           TEST(test_unneeded_arguments),
-        TEST(test_reductions),      TEST(test_chosen_values),
-        TEST(test_products),        TEST(test_linear_layers),
-        TEST(test_views),           TEST(test_taking_rows),
-        TEST(test_losses),          TEST(test_own_functions),
-        TEST(test_steep_functions), TEST(test_planted_mistakes),
-        TEST(test_failing_checks),  TEST(test_minitorch_expressions),
+        TEST(test_table),
+        TEST(test_unneeded_arguments),
+        TEST(test_reductions),
+        TEST(test_chosen_values),
+        TEST(test_large_factors),
+        TEST(test_products),
+        TEST(test_linear_layers),
+        TEST(test_views),
+        TEST(test_taking_rows),
+        TEST(test_losses),
+        TEST(test_own_functions),
+        TEST(test_steep_functions),
+        TEST(test_planted_mistakes),
+        TEST(test_failing_checks),
+        TEST(test_minitorch_expressions),
     };
     return TEST_RUN("gradients", tests);
 }
