@@ -1,6 +1,7 @@
 /* nn/module_text.c - modules by dotted path, and the tree as text for people. */
 #include "tree.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
@@ -153,6 +154,7 @@ mt_status mt_module_print(FILE *stream, const mt_module *module)
     if (!stream || !module) return MT_ERR_NULL;
     writer out = {.stream = stream};
     put_tree(&out, module, 0);
-    return out.failed ? mt_fail(MT_ERR_IO, "module_print: the stream takes no more text; is the disk full?")
-                      : MT_OK;
+    if (out.failed || fflush(stream) != 0)
+        return mt_fail(MT_ERR_IO, "module_print: cannot write: %s", strerror(errno));
+    return MT_OK;
 }

@@ -274,6 +274,12 @@ static void text(void **state)
     assert_int_equal(fread(got, 1, sizeof got, file), sizeof want - 1);
     assert_memory_equal(got, want, sizeof want - 1);
     fclose(file);
+    /* a stream that takes the text into its buffer, and cannot pass it on */
+    file = fopen("/dev/full", "w");
+    if (file) {
+        TEST_FAILS(mt_module_print(file, net), MT_ERR_IO, "cannot write");
+        fclose(file);
+    }
     mt_module_free(net);
 }
 
