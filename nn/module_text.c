@@ -36,14 +36,15 @@ static void not_found(const mt_module *module, const char *what, const char *pat
             *names ? names : "neither parameters nor children");
 }
 
-/* Follows the path up to its last part: the module that should have it, or NULL with a sentence. */
+/* Follows the path up to its last part, where *last goes: the module that should have it, or NULL with a
+ * sentence. *last is the whole path before. */
 static const mt_module *follow(const mt_module *module, const char *what, const char *path, const char **last)
 {
     if (!module || !path) return NULL;
     for (const char *dot; (dot = strchr(path, '.')) != NULL; path = dot + 1) {
         const mt_module *child = mt_find_child(module, path, (size_t)(dot - path));
         if (!child) {
-            not_found(module, what, *last ? *last : path, path, (size_t)(dot - path));
+            not_found(module, what, *last, path, (size_t)(dot - path));
             return NULL;
         }
         module = child;

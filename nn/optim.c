@@ -198,9 +198,6 @@ mt_status mt_optimizer_step(mt_optimizer *optimizer)
     for (int i = 0; i < optimizer->slots; i++) {
         slot *s = &optimizer->slot[i];
         s->ready = mt_requires_grad(s->tensor) && mt_has_grad(s->tensor);
-        if (s->ready && !mt_tensor_is_contiguous(mt_grad(s->tensor)))
-            return mt_fail(MT_ERR_STATE,
-                           "optimizer: the gradient of a parameter is not contiguous; nothing was updated");
     }
     mt_status status = MT_OK;
     for (bool done = false; !done && status == MT_OK;) status = step_group(optimizer, &done);
