@@ -66,15 +66,6 @@ static mt_tensor *finish(mt_tape *tape, const mt_op_info *info, mt_op op, mt_vjp
     return out;
 }
 
-/* The row of an operation of that arity; NULL with a sentence. */
-static const mt_op_info *described(mt_op op, int arity)
-{
-    const mt_op_info *info = mt_op_describe(op);
-    if (!info || info->arity == arity) return info;
-    mt_fail(MT_ERR_NAME, "%s takes %d operands, not %d", info->name, info->arity, arity);
-    return NULL;
-}
-
 /* A tensor of the shape that a and b broadcast to; most often they have the same. */
 static mt_tensor *joint(mt_tape *tape, const mt_tensor *a, const mt_tensor *b)
 {
@@ -87,7 +78,7 @@ static mt_tensor *joint(mt_tape *tape, const mt_tensor *a, const mt_tensor *b)
 mt_tensor *mt_map(mt_tape *tape, mt_op op, mt_tensor *x, double p0, double p1)
 {
     if (!mt_tape_enter(tape, &x, 1)) return NULL;
-    const mt_op_info *info = described(op, 1);
+    const mt_op_info *info = mt_op_of_arity(op, 1);
     mt_tensor *out = info ? mt_tape_like(tape, x) : NULL;
     if (!out || mt_op_fresh(out, op, (const mt_tensor *const *)&x, 1, p0, p1) != MT_OK)
         return mt_tape_give_up(tape);
@@ -98,7 +89,7 @@ mt_tensor *mt_zip(mt_tape *tape, mt_op op, mt_tensor *a, mt_tensor *b, double p0
 {
     mt_tensor *in[] = {a, b};
     if (!mt_tape_enter(tape, in, 2)) return NULL;
-    const mt_op_info *info = described(op, 2);
+    const mt_op_info *info = mt_op_of_arity(op, 2);
     mt_tensor *out = info ? joint(tape, a, b) : NULL;
     if (!out || mt_op_fresh(out, op, (const mt_tensor *const *)in, 2, p0, p1) != MT_OK)
         return mt_tape_give_up(tape);

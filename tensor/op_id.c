@@ -19,6 +19,14 @@ const mt_op_info *mt_op_describe(mt_op op)
     return NULL;
 }
 
+const mt_op_info *mt_op_of_arity(mt_op op, int arity)
+{
+    if ((unsigned)op < MT_OP_COUNT && table[op].arity == arity) return &table[op];
+    const mt_op_info *info = mt_op_describe(op);
+    if (info) mt_fail(MT_ERR_NAME, "%s takes %d operands, not %d", info->name, info->arity, arity);
+    return NULL;
+}
+
 mt_op mt_op_by_name(const char *name)
 {
     if (!name) return MT_OP_COUNT;

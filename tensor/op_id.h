@@ -33,6 +33,8 @@ typedef struct mt_op_info {
 MT_BEGIN
 /* The row of an operation; NULL with a sentence for a number outside the enum. */
 MT_API const mt_op_info *mt_op_describe(mt_op op);
+/* The same for an operation that takes so many operands; NULL with a sentence for any other. */
+MT_INTERNAL const mt_op_info *mt_op_of_arity(mt_op op, int arity);
 /* Finds an operation by its name; MT_OP_COUNT with a sentence that lists them when nothing has it. */
 MT_API mt_op mt_op_by_name(const char *name);
 MT_END

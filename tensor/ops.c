@@ -114,27 +114,16 @@ static mt_status elementwise(const char *what, mt_tensor *out, mt_op op, mt_part
     return run_row(out, op, part, in, inputs, p0, p1);
 }
 
-/* The name of an operation of that arity; NULL with a sentence. */
-static const mt_op_info *described(mt_op op, int arity)
-{
-    const mt_op_info *info = mt_op_describe(op);
-    if (info && info->arity != arity) {
-        mt_fail(MT_ERR_NAME, "%s takes %d operands, not %d", info->name, info->arity, arity);
-        return NULL;
-    }
-    return info;
-}
-
 mt_status mt_op_map(mt_tensor *out, mt_op op, const mt_tensor *x, double p0, double p1)
 {
-    const mt_op_info *info = described(op, 1);
+    const mt_op_info *info = mt_op_of_arity(op, 1);
     return info ? elementwise(info->name, out, op, MT_PART_VALUE, (const mt_tensor *[]){x}, 1, p0, p1)
                 : MT_ERR_NAME;
 }
 
 mt_status mt_op_zip(mt_tensor *out, mt_op op, const mt_tensor *a, const mt_tensor *b, double p0, double p1)
 {
-    const mt_op_info *info = described(op, 2);
+    const mt_op_info *info = mt_op_of_arity(op, 2);
     return info ? elementwise(info->name, out, op, MT_PART_VALUE, (const mt_tensor *[]){a, b}, 2, p0, p1)
                 : MT_ERR_NAME;
 }
@@ -142,7 +131,7 @@ mt_status mt_op_zip(mt_tensor *out, mt_op op, const mt_tensor *a, const mt_tenso
 mt_status mt_op_map_grad(mt_tensor *out, mt_op op, const mt_tensor *g, const mt_tensor *x, const mt_tensor *y,
                          double p0, double p1)
 {
-    const mt_op_info *info = described(op, 1);
+    const mt_op_info *info = mt_op_of_arity(op, 1);
     if (!info) return MT_ERR_NAME;
     const mt_tensor *in[] = {g, info->needs[0] & MT_NEED_A ? x : g, info->needs[0] & MT_NEED_Y ? y : g};
     return elementwise(info->name, out, op, MT_PART_GRAD_A, in, 3, p0, p1);
@@ -151,7 +140,7 @@ mt_status mt_op_map_grad(mt_tensor *out, mt_op op, const mt_tensor *g, const mt_
 mt_status mt_op_zip_grad(mt_tensor *out, mt_op op, int which, const mt_tensor *g, const mt_tensor *a,
                          const mt_tensor *b, const mt_tensor *y, double p0, double p1)
 {
-    const mt_op_info *info = described(op, 2);
+    const mt_op_info *info = mt_op_of_arity(op, 2);
     if (!info) return MT_ERR_NAME;
     if (which != 0 && which != 1)
         return mt_fail(MT_ERR_VALUE, "%s has operands 0 and 1, not %d", info->name, which);
@@ -442,7 +431,7 @@ mt_status mt_op_linear(mt_tensor *out, const mt_tensor *x, const mt_tensor *w, c
 mt_status mt_op_linear_act(mt_tensor *out, const mt_tensor *x, const mt_tensor *w, const mt_tensor *bias,
                            mt_op act, bool keep_pre, mt_tensor *pre)
 {
-    const mt_op_info *info = described(act, 1);
+    const mt_op_info *info = mt_op_of_arity(act, 1);
     if (!info) return MT_ERR_NAME;
     if (info->params > 0)
         return mt_fail(MT_ERR_VALUE, "linear_act: %s takes constants; apply it after mt_linear instead",
