@@ -130,8 +130,7 @@ mt_tensor *mt_matmul(mt_tape *tape, mt_tensor *a, mt_tensor *b)
             char text_a[MT_SHAPE_TEXT], text_b[MT_SHAPE_TEXT];
             mt_fail(MT_ERR_SHAPE,
                     "matmul: the leading dimensions of %s and %s do not broadcast; each pair must be equal, "
-                    "or one "
-                    "of them 1",
+                    "or one of them 1",
                     mt_shape_text(mt_tensor_shape(a), text_a), mt_shape_text(mt_tensor_shape(b), text_b));
             return mt_tape_give_up(tape);
         }
