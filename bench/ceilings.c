@@ -183,7 +183,6 @@ static bool open_job(job *self, int threads, bool quick)
 {
     const size_t unit = (size_t)threads * 64;
     self->threads = threads;
-    self->steps = quick ? 20000 : 200000;
     self->n = stream_bytes(quick) / sizeof(float) / unit * unit;
     self->in = stream_array(self->n);
     self->out = stream_array(self->n);
@@ -209,26 +208,43 @@ static void close_job(job *self)
     free(self->sums);
 }
 
+double bench_fma_now(const bench_options *options, int threads)
+{
+    job self = {.threads = threads, .steps = options->quick ? 20000 : 200000};
+    bench_time time = {.best = NAN};
+    choose(&self);
+    self.in = calloc((size_t)threads, sizeof *self.in);
+    self.sums = aligned_alloc(64, (size_t)threads * APART * sizeof(float));
+    if (self.in != NULL && self.sums != NULL) {
+        bench_effort effort = bench_effort_of(options);
+        effort.samples *= 4; /* the best of many: what follows is measured against it */
+        bench_measure(&effort, fma_all, &self, &time);
+    } else {
+        fprintf(stderr, "no memory is left for the sums of %d threads; close other programs\n", threads);
+    }
+    close_job(&self);
+    return 2e-9 * (double)self.steps * self.registers * self.lanes * (double)threads / time.best;
+}
+
 bool bench_ceilings_measure(const bench_options *options, int threads, bench_ceilings *ceilings)
 {
     job self = {.threads = threads};
     *ceilings = (bench_ceilings){.vector = choose(&self), .threads = threads};
-    bench_time copy = {.best = 1}, read = {.best = 1}, fma = {.best = 1};
+    bench_time copy = {.best = 1}, read = {.best = 1};
     const bool there = open_job(&self, threads, options->quick);
     if (there) {
         bench_effort effort = bench_effort_of(options);
-        effort.samples *= 4; /* the best of many: what follows is measured against it */
+        effort.samples *= 4;
         bench_measure(&effort, copy_all, &self, &copy);
         bench_measure(&effort, read_all, &self, &read);
-        bench_measure(&effort, fma_all, &self, &fma);
     }
     close_job(&self);
     /* The best, not the median: a ceiling is what the machine can do. */
     const double bytes = (double)self.n * sizeof(float);
     ceilings->copy = 2e-9 * bytes / copy.best;
     ceilings->read = 1e-9 * bytes / read.best;
-    ceilings->fma = 2e-9 * (double)self.steps * self.registers * self.lanes * (double)threads / fma.best;
-    return there;
+    ceilings->fma = bench_fma_now(options, threads);
+    return there && isfinite(ceilings->fma);
 }
 
 double bench_ceiling_now(const bench_options *options, int threads, bool copies)

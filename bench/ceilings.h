@@ -22,4 +22,7 @@ bool bench_ceilings_measure(const bench_options *options, int threads, bench_cei
  * use too is faster in one minute than in the next. NaN with a sentence when memory runs out. */
 double bench_ceiling_now(const bench_options *options, int threads, bool copies);
 
+/* The best multiply-add rate at this moment, in GFLOP/s; NaN with a sentence when memory runs out. */
+double bench_fma_now(const bench_options *options, int threads);
+
 #endif

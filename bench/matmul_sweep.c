@@ -185,6 +185,7 @@ static bool tell(bench_report *report, const product *work, const bench_time *ti
     snprintf(row.engine, sizeof row.engine, "%s", work->engine);
     row.threads = strcmp(row.engine, "simple") == 0 ? 1 : mt_get_threads();
     row.flops = 2 * (double)work->batch * (double)work->m * (double)work->n * (double)work->k;
+    bench_report_raise(report, &row);
     printf("    %s: %.*f  (%.4g GFLOP/s, %.0f %% of the multiply-add peak", label(row.engine),
            row.time.median < 0.01 ? 7 : 5, row.time.median, 1e-9 * row.flops / row.time.median,
            100 * bench_row_share(report, &row));

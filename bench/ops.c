@@ -67,9 +67,6 @@ typedef struct bench {
     int compared[PEERS], won[PEERS]; /* rows timed by a peer, and those where we took no longer */
 } bench;
 
-/* Beyond the caches when it moves more than this: then the share of the streaming rate means something. */
-static const double STREAMED = 60e6;
-
 /* Half of our samples are taken before the peers and half after them. */
 static bench_time joined(const bench_time *a, const bench_time *b)
 {
@@ -90,7 +87,7 @@ static bool measure(bench *self, work *w, bench_row *row)
     double theirs[PEERS], rate[2];
     effort.samples = (effort.samples + 1) / 2;
     effort.budget /= 2;
-    row->percent = row->bytes > STREAMED;
+    row->percent = row->bytes > BENCH_STREAMED;
     for (int i = 0; i < 2; i++) rate[i] = NAN;
     const bool copies = row->bound == BENCH_BY_COPY;
     snprintf(row->engine, sizeof row->engine, "cpu");

@@ -58,14 +58,18 @@ bool bench_report_add(bench_report *report, const bench_row *row)
     return true;
 }
 
+double bench_ceiling_of(const bench_ceilings *ceilings, bench_bound bound)
+{
+    switch (bound) {
+    case BENCH_BY_COPY: return ceilings->copy;
+    case BENCH_BY_READ: return ceilings->read;
+    default: return ceilings->fma;
+    }
+}
+
 double bench_row_ceiling(const bench_report *report, const bench_row *row)
 {
-    if (row->ceiling > 0) return row->ceiling;
-    switch (row->bound) {
-    case BENCH_BY_COPY: return report->ceilings.copy;
-    case BENCH_BY_READ: return report->ceilings.read;
-    default: return report->ceilings.fma;
-    }
+    return row->ceiling > 0 ? row->ceiling : bench_ceiling_of(&report->ceilings, row->bound);
 }
 
 const char *bench_bound_name(bench_bound bound)
@@ -79,6 +83,31 @@ double bench_row_share(const bench_report *report, const bench_row *row)
     const double work = row->bound == BENCH_BY_FMA ? row->flops : row->bytes;
     if (!row->percent || work <= 0) return NAN;
     return 1e-9 * work / row->time.median / bench_row_ceiling(report, row);
+}
+
+/* Above this share of the peak it cannot be only the clock that moved. */
+static const double TOO_MUCH = 1.05;
+
+void bench_report_raise(bench_report *report, bench_row *row)
+{
+    enum { TIMES = 5 };
+    if (row->bound != BENCH_BY_FMA || !(bench_row_share(report, row) > TOO_MUCH)) return;
+    double *peak = row->ceiling > 0 ? &row->ceiling : &report->ceilings.fma;
+    const double before = *peak;
+    for (int i = 0; i < TIMES; i++) {
+        const double now = bench_fma_now(report->options, row->threads);
+        if (now > *peak) *peak = now;
+    }
+    if (*peak > before)
+        fprintf(stderr,
+                "%s: the multiply-add peak of %.4g GFLOP/s had been disturbed; measured again, it is %.4g\n",
+                report->program, before, *peak);
+    const double share = bench_row_share(report, row);
+    if (share > TOO_MUCH)
+        fprintf(stderr,
+                "%s: warning: %s of %s by %s reached %.0f %% of the multiply-add peak, so one of the two is "
+                "wrong; run it again on a quiet machine\n",
+                report->program, row->work, row->shape, row->engine, 100 * share);
 }
 
 /* ---- the table ---- */

@@ -10,6 +10,10 @@
 #include "baseline.h"
 #include "ceilings.h"
 
+/* Work that moves more bytes than this goes beyond the caches, and its share of a streaming rate means
+ * something. */
+enum { BENCH_STREAMED = 60000000 };
+
 typedef enum bench_bound { BENCH_BY_FMA, BENCH_BY_COPY, BENCH_BY_READ } bench_bound;
 
 typedef struct bench_row {
@@ -20,7 +24,7 @@ typedef struct bench_row {
     bench_time time;
     double flops, bytes; /* of one call; 0 where it makes no sense to count them */
     bench_bound bound;   /* the ceiling that costs are relative to */
-    double ceiling;      /* its rate when this row was measured; 0 for that of the report */
+    double ceiling;      /* its rate when this row was measured, or of its threads; 0: that of the report */
     bool percent;        /* whether the share of that ceiling means anything: arrays beyond the caches */
 } bench_row;
 
@@ -47,7 +51,13 @@ bool bench_report_add(bench_report *report, const bench_row *row);
  * rate is not counted in that. */
 double bench_row_ceiling(const bench_report *report, const bench_row *row);
 const char *bench_bound_name(bench_bound bound);
+double bench_ceiling_of(const bench_ceilings *ceilings, bench_bound bound);
 double bench_row_share(const bench_report *report, const bench_row *row);
+
+/* A product that is faster than the multiply-add peak tells that the peak was measured while something else
+ * ran. Then it is measured again, a few times, and the best counts: for the report, or for the row where it
+ * has a ceiling of its own. A warning says so on stderr, and another when the row stays above. */
+void bench_report_raise(bench_report *report, bench_row *row);
 
 /* "12.3 us" in text, which is returned. */
 const char *bench_seconds_text(double seconds, char text[24]);
