@@ -2,10 +2,12 @@
  * efficiency, which is the speed-up for each thread.
  *
  * Beside them stand the ceilings' own speed-ups: work that waits for memory cannot scale better than the
- * copy.
+ * copy. A figure is held to the ceiling of as many threads as it had.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "report.h"
@@ -62,35 +64,45 @@ static bool make(work *w, int kind, mt_backend *cpu, mt_rng *rng, int64_t n, int
     return w->a != NULL && w->b != NULL && w->out != NULL;
 }
 
-static bool time_threads(bench_report *report, work *w, int threads, double *one)
+/* Times w with the threads of *ceilings, which were measured with as many. */
+static bool time_threads(bench_report *report, work *w, const bench_ceilings *ceilings, double *one)
 {
+    const int threads = ceilings->threads;
     const bench_effort effort = bench_effort_of(report->options);
     bench_row row = {.flops = w->flops, .bytes = w->bytes, .bound = w->bound, .threads = threads};
+    row.ceiling = bench_ceiling_of(ceilings, row.bound);
+    row.percent = row.flops > 0 || row.bytes > BENCH_STREAMED;
     snprintf(row.work, sizeof row.work, "%s", w->name);
     snprintf(row.shape, sizeof row.shape, "%s", w->shape);
     snprintf(row.engine, sizeof row.engine, "cpu");
     if (mt_set_threads(threads) != MT_OK || !bench_measure(&effort, run, w, &row.time))
         return bench_fail(PROGRAM, mt_last_message()) == 0;
     if (threads == 1) *one = row.time.median;
+    bench_report_raise(report, &row);
+    const double rate = 1e-9 * (row.flops > 0 ? row.flops : row.bytes) / row.time.median;
+    const double share = bench_row_share(report, &row);
     char median[24], low[24], high[24];
-    printf("%-16s %-12s %7d %10s  (%s to %s)  speed-up %5.2f  efficiency %3.0f %%\n", row.work, row.shape,
-           threads, bench_seconds_text(row.time.median, median), bench_seconds_text(row.time.low, low),
-           bench_seconds_text(row.time.high, high), *one / row.time.median,
-           100 * *one / row.time.median / threads);
+    printf("%-16s %-12s %7d %10s  (%s to %s)  speed-up %5.2f  efficiency %3.0f %%  %7.1f %s", row.work,
+           row.shape, threads, bench_seconds_text(row.time.median, median),
+           bench_seconds_text(row.time.low, low), bench_seconds_text(row.time.high, high),
+           *one / row.time.median, 100 * *one / row.time.median / threads, rate,
+           row.flops > 0 ? "GFLOP/s" : "GB/s");
+    if (isfinite(share)) printf("  %3.0f %% of %s", 100 * share, bench_bound_name(row.bound));
+    putchar('\n');
     return bench_report_add(report, &row) && bench_flushed(PROGRAM);
 }
 
-static bool time_ceilings(const bench_options *options, int most)
+/* Measures the ceilings of 1 to most threads. */
+static bool time_ceilings(const bench_options *options, int most, bench_ceilings *measured)
 {
-    bench_ceilings one = {.copy = 0};
     for (int threads = 1; threads <= most; threads++) {
         bench_ceilings now;
         if (!bench_ceilings_measure(options, threads, &now)) return false;
-        if (threads == 1) one = now;
+        measured[threads - 1] = now;
         printf("ceilings of %d threads: copy %.1f GB/s (%.2f times one), read %.1f GB/s (%.2f), multiply-add "
                "%.0f GFLOP/s (%.2f)\n",
-               threads, now.copy, now.copy / one.copy, now.read, now.read / one.read, now.fma,
-               now.fma / one.fma);
+               threads, now.copy, now.copy / measured->copy, now.read, now.read / measured->read, now.fma,
+               now.fma / measured->fma);
     }
     return true;
 }
@@ -109,7 +121,10 @@ int main(int argc, char **argv)
     const int most = mt_get_threads();
     if (!bench_report_open(&report, PROGRAM, &options)) return 1;
     mt_rng rng = mt_rng_make(options.seed);
-    bool good = time_ceilings(&options, most);
+    bench_ceilings *ceilings = calloc((size_t)most, sizeof *ceilings);
+    bool good = ceilings != NULL;
+    if (!good) bench_fail(PROGRAM, "no memory is left for the ceilings; close other programs");
+    good = good && time_ceilings(&options, most, ceilings);
     printf("%-16s %-12s %7s %10s\n", "work", "shape", "threads", "median");
     for (int kind = 0; kind < KINDS && good; kind++) {
         work w;
@@ -117,11 +132,12 @@ int main(int argc, char **argv)
         good = make(&w, kind, cpu, &rng, options.quick ? 128 : 1024, options.quick ? 512 : 4000);
         if (!good) bench_fail(PROGRAM, mt_last_message());
         for (int threads = 1; threads <= most && good; threads++)
-            good = time_threads(&report, &w, threads, &one);
+            good = time_threads(&report, &w, &ceilings[threads - 1], &one);
         mt_tensor_free(w.a);
         mt_tensor_free(w.b);
         mt_tensor_free(w.out);
     }
+    free(ceilings);
     mt_set_threads(most);
     status = good ? bench_report_finish(&report) : 1;
     bench_report_close(&report);
