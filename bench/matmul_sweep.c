@@ -67,6 +67,8 @@ typedef struct product {
     mt_tensor *whole[2], *a, *b, *out;
     const openblas *blas;
     float *x, *y, *z;
+    bool serial;
+    double peak; /* of one thread, where it is serial; else 0: the report's */
 } product;
 
 static bool run_library(void *context)
@@ -148,6 +150,8 @@ static void product_close(product *self)
     free(self->x);
 }
 
+static bool is_serial(const mt_backend *backend) { return strcmp(backend->name, "simple") == 0; }
+
 static const char *label(const char *engine)
 {
     if (strcmp(engine, "cpu") == 0) return "fast";
@@ -175,6 +179,7 @@ static bool write_csv(const bench_report *report, const char *path)
 static bool tell(bench_report *report, const product *work, const bench_time *time, const bench_turn *beside)
 {
     bench_row row = {.work = "matmul", .bound = BENCH_BY_FMA, .percent = true, .time = *time};
+    row.ceiling = work->peak;
     row.peer = work->backend == NULL;
     if (work->m == work->n && work->m == work->k)
         snprintf(row.shape, sizeof row.shape, "%" PRId64 " x %" PRId64 " x %" PRId64, work->batch, work->n,
@@ -183,7 +188,7 @@ static bool tell(bench_report *report, const product *work, const bench_time *ti
         snprintf(row.shape, sizeof row.shape, "(%" PRId64 " x %" PRId64 ")(%" PRId64 " x %" PRId64 ")",
                  work->m, work->k, work->k, work->n);
     snprintf(row.engine, sizeof row.engine, "%s", work->engine);
-    row.threads = strcmp(row.engine, "simple") == 0 ? 1 : mt_get_threads();
+    row.threads = work->serial ? 1 : mt_get_threads();
     row.flops = 2 * (double)work->batch * (double)work->m * (double)work->n * (double)work->k;
     bench_report_raise(report, &row);
     printf("    %s: %.*f  (%.4g GFLOP/s, %.0f %% of the multiply-add peak", label(row.engine),
@@ -225,6 +230,7 @@ typedef struct engines {
     int count;
     openblas blas;
     bool with_blas;
+    double peak_one; /* the multiply-add peak of one thread; 0 where the report's is that, or nobody asks */
 } engines;
 
 static bool find_engines(const sweep *options, engines *self)
@@ -252,10 +258,13 @@ static bool find_engines(const sweep *options, engines *self)
 }
 
 /* Adds like to the products that are timed together, by one engine. */
-static void add(product *work, int *count, product like, const char *engine, mt_backend *backend)
+static void add(const engines *who, product *work, int *count, product like, const char *engine,
+                mt_backend *backend)
 {
     snprintf(like.engine, sizeof like.engine, "%s", engine);
     like.backend = backend;
+    like.serial = backend != NULL && is_serial(backend);
+    like.peak = like.serial ? who->peak_one : 0;
     work[(*count)++] = like;
 }
 
@@ -273,19 +282,19 @@ static bool sweep_batch(const sweep *options, bench_report *report, const engine
         int count = 0;
         printf("Size: %" PRId64 "\n", sizes[i]);
         for (int k = 0; k < who->count; k++) {
-            const bool slow = strcmp(who->backend[k]->name, "simple") == 0;
+            const bool slow = is_serial(who->backend[k]);
             const int64_t limit = options->bench.quick ? 64 : SLOW_LIMIT;
             if (slow && options->backend == 0 && sizes[i] > limit && !options->all) continue;
-            add(work, &count, like, who->backend[k]->name, who->backend[k]);
+            add(who, work, &count, like, who->backend[k]->name, who->backend[k]);
         }
         for (size_t k = 0; options->layouts && k < sizeof layouts / sizeof *layouts; k++) {
             like.a_layout = layouts[k].a;
             like.b_layout = layouts[k].b;
-            add(work, &count, like, layouts[k].name, who->backend[0]);
+            add(who, work, &count, like, layouts[k].name, who->backend[0]);
         }
         like.a_layout = like.b_layout = PLAIN;
         like.blas = &who->blas;
-        if (who->with_blas) add(work, &count, like, "openblas", NULL);
+        if (who->with_blas) add(who, work, &count, like, "openblas", NULL);
         if (!time_all(options, report, work, count)) return false;
     }
     return true;
@@ -309,11 +318,23 @@ static bool sweep_shapes(const sweep *options, bench_report *report, const engin
         printf("(%" PRId64 " x %" PRId64 ")%s (%" PRId64 " x %" PRId64 ")%s\n", like.m, like.k,
                like.a_layout == TURNED ? " transposed" : "", like.k, like.n,
                like.b_layout == TURNED ? " transposed" : "");
-        add(work, &together, like, who->backend[0]->name, who->backend[0]);
+        add(who, work, &together, like, who->backend[0]->name, who->backend[0]);
         like.blas = &who->blas;
-        if (who->with_blas) add(work, &together, like, "openblas", NULL);
+        if (who->with_blas) add(who, work, &together, like, "openblas", NULL);
         if (!time_all(options, report, work, together)) return false;
     }
+    return true;
+}
+
+/* A serial engine is held to what one thread can do. */
+static bool measure_peak_one(engines *who, const bench_report *report)
+{
+    bool serial = false;
+    for (int k = 0; k < who->count; k++) serial = serial || is_serial(who->backend[k]);
+    if (!serial || report->ceilings.threads == 1) return true; /* the report's is of one thread */
+    who->peak_one = bench_fma_now(report->options, 1);
+    if (!isfinite(who->peak_one)) return false;
+    printf("ceiling of one thread, for simple: multiply-add %.0f GFLOP/s\n", who->peak_one);
     return true;
 }
 
@@ -332,9 +353,9 @@ static int run(const sweep *options)
     if (options->plot != NULL && !sweep_plot_check(options->plot)) return 1;
     bench_report report;
     if (!bench_report_open(&report, PROGRAM, &options->bench)) return 1;
+    bool good = measure_peak_one(&who, &report);
     printf("Timing summary\n");
-    bool good = true;
-    if (options->shapes) good = sweep_shapes(options, &report, &who);
+    if (good && options->shapes) good = sweep_shapes(options, &report, &who);
     for (int i = 0; i < batch_count && good && !options->shapes; i++)
         good = sweep_batch(options, &report, &who, batches[i], sizes, count);
     if (good && options->plot != NULL) good = sweep_plot_write(options->plot, &report);

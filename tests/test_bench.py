@@ -75,6 +75,16 @@ works = {row["work"] for row in read_json("ops.json")[1:]}
 check("ops: rows of the table, reductions and layouts", works >= {"add", "abs", "all all", "argmax dim 0", "add row"}, works)
 threads = [row["threads"] for row in read_json("scaling.json")[1:]]
 check("scaling: one and two threads", threads[:2] == [1, 2] or set(threads) == {1}, threads)
+# Each figure beside the ceiling of its own threads; two measurements never give the same number.
+if 2 in threads:
+    ceiling = {row["threads"]: row["ceiling_rate"] for row in read_json("scaling.json")[1:] if row["work"] == "matmul"}
+    check("scaling: each number of threads has its ceiling", ceiling[1] != ceiling[2], ceiling)
+    result = run("matmul_sweep", "--quick", "--sizes", "8", "--batch", "1", "--threads", "2", "--json", path("two.json"))
+    machine, *rows = read_json("two.json")
+    ceiling = {row["engine"]: (row["threads"], row["ceiling_rate"] == machine["fma_gflops"]) for row in rows}
+    check("matmul_sweep: simple is held to one thread", ceiling == {"cpu": (2, True), "simple": (1, False)}, ceiling)
+output = run("scaling", "--quick", "--threads", "1").stdout.decode()
+check("scaling: rates and shares", "GFLOP/s" in output and "GB/s" in output and " % of fma\n" in output, output)
 output = run("pool", "--quick", "--threads", "1").stdout.decode()
 check("pool: the arena asks for no memory", "add, arena" in output and " 0 requests" in output, output)
 sweep = read_csv("matmul_sweep.csv")
