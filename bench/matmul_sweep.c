@@ -158,21 +158,30 @@ static const char *label(const char *engine)
     return strcmp(engine, "simple") == 0 ? "slow" : engine;
 }
 
-/* The figures of minitorch's script first, ours behind them. */
+/* The figures of minitorch's script first, ours behind them. A product of --shapes has no size, and a batch
+ * of one. */
 static bool write_csv(const bench_report *report, const char *path)
 {
     outfile file;
     if (!outfile_open(&file, path, PROGRAM)) return false;
-    fputs("size,backend,seconds,gflops,batch,threads,low,high,samples,percent_of_fma\n", file.stream);
+    fputs("size,backend,seconds,gflops,batch,threads,low,high,samples,percent_of_fma,shape\n", file.stream);
     for (int i = 0; i < report->count; i++) {
         const bench_row *row = &report->rows[i];
-        long batch = 0, size = 0;
-        if (sscanf(row->shape, "%ld x %ld", &batch, &size) != 2) continue;
-        fprintf(file.stream, "%ld,%s,%.6g,%.6g,%ld,%d,%.6g,%.6g,%d,%.4g\n", size, row->engine,
-                row->time.median, 1e-9 * row->flops / row->time.median, batch, row->threads, row->time.low,
-                row->time.high, row->time.samples, 100 * bench_row_share(report, row));
+        long batch = 1, size = 0;
+        if (sscanf(row->shape, "%ld x %ld", &batch, &size) == 2) fprintf(file.stream, "%ld", size);
+        fprintf(file.stream, ",%s,%.6g,%.6g,%ld,%d,%.6g,%.6g,%d,%.4g,%s\n", row->engine, row->time.median,
+                1e-9 * row->flops / row->time.median, batch, row->threads, row->time.low, row->time.high,
+                row->time.samples, 100 * bench_row_share(report, row), row->shape);
     }
     return outfile_commit(&file, PROGRAM);
+}
+
+/* A product that is not square: what is multiplied, and what of it lies transposed in memory. */
+static void shape_text(const product *work, char *text, size_t size)
+{
+    snprintf(text, size, "(%" PRId64 " x %" PRId64 ")%s(%" PRId64 " x %" PRId64 ")%s", work->m, work->k,
+             work->a_layout == TURNED ? " transposed " : "", work->k, work->n,
+             work->b_layout == TURNED ? " transposed" : "");
 }
 
 /* Prints the line of one product and keeps its row; beside holds what it is compared with, or NULL. */
@@ -185,8 +194,7 @@ static bool tell(bench_report *report, const product *work, const bench_time *ti
         snprintf(row.shape, sizeof row.shape, "%" PRId64 " x %" PRId64 " x %" PRId64, work->batch, work->n,
                  work->n);
     else
-        snprintf(row.shape, sizeof row.shape, "(%" PRId64 " x %" PRId64 ")(%" PRId64 " x %" PRId64 ")",
-                 work->m, work->k, work->k, work->n);
+        shape_text(work, row.shape, sizeof row.shape);
     snprintf(row.engine, sizeof row.engine, "%s", work->engine);
     row.threads = work->serial ? 1 : mt_get_threads();
     row.flops = 2 * (double)work->batch * (double)work->m * (double)work->n * (double)work->k;
@@ -315,9 +323,9 @@ static bool sweep_shapes(const sweep *options, bench_report *report, const engin
         int together = 0;
         if (i % 3 == 1) like = (product){.batch = 1, .m = some, .k = out, .n = in, .b_layout = TURNED};
         if (i % 3 == 2) like = (product){.batch = 1, .m = in, .k = some, .n = out, .a_layout = TURNED};
-        printf("(%" PRId64 " x %" PRId64 ")%s (%" PRId64 " x %" PRId64 ")%s\n", like.m, like.k,
-               like.a_layout == TURNED ? " transposed" : "", like.k, like.n,
-               like.b_layout == TURNED ? " transposed" : "");
+        char text[96];
+        shape_text(&like, text, sizeof text);
+        printf("%s\n", text);
         add(who, work, &together, like, who->backend[0]->name, who->backend[0]);
         like.blas = &who->blas;
         if (who->with_blas) add(who, work, &together, like, "openblas", NULL);
@@ -338,8 +346,27 @@ static bool measure_peak_one(engines *who, const bench_report *report)
     return true;
 }
 
+/* Whether a user wrote it: the default is the table's own text. */
+static bool is_given(const char *text, const option *row) { return text != NULL && text != row->fallback; }
+
+/* What --shapes has no use for is refused: the name of it, or NULL. */
+static const char *against_shapes(const sweep *options)
+{
+    if (options->plot != NULL) return "--plot, which draws over sizes";
+    if (options->layouts) return "--layouts";
+    if (options->all) return "--all";
+    if (is_given(options->sizes, &rows[0])) return "--sizes";
+    return is_given(options->batch, &rows[1]) ? "--batch" : NULL;
+}
+
 static int run(const sweep *options)
 {
+    const char *against = options->shapes ? against_shapes(options) : NULL;
+    if (against != NULL) {
+        fprintf(stderr, "%s: --shapes has its own products and cannot go with %s; leave one of the two out\n",
+                PROGRAM, against);
+        return 2;
+    }
     int64_t sizes[MOST_SIZES], batches[MOST_BATCHES];
     const char *wanted = options->sizes != NULL ? options->sizes
                          : options->bench.quick ? QUICK_SIZES

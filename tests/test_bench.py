@@ -97,6 +97,19 @@ check("matmul_sweep: prints as minitorch does", "Timing summary\n" in output and
 usual = run("matmul_sweep", "--quick", "--backend", "cpu", "--csv", path("usual.csv"), "--threads", "1")
 check("matmul_sweep: --quick has small sizes of its own", usual.returncode == 0 and
       [row["size"] for row in read_csv("usual.csv")] == ["16", "32", "64"], usual)
+SHAPES = ["--quick", "--shapes", "--threads", "1"]
+result = run("matmul_sweep", *SHAPES, "--csv", path("shapes.csv"), "--json", path("shapes.json"))
+shapes = [row["shape"] for row in read_json("shapes.json")[1:]]
+check("matmul_sweep: each product of --shapes has a name of its own", result.returncode == 0 and shapes == [
+    "(10 x 100)(100 x 100)", "(10 x 100)(100 x 100) transposed", "(100 x 10) transposed (10 x 100)"], shapes)
+table = read_csv("shapes.csv")
+check("matmul_sweep: and a row of CSV", [row["shape"] for row in table] == shapes and all(
+    row["size"] == "" and row["batch"] == "1" and float(row["gflops"]) > 0 for row in table), table)
+check("matmul_sweep: which sizes have too", sweep[0]["shape"] == "1 x 5 x 5", sweep[0])
+for other in (["--plot", path("plot.svg")], ["--sizes", "64,128"], ["--batch", "2"], ["--layouts"], ["--all"]):
+    result = run("matmul_sweep", *SHAPES, *other)
+    check(f"matmul_sweep --shapes {other[0]}: refused", result.returncode == 2 and other[0].encode() in result.stderr and
+          not os.path.exists(path("plot.svg")), result.stderr)
 if shutil.which("gnuplot"):
     strange = path("a'b\"; print 1 #.svg")
     result = run("matmul_sweep", "--quick", "--sizes", "4,8", "--threads", "1", "--plot", strange)
