@@ -131,7 +131,7 @@ static mt_status product_open(product *self, uint64_t seed)
     }
     const int64_t a = self->batch * self->m * self->k, b = self->batch * self->k * self->n;
     const size_t count = (size_t)(a + b + self->batch * self->m * self->n);
-    self->x = aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64);
+    self->x = openblas_numbers(count);
     if (self->x == NULL) return mt_fail(MT_ERR_MEMORY, "no memory is left for OpenBLAS's matrices");
     for (size_t i = 0; i < count; i++) self->x[i] = (float)mt_rng_double(&rng);
     self->y = self->x + a;

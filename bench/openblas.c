@@ -1,4 +1,5 @@
 /* openblas.c - finds OpenBLAS and its functions (see openblas.h). */
+#define _DEFAULT_SOURCE /* madvise */
 #define _POSIX_C_SOURCE 200809L
 #include "openblas.h"
 
@@ -6,8 +7,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "bind.h"
+
+float *openblas_numbers(size_t count)
+{
+    const size_t bytes = count * sizeof(float), huge = (size_t)2 << 20, align = bytes < huge ? 64 : huge;
+    float *memory = aligned_alloc(align, (bytes + align - 1) / align * align);
+#ifdef MADV_HUGEPAGE
+    if (memory != NULL && align == huge) madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
+    return memory;
+}
 
 /* dlsym gives an object pointer; POSIX has the bytes of a function's address be the same. */
 static bool look_up(void *library, const char *name, void *function, size_t size)

@@ -5,6 +5,7 @@
 #define BENCH_OPENBLAS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum { BLAS_ROW_MAJOR = 101, BLAS_PLAIN = 111, BLAS_TRANSPOSED = 112 };
 
@@ -18,5 +19,9 @@ typedef struct openblas {
 
 /* False, with the reason in about, when it is not installed. */
 bool openblas_open(openblas *blas, int threads);
+
+/* Memory for its operands as the library has it: of large ones the system is asked for huge pages. To be
+ * freed; NULL when none is left. */
+float *openblas_numbers(size_t count);
 
 #endif

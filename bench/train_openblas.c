@@ -11,7 +11,7 @@
 
 static float *numbers(size_t count)
 {
-    float *memory = aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64);
+    float *memory = openblas_numbers(count);
     if (memory != NULL) memset(memory, 0, count * sizeof(float));
     return memory;
 }
