@@ -79,7 +79,7 @@ static bool answer(peers *self, bench_report *report, const bench_row *like, dou
     if (!read_line(self, line) || !json_read_text(line, "engine", name, sizeof name)) return false;
     for (int i = 0; i < PEERS; i++) {
         bench_row row = *like;
-        double samples = 0;
+        double samples = 0, threads = like->threads;
         if (strcmp(name, peers_names[i]) != 0) continue;
         if (!json_read_number(line, "seconds", &row.time.median)) return true;
         json_read_number(line, "low", &row.time.low);
@@ -87,6 +87,9 @@ static bool answer(peers *self, bench_report *report, const bench_row *like, dou
         json_read_number(line, "best", &row.time.best);
         json_read_number(line, "samples", &samples);
         row.time.samples = (int)samples;
+        json_read_number(line, "threads", &threads);
+        row.threads = (int)threads;
+        row.percent = row.percent && row.threads == like->threads; /* the ceiling is that of ours */
         row.peer = true;
         snprintf(row.engine, sizeof row.engine, "%s", name);
         seconds[i] = row.time.median;

@@ -5,10 +5,12 @@
 
 Prints one JSON line that says which peers are there ("torch": "1.13.1", or "no_torch": why it is absent). Then reads
 lines such as {"work": "add", "shape": "1000"} until there are no more, and answers each with one line for every peer
-that is there: {"engine": "torch", "seconds": median, "low": quartile, "high": quartile, "best": ..., "samples": ...},
-without seconds for work that the peer does not know. Results are written to tensors that exist before (out=) where
-the peer allows it.
+that is there: {"engine": "torch", "threads": 2, "seconds": median, "low": quartile, "high": quartile, "best": ...,
+"samples": ...}, without seconds for work that the peer does not know. Results are written to tensors that exist before
+(out=) where the peer allows it, and nothing is recorded for gradients but in training. A call from Python costs each
+peer about a microsecond, which is part of what is timed.
 """
+import contextlib
 import json
 import os
 import sys
@@ -59,6 +61,21 @@ def measure(body):
             "best": seconds[0], "samples": len(seconds)}
 
 
+@contextlib.contextmanager
+def as_many_processors():
+    """The calling thread, and those it starts, on as many processors as there are threads: for peers that know no other
+    limit."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    everywhere = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(everywhere)[:THREADS])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, everywhere)
+
+
 def sizes_of(shape):
     return [int(size) for size in shape.split(" x ")]
 
@@ -66,12 +83,17 @@ def sizes_of(shape):
 class Torch:
     """PyTorch, eager. Each method returns a function to be timed, or None for work that it does not know."""
 
+    threads = THREADS
+
     def __init__(self):
         import torch
         torch.set_num_threads(THREADS)
         torch.manual_seed(1)
         self.torch = torch
         self.version = torch.__version__
+
+    def held(self, training):
+        return contextlib.nullcontext() if training else self.torch.inference_mode()
 
     def arguments(self, work, sizes):
         count = 2 if work in ZIPS else 1
@@ -108,12 +130,12 @@ class Torch:
         x = self.torch.rand(sizes) + 0.5
         if name == "all":
             x = x > 0
-        function = {"max": "amax", "min": "amin"}.get(name, name)
-        function = getattr(self.torch, function)
-        if where == "all":
+        function = getattr(self.torch, {"max": "amax", "min": "amin"}.get(name, name))
+        if where == "all" and name == "prod":  # which has no out= then
             return lambda: function(x)
-        dim = int(where[-1])
-        return lambda: function(x, dim)
+        dim = (0, 1) if where == "all" and name == "sum" else None if where == "all" else int(where[-1])
+        out = self.torch.empty_like(function(x) if dim is None else function(x, dim))
+        return (lambda: function(x, out=out)) if dim is None else (lambda: function(x, dim, out=out))
 
     def other(self, work, sizes):
         torch = self.torch
@@ -154,13 +176,18 @@ class Torch:
 
 
 class Numpy:
-    """NumPy, with out= wherever a function has it. Its elementwise loops use one thread."""
+    """NumPy, with out= wherever a function has it. All that is timed here uses one thread."""
+
+    threads = 1
 
     def __init__(self):
         import numpy
         self.np = numpy
         self.random = numpy.random.default_rng(1)
         self.version = numpy.__version__
+
+    def held(self, _):
+        return contextlib.nullcontext()
 
     def draw(self, sizes, low=-2, high=2):
         return self.random.uniform(low, high, sizes).astype(self.np.float32)
@@ -205,9 +232,11 @@ class Numpy:
         x = self.draw(sizes, 0.5, 1.5)
         if name == "all":
             x = x > 0
-        function = getattr(self.np, name)
         axis = None if where == "all" else int(where[-1])
-        return lambda: function(x, axis=axis)
+        out = self.np.empty_like(getattr(self.np, name)(x, axis=axis))
+        inner = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum", "all": "logical_and"}.get(name)
+        function = getattr(self.np, inner).reduce if inner else getattr(x, name)
+        return (lambda: function(x, axis=axis, out=out)) if inner else (lambda: function(axis=axis, out=out))
 
     def other(self, work, sizes):
         np = self.np
@@ -225,13 +254,21 @@ class Numpy:
 
 
 class Jax:
-    """JAX: training alone, with the steps of an epoch in one compiled lax.scan."""
+    """JAX: training alone, with the steps of an epoch in one compiled lax.scan. It takes every processor it may use,
+    when it first computes."""
+
+    threads = THREADS
 
     def __init__(self):
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
-        import jax
+        with as_many_processors():
+            import jax
+            jax.devices()
         self.jax = jax
         self.version = jax.__version__
+
+    def held(self, _):
+        return as_many_processors()
 
     def elementwise(self, *_):
         return None
@@ -269,8 +306,11 @@ class Jax:
         return body
 
 
+TRAINING = ("toy epoch", "mlp step")
+
+
 def prepare(peer, work, shape):
-    if work in ("toy epoch", "mlp step"):
+    if work in TRAINING:
         network, points, batch = shape.split(", ")
         widths = [int(width) for width in network.split("-")]
         return peer.training(widths, int(points.split()[0]), int(batch.split()[1]), work == "toy epoch")
@@ -293,11 +333,12 @@ def main():
     for line in sys.stdin:
         asked = json.loads(line)
         for name, peer in present.items():
-            answer = {"engine": name}
-            body = prepare(peer, asked["work"], asked["shape"])
-            if body is not None:
-                answer.update(measure(body))
-            body = None
+            answer = {"engine": name, "threads": peer.threads}
+            with peer.held(asked["work"] in TRAINING):
+                body = prepare(peer, asked["work"], asked["shape"])
+                if body is not None:
+                    answer.update(measure(body))
+                body = None
             print(json.dumps(answer), flush=True)
 
 

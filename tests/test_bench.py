@@ -194,21 +194,24 @@ with open(path("peers.py"), "w", encoding="utf-8") as stream:
                  "print(json.dumps({'torch': '9 \"x\"', 'no_numpy': 'gone', 'no_jax': 'far\\u00e9'}), flush=True)\n"
                  "for line in sys.stdin:\n"
                  "    if json.loads(line)['shape'] != '1000': sys.exit(0)\n"
-                 "    print(json.dumps({'engine': 'torch', 'seconds': 1, 'low': 1, 'high': 1, 'best': 1, 'samples': 3}),"
+                 "    print(json.dumps({'engine': 'torch', 'threads': 3, 'seconds': 1, 'low': 1, 'high': 1, 'best': 1, 'samples': 3}),"
                  " flush=True)\n")
 result = run("ops", *ONE, "--python", sys.executable, "--peers", path("peers.py"), "--json", path("peers.json"))
 rows = read_json("peers.json")[1:]
-check("peers: answers become rows", [row["seconds"] for row in rows if row["engine"] == "torch"] == [1] and
+check("peers: answers become rows", [(row["seconds"], row["threads"]) for row in rows if row["engine"] == "torch"] ==
+      [(1, 3)] and
       b'torch: 9 "x"' in result.stdout and b"numpy: absent: gone" in result.stdout, result.stdout)
 check("peers: a python that ends early is told", result.returncode == 0 and b"peers.py ended" in result.stderr and
       len(rows) == 3, result.stderr)
-hello = subprocess.run([sys.executable, PEERS, "1", "--quick"], input=b'{"work": "add", "shape": "10"}\n', timeout=LIMIT,
+hello = subprocess.run([sys.executable, PEERS, "2", "--quick"], input=b'{"work": "add", "shape": "10"}\n', timeout=LIMIT,
                        stdout=subprocess.PIPE, check=True).stdout.splitlines()
 present = json.loads(hello[0])
 check("peers: the script says who is there", all(name in present or "no_" + name in present
                                                 for name in ("torch", "numpy", "jax")), hello)
 check("peers: and each answers", [json.loads(line)["engine"] for line in hello[1:]] ==
       [name for name in ("torch", "numpy", "jax") if name in present], hello)
+check("peers: and says its threads, NumPy one", all(answer["threads"] == (1 if answer["engine"] == "numpy" else 2)
+                                                    for answer in map(json.loads, hello[1:])), hello)
 
 # ---- wrong options ----
 
