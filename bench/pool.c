@@ -80,10 +80,12 @@ static bool measure(bench_report *report, pool *self, const char *name, bench_bo
     if (!body(self)) return bench_fail(PROGRAM, mt_last_message()) == 0;
     const uint64_t requests = mt_get_alloc_stats().allocations - before;
     char median[24], low[24], high[24], each[24];
-    printf("%-24s %10s  (%s to %s)  %s a matrix, %" PRIu64 " requests for memory\n", name,
+    printf("%-24s %10s  (%s to %s)  %s a matrix, %" PRIu64 " requests for memory", name,
            bench_seconds_text(row.time.median, median), bench_seconds_text(row.time.low, low),
            bench_seconds_text(row.time.high, high), bench_seconds_text(row.time.median / self->count, each),
            requests);
+    if (row.bytes > 0) printf(", %.1f GB/s", 1e-9 * row.bytes / row.time.median);
+    putchar('\n');
     return bench_report_add(report, &row) && bench_flushed(PROGRAM);
 }
 

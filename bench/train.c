@@ -207,13 +207,17 @@ static bool agree(trainer *self)
                       "the step by hand and the library come to different losses: one of them is wrong") == 0;
 }
 
-/* Prints and keeps a row; ratio compares it with ours. */
-static bool tell(bench_report *report, const bench_row *row, double ours)
+/* Prints and keeps a row, which it compares with ours when it is a peer's. The rate is that of the products
+ * alone, which are nearly all of a step; the rest of its arithmetic is not counted. */
+static bool tell(bench_report *report, bench_row *row, double ours)
 {
+    bench_report_raise(report, row);
     char median[24], low[24], high[24];
     printf("%-10s %-36s %-9s %10s  (%s to %s)", row->work, row->shape, row->engine,
            bench_seconds_text(row->time.median, median), bench_seconds_text(row->time.low, low),
            bench_seconds_text(row->time.high, high));
+    printf("  %.1f GFLOP/s, %.0f %% of the multiply-add peak", 1e-9 * row->flops / row->time.median,
+           100 * bench_row_share(report, row));
     if (row->peer) printf("  %.2f times ours", row->time.median / ours);
     putchar('\n');
     return bench_report_add(report, row) && bench_flushed(PROGRAM);
@@ -225,11 +229,11 @@ static bool time_task(const task *t, const settings *options, bench_report *repo
     trainer self;
     bench_effort effort = bench_effort_of(&options->bench);
     effort.budget = 1e30; /* every sample: pauses between two engines' turns cost no precision */
-    bench_row row = {.bound = BENCH_BY_FMA, .threads = mt_get_threads()};
+    bench_row row = {.bound = BENCH_BY_FMA, .percent = true, .threads = mt_get_threads()};
     snprintf(row.work, sizeof row.work, "%s", t->work);
     snprintf(row.shape, sizeof row.shape, "%s", t->shape);
     snprintf(row.engine, sizeof row.engine, "cpu");
-    for (int i = 0; i < LAYERS; i++)
+    for (int i = 0; i < LAYERS; i++) /* forward and two gradients; the data need none */
         row.flops += (i == 0 ? 4.0 : 6.0) * t->points * t->widths[i] * t->widths[i + 1];
     bool good = make(&self, t, options->bench.seed) && (blas == NULL || make_hand(&self, blas));
     if (!good) bench_fail(PROGRAM, mt_last_message());
