@@ -75,6 +75,13 @@ int bench_start(const option_table *table, int argc, char **argv, void *settings
         fprintf(stderr, "%s: --check needs --baseline FILE to compare with\n", table->program);
         return 2;
     }
+    if (options->csv != NULL && options->json != NULL && strcmp(options->csv, options->json) == 0) {
+        char shown[QUOTED_BYTES];
+        fprintf(stderr,
+                "%s: --csv and --json both name '%s', and one would replace the other; name two files\n",
+                table->program, quoted(options->csv, shown));
+        return 2;
+    }
     if (options->threads > 0 && mt_set_threads((int)options->threads) != MT_OK)
         return bench_fail(table->program, mt_last_message());
     if (options->csv != NULL && !outfile_check(options->csv, table->program)) return 1;

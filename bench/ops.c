@@ -225,6 +225,9 @@ static bool time_all(bench *self)
     }
     if (!quick && !time_layouts(self, mt_shape(6250, 16))) return false; /* short rows */
     if (self->report.count > 0) return true;
+    if (quick)
+        return bench_fail(PROGRAM, "no such work among the small sizes that --quick takes; run it without "
+                                   "--quick, or without --only and --elements to see what there is") == 0;
     return bench_fail(PROGRAM, "no such work; run it without --only and --elements to see them all") == 0;
 }
 

@@ -234,6 +234,11 @@ for program, options in [("matmul_sweep", ["--sizes", "0"]), ("matmul_sweep", ["
                          ("parallel_check", ["--shape", "8"])]:
     result = run(program, *options)
     check(f"{program} {' '.join(options)}: status 2", result.returncode == 2 and result.stderr, result)
+result = run("pool", "--quick", "--csv", path("same"), "--json", path("same"))
+check("--csv and --json of one file: status 2", result.returncode == 2 and b"both name" in result.stderr and
+      not os.path.exists(path("same")), result)
+result = run("ops", "--quick", "--no-peers", "--threads", "1", "--elements", "16000000")
+check("ops: that --quick leaves the size out is said", result.returncode == 1 and b"without --quick" in result.stderr, result)
 check("parallel_check: shapes that do not fit", run("parallel_check", "--other", "3x3").returncode == 1)
 
 # ---- the man page ----
