@@ -26,6 +26,10 @@ def main():
     if len(sys.argv) not in (2, 3) or sys.argv[2:] not in ([], ["--full"]):
         sys.exit(__doc__)
     folder, full, failed = os.path.abspath(sys.argv[1]), len(sys.argv) == 3, []
+    missing = [name for name, *_ in RUNS if not os.path.isfile(os.path.join(folder, name))]
+    if missing:
+        sys.exit(f"run_all.py: {sys.argv[1]} has no program {missing[0]}; give the folder bench of a build directory, after "
+                 "`meson compile -C BUILD`")
     for name, *options in RUNS:
         if options[-1:] == ["--python"]:
             options.append(os.environ.get("BENCH_PYTHON", "python3"))
