@@ -21,6 +21,10 @@ DATASETS = ["simple", "diag", "split", "xor", "circle", "spiral"]
 SPIRAL = ["--optimizer", "adam", "--rate", "0.01"]
 PICTURES = ["xor", "spiral"]
 BACKENDS = ["cpu", "simple", "gpu-sim", "gpu"]
+PROGRAMS = ["project/run_fast", "bench/matmul_sweep", "bench/train", "bench/ops", "bench/scaling", "bench/dispatch",
+            "bench/pool", "bench/parallel_check"]
+ABSENT = "not measured"
+MOST_PERCENT = 105  # of a ceiling; above that one of the two figures was disturbed
 DIAGNOSTICS = [
     ("map", ["--op", "sigmoid", "--shape", "1000x1000"]),
     ("zip, one operand broadcast", ["--op", "add", "--shape", "1000x1000", "--other", "1000"]),
@@ -35,6 +39,8 @@ class Page:
     def __init__(self, options):
         self.options = options
         self.lines = []
+        self.errors = ""  # what the last program wrote on stderr
+        self.available = available_backends(self)
 
     def add(self, *lines):
         for line in lines:
@@ -49,12 +55,16 @@ class Page:
         self.lines += ["```", *(line.rstrip() for line in text.strip("\n").split("\n")), "```", ""]
 
     def run(self, folder, name, *arguments):
-        """What a program prints; the page does without it when it fails, and says so."""
+        """What a program prints; there is no page when it fails."""
         command = [os.path.join(self.options.build, folder, name), *arguments]
         print("$ " + " ".join([name, *arguments]), file=sys.stderr, flush=True)
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        self.errors = result.stderr.decode()
         if result.returncode != 0:
-            sys.exit(f"{name} ended with status {result.returncode}: {result.stderr.decode()}")
+            sys.exit(f"{name} ended with status {result.returncode}: {self.errors}")
+        for line in self.errors.splitlines():
+            if "disturbed" in line or "warning" in line:
+                print(line, file=sys.stderr, flush=True)
         return result.stdout.decode()
 
     def bench(self, name, *arguments):
@@ -73,6 +83,16 @@ def seconds(value):
         if value * scale >= 1 or unit == "ns":
             return f"{value * scale:.3g} {unit}"
     return ""
+
+
+def share(percent):
+    """The share of a ceiling, marked where it cannot be; nothing where there is none."""
+    return "" if percent is None else f"{percent:.0f} %{' (!)' if percent > MOST_PERCENT else ''}"
+
+
+def spread(*rows):
+    """How far the quartiles of each row lie apart, in percent of its median."""
+    return " / ".join(f"{100 * (row['high'] - row['low']) / row['seconds']:.0f}" if row else "-" for row in rows) + " %"
 
 
 def cpu_name():
@@ -102,7 +122,7 @@ def write_head(page, load):
         ["system", f"{platform.system()} {platform.machine()}"],
         ["threads", f"{page.options.threads}, where nothing else is said"],
         ["load average", f"{load:.1f} at the start, LOAD_AT_END at the end"],
-        ["GPU", "not yet measured: there was none"],
+        ["GPU", "measured where a column says gpu" if "gpu" in page.available else f"{ABSENT}: {why_absent(page, 'gpu')}"],
     ])
     if load > 0.3 * processors:
         page.add("**The machine was busy with other work while this was measured.** Losses, points and diagnostics do "
@@ -124,8 +144,15 @@ def available_backends(page):
     return [word[0] for word in words if word[1] == "available"]
 
 
+def why_absent(page, backend):
+    """The sentence with which a program refuses a backend."""
+    command = [os.path.join(page.options.build, "project/run_fast"), "--backend", backend, "--epochs", "1"]
+    result = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    return (result.stderr.decode().strip().splitlines() or ["nobody knows why"])[-1].partition(": ")[2]
+
+
 def write_training(page):
-    quick, available = page.options.quick, available_backends(page)
+    quick, available = page.options.quick, page.available
     absent = [backend for backend in BACKENDS if backend not in available]
     page.add("## Training", "A 2-100-100-1 network on 50 points, batches of 10, plain SGD at a rate of 0.05 from seed 1; "
              "spiral with Adam at 0.01. Loss is the sum over the last batch of the epoch, as minitorch prints it; "
@@ -145,52 +172,72 @@ def write_training(page):
                  f"{''.join(' ' + word for word in more)}`, with `--backend` " + ", ".join(f"`{b}`" for b in runs))
         page.table(["epoch", *(cell for backend in runs for cell in (backend + ": loss", "correct")), *absent],
                    [[line[0]["epoch"], *(cell for at in line for cell in (f"{at['loss']:.5f}", at["correct"])),
-                     *["not yet measured"] * len(absent)] for line in zip(*runs.values())])
+                     *[ABSENT] * len(absent)] for line in zip(*runs.values())])
         if plot:
             page.add(f"![decision regions and loss for {dataset}](img/{dataset}.svg)")
         times.append([dataset, *(f"{lines[-1]['ms_per_epoch']:.3g} ms" for lines in runs.values()),
                       f"{runs['simple'][-1]['ms_per_epoch'] / runs['cpu'][-1]['ms_per_epoch']:.0f}",
-                      *["not yet measured"] * len(absent)])
+                      *[ABSENT] * len(absent)])
     page.add("### Time of an epoch")
     page.table(["data set", *runs, "simple over cpu", *absent], times)
     hidden, slow_epochs = (200, 2) if quick else (1000, 10)
     page.add(f"### Hidden {hidden}", f"`run_fast --dataset xor --hidden {hidden}`")
     fast = train(page, "xor", "cpu", 10 * slow_epochs, slow_epochs, "--hidden", str(hidden))
     slow = train(page, "xor", "simple", slow_epochs, 1, "--hidden", str(hidden))
-    page.table(["backend", "ms an epoch", "epochs timed"], [
-        ["cpu", f"{fast[-1]['ms_per_epoch']:.3g}", 10 * slow_epochs],
-        ["simple", f"{slow[-1]['ms_per_epoch']:.4g}", slow_epochs], ["gpu", "not yet measured", ""]])
+    body = [["cpu", f"{fast[-1]['ms_per_epoch']:.3g}", 10 * slow_epochs],
+            ["simple", f"{slow[-1]['ms_per_epoch']:.4g}", slow_epochs], ["gpu", ABSENT, ""]]
+    if "gpu" in available:
+        card = train(page, "xor", "gpu", 10 * slow_epochs, slow_epochs, "--hidden", str(hidden))
+        body[-1] = ["gpu", f"{card[-1]['ms_per_epoch']:.3g}", 10 * slow_epochs]
+    page.table(["backend", "ms an epoch", "epochs timed"], body)
 
 
-def write_benches(page):
-    python = ["--python", os.environ.get("BENCH_PYTHON", "python3")]
-    os.makedirs(os.path.join(page.options.output, "img"), exist_ok=True)
+def write_products(page):
     sizes = "16,32" if page.options.quick else "64,128,256,512,1024"
     draw = shutil.which("gnuplot") is not None
     plot = ["--plot", os.path.join(page.options.output, "img", "matmul_sweep.svg")] if draw else []
     machine, rows, _ = page.bench("matmul_sweep", "--openblas", "--batch", "1,2", "--sizes", sizes, *plot)
+    blas = [line.partition(": ")[2] for line in page.errors.splitlines() if line.startswith("openblas: ")]
+    if "gpu" in page.available:
+        rows += page.bench("matmul_sweep", "--backend", "gpu", "--batch", "1,2", "--sizes", sizes)[1]
     page.add("## Matrix products", f"`matmul_sweep --openblas --batch 1,2`: (batch, n, n) products, GFLOP/s by the median "
              f"time, and the share of the multiply-add peak measured in the same run ({machine['fma_gflops']:.0f} GFLOP/s "
-             f"with {machine['fma_with']}). `simple` is the serial oracle. gpu: not yet measured.")
+             f"with {machine['fma_with']}). `simple` is the serial oracle on one thread, and its share is of one thread's "
+             f"peak. OpenBLAS: {blas[0]}. Spread: how far the quartiles lie apart, in percent of the median, of cpu, OpenBLAS "
+             f"and `simple`; where it is large, something else ran. (!): more than {MOST_PERCENT} % of the peak, so one of the "
+             "two was disturbed.")
     shapes = list(dict.fromkeys(row["shape"] for row in rows))
     found = {(row["shape"], row["engine"]): row for row in rows}
     body = []
     for shape in shapes:
-        cells = [found.get((shape, engine)) for engine in ("cpu", "openblas", "simple")]
-        body.append([shape, *(f"{c['gflops']:.4g} ({c['percent']:.0f} %)" if c else "" for c in cells),
-                     f"{cells[1]['seconds'] / cells[0]['seconds']:.2f}" if cells[1] else "", "not yet measured"])
-    page.table(["shape", "cpu", "OpenBLAS", "simple", "cpu over OpenBLAS", "gpu"], body)
+        *cells, card = [found.get((shape, engine)) for engine in ("cpu", "openblas", "simple", "gpu")]
+        texts = [f"{cell['gflops']:.4g} ({share(cell['percent'])})" if cell else "" for cell in cells]
+        texts[1] = texts[1] or ABSENT
+        body.append([shape, *texts,
+                     f"{cells[1]['seconds'] / cells[0]['seconds']:.2f}" if cells[1] else "", spread(*cells),
+                     f"{card['gflops']:.4g}" if card else ABSENT])
+    page.table(["shape", "cpu", "OpenBLAS", "simple", "cpu over OpenBLAS", "spread", "gpu"], body)
     page.add("![GFLOP/s over n](img/matmul_sweep.svg)" if draw else "No picture: gnuplot is not installed.")
 
+
+def write_benches(page):
+    python = ["--python", os.environ.get("BENCH_PYTHON", "python3")]
     machine, rows, text = page.bench("train", *python)
+    blas = [line.partition(": ")[2] for line in text.splitlines() if line.startswith("openblas: ")]
     page.add("## Training beside others", "`train`: an epoch of the toy network with its shuffling, a step of an MNIST-shaped "
-             "network (mean squared error). OpenBLAS is a step written by hand in C around its products. Ratios are times "
-             "of ours; above 1 ours is faster.")
+             f"network (mean squared error). OpenBLAS is a step written by hand in C around its products ({blas[0]}). Ratios "
+             "are times of ours; above 1 ours is faster. \"Of ceiling\" is the share of the multiply-add peak "
+             f"({machine['fma_gflops']:.0f} GFLOP/s) that the products of the step reach.", SPREAD)
     write_peers(page, rows, text, ["openblas", "torch", "jax"])
     machine, rows, text = page.bench("ops", *python)
     page.add("## Operations", f"`ops`: every row of the operation table, reductions and layouts. Ceilings of this run: copy "
-             f"{machine['copy_gbs']:.1f} GB/s, read {machine['read_gbs']:.1f} GB/s; \"of ceiling\" where arrays are far "
-             "beyond the caches. Comparisons of PyTorch and NumPy write one byte a result, ours a number.")
+             f"{machine['copy_gbs']:.1f} GB/s, read {machine['read_gbs']:.1f} GB/s, at its start. \"Of ceiling\" stands where "
+             "arrays are beyond the caches. Memory is faster in one minute than in the next, so there the copy or the "
+             "read-only loop is measured again just before and just after the row, and the share is of the mean of the two. "
+             f"(!): more than {MOST_PERCENT} %, so one of the three was disturbed, or a part of the arrays stayed in the last "
+             "cache, as the longer arrays of the ceilings do not. Comparisons of PyTorch and NumPy write one byte a result, "
+             "ours a number. NumPy uses one thread. Both are called from Python, which costs them about a microsecond a call "
+             "and is part of their time: with 1000 elements it is most of it.", SPREAD)
     write_peers(page, rows, text, ["torch", "numpy"])
     for name, title in (("scaling", "## Threads"), ("dispatch", "## What a call costs"), ("pool", "## The arena")):
         if name == "scaling" and page.options.threads == 1:
@@ -199,6 +246,10 @@ def write_benches(page):
         _, _, text = page.bench(name)
         page.add(title, f"`{name}`")
         page.code(text.split("\n", 1)[1])
+
+
+SPREAD = ("Spread: how far the quartiles lie apart, in percent of the median, of ours and of each peer in the order of the "
+          "columns; where it is large, something else ran.")
 
 
 def write_peers(page, rows, text, peers):
@@ -213,9 +264,10 @@ def write_peers(page, rows, text, peers):
             continue
         others = [found.get((row["work"], row["shape"], peer)) for peer in peers]
         body.append([row["work"], row["shape"], seconds(row["seconds"]),
-                     f"{row['percent']:.0f} %" if row["percent"] is not None else "",
-                     *(f"{seconds(o['seconds'])} ({o['seconds'] / row['seconds']:.2f})" if o else "" for o in others)])
-    page.table(["work", "shape", "ours", "of ceiling", *(peer + " (ratio)" for peer in peers)], body)
+                     share(row["percent"]),
+                     *(f"{seconds(o['seconds'])} ({o['seconds'] / row['seconds']:.2f})" if o else "" for o in others),
+                     spread(row, *others)])
+    page.table(["work", "shape", "ours", "of ceiling", *(peer + " (ratio)" for peer in peers), "spread"], body)
 
 
 def write_diagnostics(page):
@@ -223,7 +275,8 @@ def write_diagnostics(page):
              "stands in brackets: from the backend's plan, from its kernel table, or from the calls of kernels as the "
              "operation ran.")
     for title, arguments in DIAGNOSTICS:
-        text = page.run("bench", "parallel_check", "--threads", "2", *arguments)
+        arguments = arguments if "--threads" in arguments else [*arguments, "--threads", "2"]
+        text = page.run("bench", "parallel_check", *arguments)
         page.add(f"### {title[0].upper()}{title[1:]}", f"`parallel_check {' '.join(arguments)}`")
         page.code(text)
 
@@ -234,11 +287,17 @@ def main():
     parser.add_argument("output")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--threads", type=int, default=int(os.environ.get("BENCH_THREADS", os.cpu_count() or 1)))
-    page = Page(parser.parse_args())
+    options = parser.parse_args()
+    missing = [name for name in PROGRAMS if not os.path.isfile(os.path.join(options.build, name))]
+    if missing:
+        sys.exit(f"results.py: {options.build} is no build directory with every program: {missing[0]} is not there; "
+                 "`meson compile -C BUILD` makes it")
+    page = Page(options)
     os.makedirs(os.path.join(page.options.output, "img"), exist_ok=True)
     load = os.getloadavg()[0]
     write_head(page, load)
     write_training(page)
+    write_products(page)
     write_benches(page)
     write_diagnostics(page)
     text = "\n".join(page.lines).rstrip() + "\n"

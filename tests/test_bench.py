@@ -196,8 +196,8 @@ with open(path("peers.py"), "w", encoding="utf-8") as stream:
                  "print(json.dumps({'torch': '9 \"x\"', 'no_numpy': 'gone', 'no_jax': 'far\\u00e9'}), flush=True)\n"
                  "for line in sys.stdin:\n"
                  "    if json.loads(line)['shape'] != '1000': sys.exit(0)\n"
-                 "    print(json.dumps({'engine': 'torch', 'threads': 3, 'seconds': 1, 'low': 1, 'high': 1, 'best': 1, 'samples': 3}),"
-                 " flush=True)\n")
+                 "    print(json.dumps({'engine': 'torch', 'threads': 3, 'seconds': 1, 'low': 1, 'high': 1, 'best': 1,"
+                 " 'samples': 3}), flush=True)\n")
 result = run("ops", *ONE, "--python", sys.executable, "--peers", path("peers.py"), "--json", path("peers.json"))
 rows = read_json("peers.json")[1:]
 check("peers: answers become rows", [(row["seconds"], row["threads"]) for row in rows if row["engine"] == "torch"] ==
@@ -323,7 +323,13 @@ result = subprocess.run([sys.executable, os.path.join(os.path.dirname(PEERS), "r
 page = open(path("docs/results.md"), encoding="utf-8").read() if result.returncode == 0 else ""
 check("results: the page has every part", all(part in page for part in (
     "### diag", "### Hidden", "## Matrix products", "## Operations", "## The arena", "## Parallel diagnostics",
-    "not yet measured", "load average", "torch: absent")), result.stderr)
+    "| gpu |", "load average", "torch: absent", "spread |", "OpenBLAS: ", "about a microsecond a call")), result.stderr)
+check("results: diagnostics show the whole command", page.count("--threads 2`") == 5 and page.count("--threads 1`") == 1, page)
+for script in ("results.py", "run_all.py"):
+    result = subprocess.run([sys.executable, os.path.join(os.path.dirname(PEERS), script), path("docs"),
+                             *[path("docs")] * (script == "results.py")], stderr=subprocess.PIPE, timeout=LIMIT, check=False)
+    check(f"{script}: a wrong build folder is told", result.returncode == 1 and script.encode() in result.stderr and
+          b"Traceback" not in result.stderr, result.stderr)
 
 shutil.rmtree(HERE)
 sys.exit(1 if failures else 0)
