@@ -8,7 +8,7 @@
 
 #include "json.h"
 #include "ops_cpu/gemm_plan.h"
-#include "tensor/plan.h"
+#include "ops_cpu/reduce.h"
 
 static void tell(facts *all, const char *name, const char *source, const char *format, ...) MT_PRINTF(4, 5);
 static void tell(facts *all, const char *name, const char *source, const char *format, ...)
@@ -95,7 +95,33 @@ static void elementwise_plan(facts *all, const question *q, const seen *out, con
     count(all, "alignment", "plan", plan.alignment);
 }
 
-static mt_reduce_class reduce_plan(facts *all, const question *q, const seen *a)
+/* Which loop is parallel, and what of the results is whose. */
+static void reduce_loop(facts *all, mt_reduce_cut cut)
+{
+    if (cut.inside > 1 && cut.blocks > 0) {
+        tell(all, "loop", "plan",
+             "over runs of rows of each of %" PRId64 " blocks of at most %" PRId64
+             " columns, shared by %d threads",
+             cut.tasks, cut.block, cut.inside);
+    } else if (cut.inside > 1) {
+        tell(all, "loop", "plan", "over chunks of each of %" PRId64 " rows, shared by %d threads", cut.tasks,
+             cut.inside);
+    } else if (cut.threads > 1 && cut.blocks > 0) {
+        tell(all, "loop", "plan",
+             "over %" PRId64 " blocks of at most %" PRId64 " columns, shared by %d threads", cut.tasks,
+             cut.block, cut.threads);
+    } else if (cut.threads > 1) {
+        tell(all, "loop", "plan", "over %" PRId64 " results, shared by %d threads", cut.tasks, cut.threads);
+    } else {
+        tell(all, "loop", "plan", "none is parallel: %" PRId64 " %s on one thread", cut.tasks,
+             cut.blocks > 0 ? "blocks of columns" : "results");
+    }
+    tell(all, "private", "plan",
+         cut.inside > 1 ? "what each thread makes of its part; one thread joins them and writes the results"
+                        : "the results of each task");
+}
+
+static void reduce_plan(facts *all, const question *q, const seen *a)
 {
     static const char *const classes[] = {"all: one contiguous row", "inner: contiguous rows",
                                           "outer: columns", "general"};
@@ -110,7 +136,9 @@ static mt_reduce_class reduce_plan(facts *all, const question *q, const seen *a)
     }
     mt_reduce_plan plan;
     char sizes[160], strides[160];
-    mt_plan_reduce(&(mt_operand){a->operand.data, &kept}, &a->operand, reduced, &plan);
+    const mt_reduce_work work = {
+        .op = q->asks, .divisor = 1, .out = {a->operand.data, &kept}, .in = a->operand};
+    mt_plan_reduce(&work.out, &work.in, reduced, &plan);
     tell(all, "path", "plan", "%s", classes[plan.reduce_class]);
     list_text(plan.kept_rank, plan.kept_size, " x ", sizes);
     list_text(plan.kept_rank, plan.kept_in, ", ", strides);
@@ -118,7 +146,9 @@ static mt_reduce_class reduce_plan(facts *all, const question *q, const seen *a)
     list_text(plan.reduced_rank, plan.reduced_size, " x ", sizes);
     list_text(plan.reduced_rank, plan.reduced_in, ", ", strides);
     tell(all, "reduced", "plan", "%s with steps of %s", sizes, strides);
-    return plan.reduce_class;
+    if (plan.kept_count == 0 || plan.reduced_count == 0) return;
+    const int allowed = mt_cpu_threads((double)plan.kept_count * (double)plan.reduced_count);
+    reduce_loop(all, mt_cpu_reduce_cut(&work, &plan, allowed));
 }
 
 static void matmul_plan(facts *all, const seen *out, const seen *a, const seen *b)
@@ -149,7 +179,7 @@ static void matmul_plan(facts *all, const seen *out, const seen *a, const seen *
 
 /* ---- the run ---- */
 
-static void calls_of(facts *all, const listen_kernel *k)
+static void calls_of(facts *all, const listen_kernel *k, bool lost)
 {
     char text[160] = "";
     size_t used = 0;
@@ -160,41 +190,40 @@ static void calls_of(facts *all, const listen_kernel *k)
     }
     char wide[48] = "";
     if (k->second_most > 0) snprintf(wide, sizeof wide, ", %" PRId64 " the other way", k->second_most);
-    tell(all, k->name, "run", "%" PRId64 " calls (%s by thread), of %" PRId64 " to %" PRId64 "%s", k->calls,
-         text, k->least, k->most, wide);
+    tell(all, k->name, "run", "%s%" PRId64 " calls (%s by thread), of %" PRId64 " to %" PRId64 "%s",
+         lost ? "at least " : "", k->calls, text, k->least, k->most, wide);
 }
 
-/* Which loop was parallel, from who called what; for matmul the plan says it. */
-static void loop(facts *all, const question *q, const listen_report *heard, mt_reduce_class reduce)
+/* Which loop was parallel, from who called what; for products and reductions the plan says it. */
+static void loop(facts *all, const listen_report *heard)
 {
-    if (heard->threads <= 1) {
+    const listen_kernel *tile = listen_find(heard, "tile");
+    if (heard->threads <= 1 || tile == NULL)
         tell(all, "loop", "run", "none is parallel: %s",
              heard->asked == 0          ? "the work is small, and nobody asked for threads"
              : heard->asked_answer <= 1 ? "one thread was allowed for this much work"
                                         : "one thread had all the pieces");
-        return;
-    }
-    const listen_kernel *fold = listen_find(heard, "fold"), *gather = listen_find(heard, "gather"),
-                        *arg_rows = listen_find(heard, "arg_rows"),
-                        *columns = gather != NULL ? gather : arg_rows;
-    if (q->kind == ASK_ELEMENTWISE) {
-        const listen_kernel *tile = listen_find(heard, "tile");
+    else
         tell(all, "loop", "run",
-             "over %" PRId64 " tiles, at most %" PRId64 " rows of %" PRId64 " elements each", tile->calls,
-             tile->second_most, tile->most);
-    } else if (reduce == MT_REDUCE_OUTER && gather != NULL && gather->shared > 0) {
-        tell(all, "loop", "run",
-             "over runs of rows, %" PRId64 " columns wide; one thread joins their results", gather->most);
-    } else if (reduce == MT_REDUCE_OUTER && columns != NULL) {
-        tell(all, "loop", "run", "over blocks of columns, at most %" PRId64 " columns each", columns->most);
-    } else if (reduce == MT_REDUCE_ALL && fold != NULL) {
-        tell(all, "loop", "run", "over chunks of one row, at most %" PRId64 " elements each", fold->most);
-    } else {
-        tell(all, "loop", "run", "over results, each reduced by one thread");
-    }
+             "over pieces of the result, computed in %s%" PRId64 " tiles of at most %" PRId64
+             " rows of %" PRId64 " elements",
+             heard->lost ? "more than " : "", tile->calls, tile->second_most, tile->most);
 }
 
-static void run_facts(facts *all, const question *q, const listen_report *heard, mt_reduce_class reduce)
+/* Results that are streamed are computed elsewhere first. */
+static void streams(facts *all, const seen *out, const listen_report *heard)
+{
+    const listen_kernel *tile = listen_find(heard, "tile");
+    if (tile == NULL) return;
+    const uintptr_t data = (uintptr_t)out->operand.data, lowest = (uintptr_t)tile->lowest;
+    const uintptr_t end = data + (uintptr_t)mt_layout_count(&out->layout) * sizeof(mt_real);
+    tell(all, "stores", "run", "%s",
+         lowest >= data && lowest < end
+             ? "tiles write to the result"
+             : "tiles write to blocks in the first cache, which are streamed to the result");
+}
+
+static void run_facts(facts *all, const question *q, const seen *out, const listen_report *heard)
 {
     if (!listen_works()) {
         tell(all, "run", "run", "not heard: this build's linker cannot wrap functions");
@@ -209,20 +238,23 @@ static void run_facts(facts *all, const question *q, const listen_report *heard,
         return;
     }
     count(all, "threads", "run", heard->threads);
-    if (q->kind != ASK_MATMUL) loop(all, q, heard, reduce);
+    if (q->kind == ASK_ELEMENTWISE) {
+        loop(all, heard);
+        streams(all, out, heard);
+    }
     int shared = 0;
     for (int i = 0; i < heard->kernels; i++) {
-        calls_of(all, &heard->kernel[i]);
-        if (strcmp(heard->kernel[i].name, "gather") != 0) shared += heard->kernel[i].shared;
+        calls_of(all, &heard->kernel[i], heard->lost);
+        shared += heard->kernel[i].shared;
     }
-    if (shared > 0) {
-        tell(all, "private", "run", "%d places were written to by two threads, one after the other", shared);
-    } else {
+    if (q->kind == ASK_REDUCE) return; /* the plan says what is private */
+    const char *const kept = heard->lost ? ", as far as calls were kept" : "";
+    if (shared > 0)
+        tell(all, "private", "run", "two threads began to write at one place in %d places%s", shared, kept);
+    else
         tell(all, "private", "run",
-             "what a thread writes to (results, partial results, packed blocks): no two threads wrote to one "
-             "place%s",
-             heard->lost ? ", as far as calls were kept" : "");
-    }
+             "what a thread writes to (results, packed blocks): no two threads began to write at one place%s",
+             kept);
 }
 
 void find_facts(facts *all, const question *q, const mt_tensor *out, const mt_tensor *a, const mt_tensor *b,
@@ -241,13 +273,12 @@ void find_facts(facts *all, const question *q, const mt_tensor *out, const mt_te
     tell(all, "isa", "table", "%s", kernels->isa);
     count(all, "lanes", "table", kernels->gemm->lanes);
     count(all, "bits", "table", 8 * kernels->gemm->lanes * (int64_t)sizeof(mt_real));
-    mt_reduce_class reduce = MT_REDUCE_GENERAL;
     if (q->kind == ASK_MATMUL) {
         matmul_plan(all, &s[0], &s[1], &s[2]);
     } else if (q->kind == ASK_REDUCE) {
-        reduce = reduce_plan(all, q, &s[1]);
+        reduce_plan(all, q, &s[1]);
     } else {
         elementwise_plan(all, q, &s[0], &s[1], &s[2]);
     }
-    run_facts(all, q, heard, reduce);
+    run_facts(all, q, &s[0], heard);
 }

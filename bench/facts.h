@@ -8,15 +8,16 @@
 typedef struct question {
     enum { ASK_MATMUL, ASK_COPY, ASK_REDUCE, ASK_ELEMENTWISE } kind;
     const char *name;
-    mt_op op;      /* of an elementwise operation, else MT_OP_COUNT */
-    int reduction; /* a mt_reduction where the table of reductions has one, in its order */
-    int dim;       /* -1: all */
+    mt_op op;          /* of an elementwise operation, else MT_OP_COUNT */
+    int reduction;     /* its place in parallel_check's table */
+    mt_reduction asks; /* and what it asks of the backend */
+    int dim;           /* -1: all */
     int operands;
     mt_shape shape[2];
     bool turned[2];
 } question;
 
-enum { MOST_FACTS = 24, FACT_BYTES = 512 };
+enum { MOST_FACTS = 28, FACT_BYTES = 512 };
 typedef struct fact {
     const char *name, *source; /* "question", "plan", "table", "run" */
     bool number;               /* text is one: no quotes in JSON */

@@ -15,7 +15,7 @@ enum { MOST_CALLS = 1 << 16 };
 
 typedef struct call {
     const char *kernel;
-    const void *target; /* where it writes; gather's result is its thread's own, so which columns it reads */
+    const void *target; /* where it begins to write; NULL where that is its thread's own */
     int64_t size, second;
     int thread;
 } call;
@@ -51,13 +51,6 @@ static void heard_tile(const int64_t size[2], mt_real *const *data, const int64_
     real_value(size, data, step, p);
 }
 
-/* One value for all rows that begin in that column. */
-static const void *first_column(const mt_real *in, int64_t step)
-{
-    const uintptr_t address = (uintptr_t)in, row = (uintptr_t)(step < 0 ? -step : step) * sizeof *in;
-    return (const void *)(row > 0 ? address % row : address);
-}
-
 #define HEARD_FOLD(op)                                                                                    \
     static mt_real heard_fold_##op(int64_t n, const mt_real *in, int64_t step)                            \
     {                                                                                                     \
@@ -71,12 +64,12 @@ static const void *first_column(const mt_real *in, int64_t step)
     }                                                                                                     \
     static void heard_combine_##op(int64_t n, mt_real *acc, const mt_real *in)                            \
     {                                                                                                     \
-        note("combine", acc, n, 0);                                                                       \
+        note("combine", NULL, n, 0);                                                                      \
         real->folds->combine[op](n, acc, in);                                                             \
     }                                                                                                     \
     static void heard_gather_##op(int64_t n, mt_real *acc, const mt_real *in, int64_t step, int64_t rows) \
     {                                                                                                     \
-        note("gather", first_column(in, step), n, rows);                                                  \
+        note("gather", NULL, n, rows);                                                                    \
         real->folds->gather[op](n, acc, in, step, rows);                                                  \
     }
 HEARD_FOLD(MT_SUM)
@@ -100,14 +93,14 @@ static int64_t heard_argmin(int64_t n, const mt_real *in, int64_t step)
 static void heard_argmax_rows(int64_t n, mt_real *top, mt_place *at, const mt_real *in, int64_t step,
                               int64_t rows, int64_t first)
 {
-    note("arg_rows", at, n, 0);
+    note("arg_rows", NULL, n, 0);
     real->folds->argmax_rows(n, top, at, in, step, rows, first);
 }
 
 static void heard_argmin_rows(int64_t n, mt_real *top, mt_place *at, const mt_real *in, int64_t step,
                               int64_t rows, int64_t first)
 {
-    note("arg_rows", at, n, 0);
+    note("arg_rows", NULL, n, 0);
     real->folds->argmin_rows(n, top, at, in, step, rows, first);
 }
 
@@ -252,6 +245,7 @@ void listen_stop(listen_report *report)
         if (c->size < k->least) k->least = c->size;
         if (c->size > k->most) k->most = c->size;
         if (c->second > k->second_most) k->second_most = c->second;
+        if (k->calls == 1 || (uintptr_t)c->target < (uintptr_t)k->lowest) k->lowest = c->target;
         report->threads += !seen[thread];
         seen[thread] = true;
         if (i > 0 && c->target != NULL && calls[i - 1].target == c->target &&

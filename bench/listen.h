@@ -18,7 +18,8 @@ typedef struct listen_kernel {
     const char *name;
     int64_t calls, by_thread[LISTEN_THREADS];
     int64_t least, most, second_most; /* elements of a row (rows of C for a product); columns of C, rows */
-    int shared;                       /* places that two threads wrote to; for gather, columns they read */
+    int shared;                       /* places where two threads began to write */
+    const void *lowest;               /* where it wrote first in memory; NULL where that is not noted */
 } listen_kernel;
 
 typedef struct listen_report {

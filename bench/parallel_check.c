@@ -74,13 +74,18 @@ typedef mt_tensor *(*reduce_all)(mt_tape *tape, mt_tensor *x);
 typedef mt_tensor *(*reduce_dim)(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim);
 static const struct {
     const char *name;
+    mt_reduction backend; /* what it asks of the backend */
     reduce_all all;
     reduce_dim one;
 } reductions[] = {
-    {"sum", mt_sum, mt_sum_dim},          {"mean", mt_mean, mt_mean_dim},
-    {"prod", mt_prod, mt_prod_dim},       {"max", mt_max, mt_max_dim},
-    {"min", mt_min, mt_min_dim},          {"all", mt_all, mt_all_dim},
-    {"argmax", mt_argmax, mt_argmax_dim}, {"argmin", mt_argmin, mt_argmin_dim},
+    {"sum", MT_SUM, mt_sum, mt_sum_dim},
+    {"mean", MT_SUM, mt_mean, mt_mean_dim},
+    {"prod", MT_PROD, mt_prod, mt_prod_dim},
+    {"max", MT_MAX, mt_max, mt_max_dim},
+    {"min", MT_MIN, mt_min, mt_min_dim},
+    {"all", MT_ALL, mt_all, mt_all_dim},
+    {"argmax", MT_ARGMAX, mt_argmax, mt_argmax_dim},
+    {"argmin", MT_ARGMIN, mt_argmin, mt_argmin_dim},
 };
 enum { REDUCTIONS = sizeof reductions / sizeof *reductions };
 
@@ -98,6 +103,7 @@ static int understand(const settings *options, question *q)
         q->kind = ASK_COPY;
     } else if (q->reduction >= 0) {
         q->kind = ASK_REDUCE;
+        q->asks = reductions[q->reduction].backend;
     } else {
         q->kind = ASK_ELEMENTWISE;
         q->op = mt_op_by_name(options->op);

@@ -4,9 +4,8 @@
  * The tree depends on shapes and layout class alone, so the bits are the same for any number of threads.
  * Within a row the fold kernels keep their own tree; rows, and the chunks of a long row, are joined pairwise.
  */
-#include "cpu.h"
+#include "reduce.h"
 #include "stream.h"
-#include "tensor/plan.h"
 #include "workspace.h"
 
 #include <string.h>
@@ -15,7 +14,7 @@
 enum {
     CHUNK = 1 << 16, /* a longer row is cut into chunks, which threads share */
     CHUNKS = 1024,   /* but into no more than this */
-    EVEN = 1 << 16,     /* of as many numbers, or a multiple */
+    EVEN = 1024,     /* of as many numbers, or a multiple */
     TAKEN = 64       /* contiguous rows that are folded in one call */
 };
 
@@ -30,20 +29,11 @@ enum {
     PARTS = 16        /* runs of rows that threads share */
 };
 
-/* How a reduction is cut into tasks, and who does them. */
-typedef struct {
-    int64_t block, blocks; /* columns of a task, at most COLUMNS, and tasks for each outer kept index; 0: a
-                              task is one result */
-    int64_t tasks;
-    int threads; /* that share the tasks */
-    int inside;  /* that share each task, where tasks are few; then threads is 1 */
-} reduce_cut;
-
 typedef struct {
     const mt_reduce_work *work;
     const mt_fold_kernels *kernels;
     mt_reduce_plan plan;
-    reduce_cut cut;
+    mt_reduce_cut cut;
     const mt_real *in;
     mt_real *out;
 } reduce_job;
@@ -363,13 +353,13 @@ static void reduce_arg(const reduce_job *job, int64_t first, int64_t last)
 /* ---- who does what ---- */
 
 /* The cut depends on threads, the tree does not: what is folded in which order is the same with any cut. */
-static reduce_cut cut_for(const mt_reduce_work *work, const mt_reduce_plan *plan, int threads)
+mt_reduce_cut mt_cpu_reduce_cut(const mt_reduce_work *work, const mt_reduce_plan *plan, int threads)
 {
     const bool arg = work->op >= MT_ARGMAX;
     const bool rows = plan->reduce_class == MT_REDUCE_ALL || plan->reduce_class == MT_REDUCE_INNER;
     const bool columns = plan->reduce_class == MT_REDUCE_OUTER && (!arg || plan->reduced_count < INT32_MAX);
     const int64_t width = plan->kept_size[plan->kept_rank - 1], outer = plan->kept_count / width;
-    reduce_cut cut = {.tasks = plan->kept_count, .threads = threads, .inside = 1};
+    mt_reduce_cut cut = {.tasks = plan->kept_count, .threads = threads, .inside = 1};
     bool share = rows && cut.tasks < threads;
     if (columns) {
         cut.block = COLUMNS;
@@ -425,7 +415,8 @@ mt_status mt_cpu_reduce(mt_backend *backend, const mt_reduce_work *work)
             store(&job, job.out + kept_out(&job, i), job.kernels->identity[work->op]);
         return MT_OK;
     }
-    job.cut = cut_for(work, plan, mt_cpu_threads((double)plan->kept_count * (double)plan->reduced_count));
+    job.cut =
+        mt_cpu_reduce_cut(work, plan, mt_cpu_threads((double)plan->kept_count * (double)plan->reduced_count));
     const int64_t tasks = job.cut.tasks, threads = job.cut.threads;
     if (threads <= 1) { /* not even a region of one thread, for which OpenMP allocates */
         run_tasks(&job, 0, tasks);
