@@ -146,8 +146,11 @@ mt_optimizer *mt_adam_new(mt_module *module, mt_adam_options options)
         check_at_least_zero("adam", "epsilon", options.epsilon) != MT_OK ||
         check_at_least_zero("adam", "weight decay", options.weight_decay) != MT_OK)
         return NULL;
-    if (options.epsilon == 0) {
-        mt_fail(MT_ERR_VALUE, "adam: epsilon is 0; it must be above 0, or a gradient of 0 divides by 0");
+    if ((mt_real)options.epsilon == 0) {
+        mt_fail(MT_ERR_VALUE,
+                "adam: epsilon is %g; it must be above 0 as a number of this library, or a gradient of 0 "
+                "divides by 0",
+                options.epsilon);
         return NULL;
     }
     mt_update_work update = {.rule = options.decoupled ? MT_UPDATE_ADAMW : MT_UPDATE_ADAM,

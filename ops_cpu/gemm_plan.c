@@ -232,9 +232,8 @@ int mt_gemm_describe(const mt_matmul_work *work, char *text, size_t size)
     mt_plan_matmul(work, &plan);
     const mt_gemm g = mt_gemm_make(work, &plan);
     return snprintf(text, size,
-                    "%lld of %lld x %lld x %lld%s: %s; k in pieces of %lld; tile %d x %d (%s); C cut %lld x "
-                    "%lld, k %lld, "
-                    "%lld tasks over %d threads; %lld bytes of workspace a thread",
+                    "%lld of %lld x %lld x %lld%s: %s; k in pieces of %lld; tile %d x %d (%s); C cut "
+                    "%lld x %lld, k %lld, %lld tasks over %d threads; %lld bytes of workspace a thread",
                     (long long)plan.batch, (long long)g.m, (long long)g.k, (long long)g.n,
                     g.turned ? " (turned)" : "", path[g.path], (long long)mt_gemm_least(g.kc, g.k),
                     g.kernels->mr, g.kernels->nr, mt_cpu_kernels_get()->isa, (long long)g.row_cells,
