@@ -518,7 +518,7 @@ static void test_sum_errors(void **data)
         test_release();
         x = test_memory(LONGEST * sizeof *x);
     }
-    print_message("    errors of sums: %.2f of NumPy's\n", sqrt(ours / theirs));
+    printf("    errors of sums: %.2f of NumPy's\n", sqrt(ours / theirs));
     TEST_CHECK(ours <= 1.44 * theirs, "sums err %.2f times as much as NumPy's", sqrt(ours / theirs));
     EACH_BACKEND(each)
     {

@@ -514,7 +514,7 @@ static void test_locale(void **data)
                                          "ru_RU.utf8"};
     const char *found = NULL;
     for (size_t i = 0; i < TEST_LENGTH(commas) && !found; i++) found = setlocale(LC_NUMERIC, commas[i]);
-    if (!found) print_message("    no locale with a decimal comma is installed: C alone\n");
+    if (!found) printf("    no locale with a decimal comma is installed: C alone\n");
     mt_tensor *x = OWN(mt_parse(test_cpu(), "[[1, 2.5], [-.25e1, 1e-3], [nan, 7]]"));
     char text[200];
     TEST_TRUE(mt_format(x, text, sizeof text) > 0);

@@ -145,7 +145,7 @@ extern Block g_block;
 extern Thread g_threads[MAX_THREADS];
 extern Warp g_warps[MAX_WARPS];
 /* &g_now in the OS thread that runs a kernel, while it does; else null, and hooks return at once. */
-extern __thread Now *t_now __attribute__((tls_model("initial-exec")));
+extern __thread Now *t_now;
 
 /* Stamps and first stamps of the blocks of this launch, in the order in which they ran. */
 struct BlockRun {

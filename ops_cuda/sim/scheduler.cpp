@@ -18,7 +18,7 @@ Now g_now;
 Block g_block;
 Thread g_threads[MAX_THREADS];
 Warp g_warps[MAX_WARPS];
-__thread Now *t_now __attribute__((tls_model("initial-exec")));
+__thread Now *t_now;
 std::vector<BlockRun> g_block_runs;
 
 namespace {

@@ -91,6 +91,12 @@ compile() {
         echo "headers of $1 with the library $2: refused by the linker"
     done
 
+    # Loaded while a program runs, as Python and plugins do it.
+    for library in libminitorch.so libminitorch_d.so; do
+        python3 -c 'import ctypes, sys; ctypes.CDLL(sys.argv[1])' "$libdir/$library"
+        echo "$library: loaded by a running program"
+    done
+
     # The README's example, as it stands there.
     # shellcheck disable=SC2016
     sed -n '/^```c$/,/^```$/p' "$source/README.md" | sed '/^```/d' >"$work/example.c"
