@@ -134,19 +134,11 @@ static const reduction_kind all = {"all", mt_op_all, NULL, vjp_nothing, 0};
 static const reduction_kind argmax = {"argmax", mt_op_argmax, NULL, NULL, 0};
 static const reduction_kind argmin = {"argmin", mt_op_argmin, NULL, NULL, 0};
 
-/* Whether dims can be read; what it names is checked after that. */
-static bool check_dims(const char *what, mt_shape dims)
-{
-    if (dims.rank >= 1 && dims.rank <= MT_MAX_DIMS) return true;
-    mt_fail(MT_ERR_SHAPE, "%s: 1 to %d dimensions must be named, not %d", what, MT_MAX_DIMS, dims.rank);
-    return false;
-}
-
 static mt_tensor *reduce(mt_tape *tape, const reduction_kind *kind, mt_tensor *x, mt_shape dims, bool keepdim)
 {
     reduction r = {.dims = dims, .kept = mt_tensor_shape(x), .arg = kind->arg, .length = 1};
     bool reduced[MT_MAX_DIMS] = {false};
-    if (!check_dims(kind->name, dims)) return mt_tape_give_up(tape);
+    if (mt_shape_check_dims(dims, kind->name) != MT_OK) return mt_tape_give_up(tape);
     for (int i = 0; i < dims.rank; i++) {
         int d;
         if (mt_layout_dim(&x->layout, dims.size[i], kind->name, &d) != MT_OK) return mt_tape_give_up(tape);
@@ -204,7 +196,7 @@ REDUCTION(argmin)
 mt_tensor *mt_var_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, double correction, bool keepdim)
 {
     if (!mt_tape_enter(tape, &x, 1)) return NULL;
-    if (!check_dims("var", dims)) return mt_tape_give_up(tape);
+    if (mt_shape_check_dims(dims, "var") != MT_OK) return mt_tape_give_up(tape);
     double length = 1;
     for (int i = 0; i < dims.rank; i++) {
         int d;

@@ -147,8 +147,7 @@ static void reduce_plan(facts *all, const question *q, const seen *a)
     list_text(plan.reduced_rank, plan.reduced_in, ", ", strides);
     tell(all, "reduced", "plan", "%s with steps of %s", sizes, strides);
     if (plan.kept_count == 0 || plan.reduced_count == 0) return;
-    const int allowed = mt_cpu_threads((double)plan.kept_count * (double)plan.reduced_count);
-    reduce_loop(all, mt_cpu_reduce_cut(&work, &plan, allowed));
+    reduce_loop(all, mt_cpu_reduce_cut(&work, &plan));
 }
 
 static void matmul_plan(facts *all, const seen *out, const seen *a, const seen *b)

@@ -126,13 +126,11 @@ INLINE mt_real join_lanes(combine_fn combine, combine_vec_fn combine_vec, mt_vec
 
 /* ---- one row to one value ---- */
 
-#define FOLD_ARGS  combine_fn combine, combine_vec_fn combine_vec, mt_real identity
-#define FOLD_GIVEN combine, combine_vec, identity
-
 /* A contiguous block of at most BLOCK elements. A lane takes GROUP numbers in turn, and then the groups, so
  * no number goes through more than 16 sums here, as in NumPy's. Where all fit in one vector the other lanes
  * hold nothing, and joining them would change nothing. */
-INLINE mt_real fold_block(FOLD_ARGS, int64_t n, const mt_real *in)
+INLINE mt_real fold_block(combine_fn combine, combine_vec_fn combine_vec, mt_real identity, int64_t n,
+                          const mt_real *in)
 {
     if (n <= MT_LANES) {
         const mt_vec all = n < MT_LANES ? load_first(in, n, identity) : mt_vec_load(in);
@@ -142,8 +140,6 @@ INLINE mt_real fold_block(FOLD_ARGS, int64_t n, const mt_real *in)
     MT_UNROLL for (int k = 0; k < PARTS; k++) whole[k] = mt_vec_set(identity);
     int64_t i = 0;
     while (i + LANES <= n) {
-        /* The same instruction reads every number, which is how processors see that they follow each other.
-         */
         const int64_t end = i + (n - i < GROUP * LANES ? (n - i) / LANES : GROUP) * LANES;
         MT_UNROLL for (int k = 0; k < PARTS; k++) part[k] = mt_vec_set(identity);
         for (; i < end; i += LANES) {

@@ -129,6 +129,7 @@ static void reduce_inner(const reduce_job *job, int64_t first, int64_t last)
  * time, as one: `together`. */
 typedef struct {
     const mt_real *in;
+    int64_t first;               /* where it begins, as an index of kept elements */
     int64_t columns, rows, step; /* step from row to row within row_length rows */
     int64_t row_length, together;
 } column_block;
@@ -173,25 +174,19 @@ static void fold_columns(const reduce_job *job, const column_block *block, int64
     job->kernels->combine[job->work->op](block->columns, acc, right);
 }
 
-/* Where task i's columns begin, as an index of kept elements. */
-static int64_t first_column(const reduce_job *job, int64_t i)
-{
-    const int64_t width = job->plan.kept_size[job->plan.kept_rank - 1], blocks = job->cut.blocks;
-    return i / blocks * width + i % blocks * job->cut.block;
-}
-
 /* Task i's block of columns. */
 static column_block columns_of(const reduce_job *job, int64_t i)
 {
     const mt_reduce_plan *plan = &job->plan;
-    const int64_t most = job->cut.block, first = first_column(job, i);
-    const int64_t width = plan->kept_size[plan->kept_rank - 1], left = width - first % width;
-    column_block block = {.columns = left < most ? left : most,
+    const int64_t most = job->cut.block, width = plan->kept_size[plan->kept_rank - 1];
+    const int64_t column = i % job->cut.blocks * most, left = width - column;
+    column_block block = {.first = i / job->cut.blocks * width + column,
+                          .columns = left < most ? left : most,
                           .rows = plan->reduced_count,
                           .step = plan->reduced_in[plan->reduced_rank - 1],
                           .row_length = row_length(job),
                           .together = 1};
-    block.in = job->in + kept_in(job, first);
+    block.in = job->in + kept_in(job, block.first);
     if (plan->reduced_rank > 1 || block.step != block.columns) return block;
     while (block.together * 2 * block.columns <= FOLDED && block.together * 4 <= block.rows)
         block.together *= 2;
@@ -203,12 +198,12 @@ static column_block columns_of(const reduce_job *job, int64_t i)
 }
 
 /* acc holds all whole rows of the block: adds what is left of rows taken together, joins them, stores. */
-static void finish_columns(const reduce_job *job, const column_block *block, int64_t i, mt_real *acc)
+static void finish_columns(const reduce_job *job, const column_block *block, mt_real *acc)
 {
     const mt_combine_fn combine = job->kernels->combine[job->work->op];
     const int64_t columns = block->columns / block->together,
                   left = job->plan.reduced_count - block->rows * block->together;
-    mt_real *out = job->out + kept_out(job, first_column(job, i));
+    mt_real *out = job->out + kept_out(job, block->first);
     if (left > 0) combine(left * columns, acc, block->in + block->rows * block->columns);
     for (int64_t half = block->together / 2; half > 0; half /= 2)
         combine(half * columns, acc, acc + half * columns);
@@ -224,7 +219,7 @@ static void reduce_columns(const reduce_job *job, int64_t i)
     mt_real acc[COLUMNS];
     column_block block = columns_of(job, i);
     fold_columns(job, &block, 0, block.rows, acc);
-    finish_columns(job, &block, i, acc);
+    finish_columns(job, &block, acc);
 }
 
 /* The same by several threads: the runs at the top of the tree are shared, and joined as it says. Without
@@ -255,7 +250,7 @@ static void reduce_columns_shared(const reduce_job *job, int64_t i)
             else
                 job->kernels->combine[job->work->op](block.columns, acc[k], acc[right]);
         }
-    finish_columns(job, &block, i, acc[0]);
+    finish_columns(job, &block, acc[0]);
     mt_workspace_give_back(&sums);
 }
 
@@ -298,7 +293,7 @@ static void arg_columns(const reduce_job *job, int64_t i)
     const int64_t columns = block.columns / block.together, rows = job->plan.reduced_count;
     const int64_t step = job->plan.reduced_in[job->plan.reduced_rank - 1], length = row_length(job);
     int64_t *out =
-        (int64_t *)job->work->out.data + job->work->out.layout->offset + kept_out(job, first_column(job, i));
+        (int64_t *)job->work->out.data + job->work->out.layout->offset + kept_out(job, block.first);
     mt_real top[COLUMNS];
     mt_place at[COLUMNS];
     memcpy(top, block.in, (size_t)columns * sizeof *top);
@@ -353,8 +348,9 @@ static void reduce_arg(const reduce_job *job, int64_t first, int64_t last)
 /* ---- who does what ---- */
 
 /* The cut depends on threads, the tree does not: what is folded in which order is the same with any cut. */
-mt_reduce_cut mt_cpu_reduce_cut(const mt_reduce_work *work, const mt_reduce_plan *plan, int threads)
+mt_reduce_cut mt_cpu_reduce_cut(const mt_reduce_work *work, const mt_reduce_plan *plan)
 {
+    const int threads = mt_cpu_threads((double)plan->kept_count * (double)plan->reduced_count);
     const bool arg = work->op >= MT_ARGMAX;
     const bool rows = plan->reduce_class == MT_REDUCE_ALL || plan->reduce_class == MT_REDUCE_INNER;
     const bool columns = plan->reduce_class == MT_REDUCE_OUTER && (!arg || plan->reduced_count < INT32_MAX);
@@ -415,8 +411,7 @@ mt_status mt_cpu_reduce(mt_backend *backend, const mt_reduce_work *work)
             store(&job, job.out + kept_out(&job, i), job.kernels->identity[work->op]);
         return MT_OK;
     }
-    job.cut =
-        mt_cpu_reduce_cut(work, plan, mt_cpu_threads((double)plan->kept_count * (double)plan->reduced_count));
+    job.cut = mt_cpu_reduce_cut(work, plan);
     const int64_t tasks = job.cut.tasks, threads = job.cut.threads;
     if (threads <= 1) { /* not even a region of one thread, for which OpenMP allocates */
         run_tasks(&job, 0, tasks);

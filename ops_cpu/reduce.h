@@ -16,9 +16,8 @@ typedef struct mt_reduce_cut {
 } mt_reduce_cut;
 
 MT_BEGIN
-/* For up to threads threads. The plan is of work, with something to keep and something to reduce. */
-MT_INTERNAL mt_reduce_cut mt_cpu_reduce_cut(const mt_reduce_work *work, const mt_reduce_plan *plan,
-                                            int threads);
+/* For the threads that there are. The plan is of work, with something to keep and something to reduce. */
+MT_INTERNAL mt_reduce_cut mt_cpu_reduce_cut(const mt_reduce_work *work, const mt_reduce_plan *plan);
 MT_END
 
 #endif

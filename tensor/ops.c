@@ -181,12 +181,10 @@ static mt_status mark_dims(const char *what, const mt_tensor *x, mt_shape dims, 
 {
     char text[MT_SHAPE_TEXT], text_dims[MT_SHAPE_TEXT];
     for (int d = 0; d < MT_MAX_DIMS; d++) reduced[d] = false;
-    if (dims.rank < 1 || dims.rank > MT_MAX_DIMS)
-        return mt_fail(MT_ERR_SHAPE, "%s: 1 to %d dimensions must be named, not %d", what, MT_MAX_DIMS,
-                       dims.rank);
-    for (int i = 0; i < dims.rank; i++) {
+    mt_status status = mt_shape_check_dims(dims, what);
+    for (int i = 0; i < dims.rank && status == MT_OK; i++) {
         int d;
-        mt_status status = mt_layout_dim(&x->layout, dims.size[i], what, &d);
+        status = mt_layout_dim(&x->layout, dims.size[i], what, &d);
         if (status != MT_OK) return status;
         if (reduced[d])
             return mt_fail(MT_ERR_SHAPE, "%s: dimensions %s of shape %s; dimension %d is named twice", what,
@@ -194,7 +192,7 @@ static mt_status mark_dims(const char *what, const mt_tensor *x, mt_shape dims, 
                            d);
         reduced[d] = true;
     }
-    return MT_OK;
+    return status;
 }
 
 /* The layout of y with x's rank: size 1 in the reduced dimensions, which y may have left out. */

@@ -77,6 +77,13 @@ mt_status mt_shape_broadcast(mt_shape a, mt_shape b, mt_shape *result)
     return MT_OK;
 }
 
+mt_status mt_shape_check_dims(mt_shape dims, const char *what)
+{
+    if (dims.rank >= 1 && dims.rank <= MT_MAX_DIMS) return MT_OK;
+    return mt_fail(MT_ERR_SHAPE, "%s: 1 to %d dimensions must be named, not %d", what, MT_MAX_DIMS,
+                   dims.rank);
+}
+
 mt_layout mt_layout_contiguous(mt_shape shape)
 {
     mt_layout layout = {.rank = bounded(shape.rank)};

@@ -88,6 +88,10 @@ MT_API int64_t mt_layout_position(const mt_layout *layout, const int64_t *index)
 /* Turns dim (from -rank to rank-1) into 0..rank-1; what names the operation in the sentence. */
 MT_API mt_status mt_layout_dim(const mt_layout *layout, int64_t dim, const char *what, int *result);
 
+/* Whether dims, which may have been made by hand, can be read as a list of 1 to MT_MAX_DIMS dimensions; which
+ * they are is not looked at. what as above. */
+MT_API mt_status mt_shape_check_dims(mt_shape dims, const char *what);
+
 /* A new shape over the same elements. view needs a contiguous layout; one size may be -1. */
 MT_API mt_status mt_layout_view(const mt_layout *layout, mt_shape shape, mt_layout *result);
 /* Fills in a size of -1 so that the count becomes count. */
