@@ -97,6 +97,18 @@ compile() {
         echo "$library: loaded by a running program"
     done
 
+    # A plugin that holds the archive, loaded and let go of again and again while threads of OpenMP wait.
+    $cc -std=c17 $warnings -shared -fPIC $(flags minitorch) "$here/plugin.c" $(pc --static --libs minitorch | only_archive) \
+        -o "$work/plugin.so"
+    python3 - "$work/plugin.so" <<'PY'
+import ctypes, _ctypes, sys
+for _ in range(50):
+    plugin = ctypes.CDLL(sys.argv[1])
+    if plugin.plugin_run() != 0: sys.exit("plugin.so: a product failed")
+    _ctypes.dlclose(plugin._handle)
+print("plugin.so: loaded and unloaded 50 times")
+PY
+
     # The README's example, as it stands there.
     # shellcheck disable=SC2016
     sed -n '/^```c$/,/^```$/p' "$source/README.md" | sed '/^```/d' >"$work/example.c"
