@@ -187,13 +187,15 @@ template <class T, size_t N> MT_DEVICE void store16(T *to, const T (&v)[N])
 template <class T> struct wide {
     typedef T type __attribute__((vector_size(16), may_alias));
 };
-template <class T, size_t N> MT_DEVICE void load16(const T *from, T (&v)[N])
+template <class T, size_t N> MT_DEVICE void load16(const T *from, T (&v)[N], MT_SIM_AT)
 {
+    expect_aligned(from, 16, false, file, line);
     typename wide<T>::type all = *reinterpret_cast<const typename wide<T>::type *>(from);
     for (size_t j = 0; j < N; j++) v[j] = all[j];
 }
-template <class T, size_t N> MT_DEVICE void store16(T *to, const T (&v)[N])
+template <class T, size_t N> MT_DEVICE void store16(T *to, const T (&v)[N], MT_SIM_AT)
 {
+    expect_aligned(to, 16, true, file, line);
     typename wide<T>::type all;
     for (size_t j = 0; j < N; j++) all[j] = v[j];
     *reinterpret_cast<typename wide<T>::type *>(to) = all;

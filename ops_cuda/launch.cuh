@@ -9,6 +9,7 @@
  *     template <int R> MT_KERNEL void scale(float *x, float by, int n)
  *     {
  *         MT_SHARED(float, tile, [32][33]); // float tile[32][33] for the block
+ *         MT_SHARED(__align__(16) float, row, [64]); // aligned to 16, so that float4 may be read from it
  *         MT_SHARED(int, last, );           // int last, a single value
  *         MT_SHARED_DYNAMIC(float, rest);   // float *rest: what the launch asked for
  *         ...

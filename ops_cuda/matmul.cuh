@@ -153,7 +153,7 @@ static __device__ __forceinline__ void fragment(const mt_real *from, mt_real (&t
 template <class T, bool A_ALONG_K, bool B_ALONG_K, int WIDTH>
 MT_KERNEL void __launch_bounds__(T::THREADS, T::BLOCKS) product_tiles(product w)
 {
-    MT_SHARED(mt_real, room, [T::ROOM]);
+    MT_SHARED(__align__(16) mt_real, room, [T::ROOM]); /* fragment() reads 16 bytes at a time */
     MT_SHARED(int64_t, place, [5]); /* what only the end needs, out of the registers until then */
     const uint64_t number = blockIdx.x / w.tiles_m, slice = number / w.tiles_n;
     const int64_t row = (int64_t)(blockIdx.x % w.tiles_m) * T::ROWS,

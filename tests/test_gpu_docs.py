@@ -19,8 +19,8 @@ import tempfile
 KERNEL = re.compile(r"^```cuda\n((?:(?!^```).)*?^LAB(?:_MATMUL)?\((\w+)(?:(?!^```).)*)^```$((?:(?!^```).)*?)^```text\n(.*?)^```$",
                     re.M | re.S)
 COMMAND = re.compile(r"^`build/project/lab/lab ([^`\n]*)` prints:\n\n```text\n(.*?)^```$", re.M | re.S)
-FAULTS = ("missing_barrier", "off_by_one", "short_mask", "unaligned_float4", "uninitialised_shared", "divergent_barrier",
-          "race_between_blocks", "overrun")
+FAULTS = ("missing_barrier", "off_by_one", "short_mask", "unaligned_float4", "shared_alignment", "uninitialised_shared",
+          "divergent_barrier", "race_between_blocks", "overrun")
 SCHEDULES = 20
 problems = []
 

@@ -16,7 +16,7 @@ void before(const void *at, size_t bytes, const char *file, int line)
 {
     Site site = {file, line};
     uintptr_t address = (uintptr_t)at;
-    if (address % bytes) fail_misaligned(address, bytes, true, nullptr, &site);
+    if (address % bytes) fail_misaligned(address, bytes, true, true, nullptr, &site);
     check_atomic(address, bytes, &site);
     order_atomic(at);
     g_block.kernel->stats.atomics++;

@@ -26,6 +26,9 @@ struct mt_sim_shared_site {
 /* The block's array for this site: the same for all its threads, uninitialised at its start. */
 void *mt_sim_shared(const mt_sim_shared_site *site);
 void *mt_sim_dynamic_shared(void);
+/* Reports an access to an address that its size does not divide, and ends the launch; outside one it returns.
+ */
+void mt_sim_misaligned(const void *address, size_t bytes, bool write, const char *file, int line);
 
 /* ---- barriers, warps, fences ---- */
 enum mt_sim_barrier_kind {

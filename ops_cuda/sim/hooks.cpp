@@ -22,7 +22,7 @@ __attribute__((noinline, cold)) void slow_access(uintptr_t address, size_t bytes
         check_outside(address, bytes, write, code);
         return;
     }
-    if (address % bytes) fail_misaligned(address, bytes, write, code, nullptr);
+    if (address % (bytes < 8 ? bytes : 8)) fail_misaligned(address, bytes, write, false, code, nullptr);
     if (g_detail) count_access(address, bytes, code);
     check_access(address, bytes, write, code);
 }
@@ -116,6 +116,12 @@ void __tsan_vptr_update(void **, void *) {}
 void __tsan_read_range(void *p, size_t bytes) { range(p, bytes, false, CALLER); }
 void __tsan_write_range(void *p, size_t bytes) { range(p, bytes, true, CALLER); }
 
+void mt_sim_misaligned(const void *address, size_t bytes, bool write, const char *file, int line)
+{
+    Site site = {file, line};
+    if (t_now) fail_misaligned((uintptr_t)address, bytes, write, false, nullptr, &site);
+}
+
 /* What the compiler's own memcpy, memmove and memset become, by twin.cuh or by newer versions of clang. */
 void *mt_sim_memcpy(void *to, const void *from, size_t bytes)
 {
@@ -144,7 +150,7 @@ void mt_sim::copy_vector(void *to, const void *from, size_t bytes, const void *c
 {
     if (t_now && (((uintptr_t)to | (uintptr_t)from) & (bytes - 1))) {
         bool write = ((uintptr_t)to & (bytes - 1)) != 0;
-        fail_misaligned(write ? (uintptr_t)to : (uintptr_t)from, bytes, write, code, nullptr);
+        fail_misaligned(write ? (uintptr_t)to : (uintptr_t)from, bytes, write, false, code, nullptr);
     }
     switch (bytes) {
     case 4:

@@ -185,7 +185,7 @@ void order_join_lanes(u32 first_thread, u32 lanes);
  * fatal. */
 void check_access(uintptr_t address, size_t bytes, bool write, const void *code);
 void check_atomic(uintptr_t address, size_t bytes, const Site *site);
-[[noreturn]] void fail_misaligned(uintptr_t address, size_t bytes, bool write, const void *code,
+[[noreturn]] void fail_misaligned(uintptr_t address, size_t bytes, bool write, bool atomic, const void *code,
                                   const Site *site);
 void check_outside(uintptr_t address, size_t bytes, bool write, const void *code);
 /* Copies a float4 or the like as one access; hooks.cpp. */
@@ -195,7 +195,8 @@ void copy_vector(void *to, const void *from, size_t bytes, const void *code);
 /* The piece that an offset lies in or, when in none, the one that ends last before it. */
 struct Piece {
     size_t offset, bytes;
-    bool whole; /* an allocation that no mark has cut up */
+    size_t align; /* what its declaration or the allocator promises of its address */
+    bool whole;   /* an allocation that no mark has cut up */
     char name[32];
 };
 const Piece *piece_near(size_t offset);

@@ -19,6 +19,7 @@ enum : size_t {
     MOST = (size_t)8 << 30,
     LEAST = (size_t)256 << 20,
     PAGE = 4096,
+    ALIGN = 256, /* of an allocation, as cudaMalloc promises; the address is an odd multiple */
     FREED = 256
 };
 
@@ -76,7 +77,7 @@ void forget_pieces(size_t offset, size_t bytes)
 
 void add_piece(size_t offset, size_t bytes, bool whole, const char *name)
 {
-    Piece piece = {offset, bytes, whole, ""};
+    Piece piece = {offset, bytes, ALIGN, whole, ""};
     snprintf(piece.name, sizeof piece.name, "%s", name ? name : "");
     s_pieces.insert(s_pieces.begin() + (ptrdiff_t)lower(s_pieces, offset), piece);
     mark_state(offset, bytes, LIVE);
@@ -94,7 +95,7 @@ size_t find_gap(size_t from, size_t bytes)
     size_t i = lower(s_allocations, from);
     if (i > 0) from = std::max(from, s_allocations[i - 1].offset + s_allocations[i - 1].bytes);
     for (;; ++i) {
-        from = (from + MT_SIM_GUARD + 255) & ~(size_t)255;
+        from = ((from + MT_SIM_GUARD + ALIGN - 1) / ALIGN | 1) * ALIGN;
         size_t end = i < s_allocations.size() ? s_allocations[i].offset : g_memory.size;
         if (from + bytes + MT_SIM_GUARD <= end) return from;
         if (i == s_allocations.size()) return 0;

@@ -146,6 +146,16 @@ void add_location(Text *text, const Fault &f)
         text->add("byte %zu (element %zu of %zu bytes) of %s", at, at / f.bytes, f.bytes, name);
 }
 
+/* Where the index is right and the array's own address is what is not aligned, that is the fault. */
+void add_alignment(Text *text, const Fault &f)
+{
+    text->add(": the address is not a multiple of %zu", f.bytes);
+    const Piece *p = piece_near(f.offset);
+    if (!p || f.offset - p->offset >= p->bytes || (f.offset - p->offset) % f.bytes != 0) return;
+    text->add(", since '%s' is declared with alignment %zu; write __align__(%zu) before its type", p->name,
+              p->align, f.bytes);
+}
+
 const char *verb(bool write, bool atomic)
 {
     return atomic ? "updates atomically" : write ? "writes" : "reads";
@@ -206,7 +216,7 @@ void report_access(const Fault &f)
     case MT_SIM_UNINITIALISED: text.add(", which nobody wrote"); break;
     case MT_SIM_OUT_OF_BOUNDS: text.add(": out of bounds"); break;
     case MT_SIM_USE_AFTER_FREE: text.add(", which was given back before"); break;
-    case MT_SIM_MISALIGNED: text.add(": the address is not a multiple of %zu", f.bytes); break;
+    case MT_SIM_MISALIGNED: add_alignment(&text, f); break;
     default: break;
     }
     if (f.has_other) add_other(&text, f, r);

@@ -235,9 +235,10 @@ void check_atomic(uintptr_t address, size_t bytes, const Site *site)
     check({address - g_memory.base, bytes, true, true, nullptr, site});
 }
 
-void fail_misaligned(uintptr_t address, size_t bytes, bool write, const void *code, const Site *site)
+void fail_misaligned(uintptr_t address, size_t bytes, bool write, bool atomic, const void *code,
+                     const Site *site)
 {
-    fatal(MT_SIM_MISALIGNED, {address - g_memory.base, bytes, write, site != nullptr, code, site});
+    fatal(MT_SIM_MISALIGNED, {address - g_memory.base, bytes, write, atomic, code, site});
 }
 
 /* Kernels may read their arguments and the program's constants, and use their own stack. */

@@ -1,7 +1,9 @@
 /* ops_cuda/sim/shared.cpp - where a block's shared arrays stand, and their names.
  *
  * Arrays keep their place for a whole launch and are dead bytes apart, so that an index past one never lands
- * in the next. At a block's start all their bytes are live and unwritten again.
+ * in the next. Each begins at an odd multiple of the alignment that it is declared with: a card promises no
+ * more, and a wider access that happens to work on one card is caught here. At a block's start all their
+ * bytes are live and unwritten again.
  */
 #include "internal.h"
 #include <cstdio>
@@ -13,7 +15,7 @@ namespace {
 
 enum { STATIC_LIMIT = 48 * 1024, DYNAMIC_LIMIT = 227 * 1024, MAX_ARRAYS = 64 };
 /* Dynamic shared memory, and the rest: where a launch asks for none, its place is dead bytes. */
-enum : size_t { DYNAMIC_OFFSET = 1024, STATIC_OFFSET = 256 * 1024 };
+enum : size_t { DYNAMIC_ALIGN = 16, DYNAMIC_OFFSET = 1024 + DYNAMIC_ALIGN, STATIC_OFFSET = 256 * 1024 };
 
 struct Array {
     const mt_sim_shared_site *site; /* null: the dynamic one */
@@ -23,15 +25,16 @@ Array s_arrays[MAX_ARRAYS];
 int s_count;
 size_t s_end, s_static_bytes;
 
-void add_array(const mt_sim_shared_site *site, const char *name, size_t bytes)
+void add_array(const mt_sim_shared_site *site, const char *name, size_t bytes, size_t align)
 {
     Array *a = &s_arrays[s_count++];
     a->site = site;
-    a->piece.offset = s_end;
+    a->piece.offset = ((s_end + align - 1) / align | 1) * align;
     a->piece.bytes = bytes;
+    a->piece.align = align;
     snprintf(a->piece.name, sizeof a->piece.name, "%s", name);
-    mark_state(s_end, bytes, LIVE);
-    s_end += (bytes + 255) / 256 * 256 + 256;
+    mark_state(a->piece.offset, bytes, LIVE);
+    s_end = a->piece.offset + bytes + 256;
 }
 
 } // namespace
@@ -43,7 +46,7 @@ bool shared_launch_start(size_t dynamic_bytes)
     s_static_bytes = 0;
     if (dynamic_bytes > DYNAMIC_LIMIT) return false;
     s_end = DYNAMIC_OFFSET;
-    if (dynamic_bytes > 0) add_array(nullptr, "dynamic", dynamic_bytes);
+    if (dynamic_bytes > 0) add_array(nullptr, "dynamic", dynamic_bytes, DYNAMIC_ALIGN);
     s_end = STATIC_OFFSET;
     return true;
 }
@@ -79,7 +82,7 @@ void *mt_sim_shared(const mt_sim_shared_site *site)
                        s_static_bytes, site->name, STATIC_LIMIT, DYNAMIC_LIMIT);
         stop_launch();
     }
-    add_array(site, site->name, site->bytes);
+    add_array(site, site->name, site->bytes, site->align);
     return (void *)(g_memory.base + s_arrays[s_count - 1].piece.offset);
 }
 

@@ -110,8 +110,8 @@ mt_sim_memory mt_sim_memory_stats(void);
 
 /* ---- memory; launch.cuh gives these short names in each .cu ---- */
 
-/* Like cudaMalloc: aligned to 256, not cleared; NULL when the capacity is reached. name is for reports, NULL
- * for none. */
+/* Like cudaMalloc: aligned to 256 and never to 512, not cleared; NULL when the capacity is reached. name is
+ * for reports, NULL for none. */
 void *mt_sim_alloc(size_t bytes, const char *name);
 bool mt_sim_free(void *pointer); /* false, and a report, when this is no allocation's start */
 /* Says that the bytes are, or are no longer, a tensor of their own. Live bytes are uninitialised until

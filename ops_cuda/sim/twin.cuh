@@ -26,6 +26,7 @@
 #define __host__
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
+#define __align__(bytes) __attribute__((aligned(bytes)))
 /* So that the compiler's message says what to do. */
 #define __shared__   write_MT_SHARED_or_MT_SHARED_DYNAMIC_instead
 #define __constant__ the_simulator_has_no_constant_memory
@@ -36,9 +37,10 @@
 __asm__("memcpy = mt_sim_memcpy\nmemmove = mt_sim_memmove\nmemset = mt_sim_memset");
 #endif
 
-#define MT_SHARED(type, name, ...)                                                                     \
-    typedef type mt_shared_##name __VA_ARGS__;                                                         \
-    static const mt_sim_shared_site mt_site_##name = {#name, sizeof(mt_shared_##name), alignof(type)}; \
+#define MT_SHARED(type, name, ...)                                                     \
+    typedef type mt_shared_##name __VA_ARGS__;                                         \
+    static const mt_sim_shared_site mt_site_##name = {#name, sizeof(mt_shared_##name), \
+                                                      alignof(mt_shared_##name)};      \
     mt_shared_##name &name = *static_cast<mt_shared_##name *>(mt_sim_shared(&mt_site_##name))
 #define MT_SHARED_DYNAMIC(type, name) type *name = static_cast<type *>(mt_sim_dynamic_shared())
 
@@ -80,6 +82,13 @@ static constexpr int warpSize = 32;
 
 /* Loads through the read-only cache: a plain access, spelt as a macro so that its line is the kernel's. */
 #define __ldg(pointer) (*(pointer))
+
+/* Before an access of 16 bytes: gcc calls the same hook for a struct of two 8-byte members, which need not be
+ * aligned to more than 8. */
+MT_SIM_INLINE void expect_aligned(const void *at, size_t bytes, bool write, const char *file, int line)
+{
+    if ((uintptr_t)at % bytes != 0) mt_sim_misaligned(at, bytes, write, file, line);
+}
 
 /* ---- barriers and fences ---- */
 

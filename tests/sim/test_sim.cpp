@@ -41,11 +41,13 @@ struct Right {
     X(plain_and_atomic, RACE_SHARED, 0, ANY)         \
     X(host_pointer, HOST_MEMORY, 0, ANY)             \
     X(shared_overrun, OUT_OF_BOUNDS, 0, 31)          \
+    X(shared_alignment, MISALIGNED, 0, ANY)          \
+    X(dynamic_alignment, MISALIGNED, 0, ANY)         \
     X(struct_copy, OUT_OF_BOUNDS, 0, 10) X(neighbour_block, RACE_GLOBAL, ANY, 0)
 
 #define RIGHT(X) \
     X(sgemm)     \
-    X(block_reduce) X(transpose) X(float4_add) X(last_block) X(histogram) X(warp_sync)
+    X(block_reduce) X(transpose) X(float4_add) X(last_block) X(histogram) X(warp_sync) X(alignments)
 
 extern "C" {
 #define DECLARE_WRONG(name, kind, block, thread) int mt_sim_launch_##name(void);
