@@ -159,7 +159,7 @@ static bool take(int64_t calls, bench_body body, void *context, double *seconds)
     return true;
 }
 
-static bench_time summary_of(double *seconds, int count, int64_t calls)
+bench_time bench_summary(double *seconds, int count, int64_t calls)
 {
     qsort(seconds, (size_t)count, sizeof *seconds, ascending);
     return (bench_time){.median = at_share(seconds, count, 0.5),
@@ -182,7 +182,7 @@ bool bench_measure(const bench_effort *effort, bench_body body, void *context, b
     do {
         if (!take(calls, body, context, &seconds[count++])) return false;
     } while (count < wanted && (count < 3 || bench_now() - start < effort->budget));
-    *time = summary_of(seconds, count, calls);
+    *time = bench_summary(seconds, count, calls);
     return true;
 }
 
@@ -208,7 +208,7 @@ bool bench_measure_by_turns(const bench_effort *effort, bench_turn *turns, int c
         }
         taken++;
     } while (taken < wanted && (taken < 3 || bench_now() - start < effort->budget));
-    for (int i = 0; i < count; i++) turns[i].time = summary_of(seconds[i], taken, calls[i]);
+    for (int i = 0; i < count; i++) turns[i].time = bench_summary(seconds[i], taken, calls[i]);
     return true;
 }
 

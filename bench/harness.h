@@ -35,6 +35,9 @@ typedef struct bench_time {
     int64_t calls; /* in a sample */
 } bench_time;
 
+/* The median and the quartiles of count samples of so many calls each; the samples are sorted. */
+bench_time bench_summary(double *seconds, int count, int64_t calls);
+
 /* The work that is timed; false ends the measurement. */
 typedef bool (*bench_body)(void *context);
 
