@@ -38,7 +38,7 @@ mt_status MT_LAUNCHER(download)(mt_backend *backend, void *to_host, const void *
 int MT_LAUNCHER(describe)(mt_backend *backend, char *text, size_t size);
 void MT_LAUNCHER(counts)(mt_backend *backend, mt_backend_counts *counts);
 mt_stream MT_LAUNCHER(stream)(mt_backend *backend);
-void MT_LAUNCHER(count)(mt_backend *backend, const char *kernel);
+void MT_LAUNCHER(count)(mt_backend *backend, const char *kernel, uint64_t blocks);
 
 mt_status MT_LAUNCHER(fill)(mt_backend *backend, mt_operand out, mt_kind kind, double value);
 mt_status MT_LAUNCHER(copy)(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_operand in,
@@ -70,7 +70,7 @@ template <class... P, class... A>
 static inline mt_status start(mt_backend *backend, const char *name, const char *file, int line,
                               void (*kernel)(P...), dim3 grid, dim3 block, A &&...arguments)
 {
-    MT_LAUNCHER(count)(backend, name);
+    MT_LAUNCHER(count)(backend, name, (uint64_t)grid.x * grid.y * grid.z);
     int status = launch(name, file, line, grid, block, 0, MT_LAUNCHER(stream)(backend), kernel,
                         static_cast<A &&>(arguments)...);
     return status == 0 ? MT_OK : failed(backend);

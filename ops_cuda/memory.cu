@@ -268,7 +268,7 @@ extern "C" mt_status MT_LAUNCHER(download)(mt_backend *backend, void *to_host, c
 
 /* ---- counts ---- */
 
-extern "C" void MT_LAUNCHER(count)(mt_backend *, const char *kernel)
+extern "C" void MT_LAUNCHER(count)(mt_backend *, const char *kernel, uint64_t blocks)
 {
     locked guard(pool.lock);
     mt_backend_counts *all = &pool.counts;
@@ -276,6 +276,7 @@ extern "C" void MT_LAUNCHER(count)(mt_backend *, const char *kernel)
     while (i < all->kernels && i < most - 1 && strcmp(all->kernel[i].name, kernel) != 0) i++;
     if (i == all->kernels) all->kernel[all->kernels++].name = i < most - 1 ? kernel : "other kernels";
     all->kernel[i].launches++;
+    all->kernel[i].few_blocks += blocks < (uint64_t)all->multiprocessors;
 }
 
 extern "C" void MT_LAUNCHER(counts)(mt_backend *, mt_backend_counts *counts)
@@ -314,6 +315,7 @@ extern "C" mt_status MT_LAUNCHER(open)(mt_backend *backend)
     void *ring = nullptr;
     if (dev_pinned(&ring, RING) != 0) return failed(backend);
     pool.ring = static_cast<char *>(ring);
+    pool.counts.multiprocessors = dev_multiprocessors();
     pool.open = true;
     return MT_OK;
 }

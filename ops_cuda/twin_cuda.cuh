@@ -189,6 +189,14 @@ static inline void dev_room(size_t *free_bytes, size_t *all_bytes)
     if (cudaMemGetInfo(free_bytes, all_bytes) != cudaSuccess) *free_bytes = *all_bytes = 0;
 }
 
+/* Of the card; 0 where it does not say. */
+static inline int dev_multiprocessors()
+{
+    int card = 0, count = 0;
+    if (cudaGetDevice(&card) != cudaSuccess) return 0;
+    return cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, card) == cudaSuccess ? count : 0;
+}
+
 /* The simulator guards the edges of a pool's pieces; a card does not. */
 static inline void dev_mark(void *, size_t, bool) {}
 static inline void dev_name(void *, const char *) {}

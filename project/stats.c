@@ -92,15 +92,24 @@ static void print_counts(const run_stats *stats, const mt_backend_counts *all)
     const mt_backend_counts *epoch = &stats->epoch;
     fprintf(stderr, "device memory          %" PRIu64 " bytes in %" PRIu64 " allocations\n\n",
             all->device_bytes, all->allocations);
-    fprintf(stderr, "%-38s %20s %20s\n", "", "the run", "last epoch's updates");
+    fprintf(stderr, "%-38s %20s %20s %14s\n", "", "the run", "last epoch's updates", "few blocks");
     print_copies("copies to the device", all->uploads, all->upload_bytes, epoch->uploads,
                  epoch->upload_bytes);
     print_copies("copies from the device", all->downloads, all->download_bytes, epoch->downloads,
                  epoch->download_bytes);
-    fprintf(stderr, "%-38s %20" PRIu64 " %20" PRIu64 "\n", "launches", launches_of(all), launches_of(epoch));
+    uint64_t few = 0;
+    for (int i = 0; i < all->kernels; i++) few += all->kernel[i].few_blocks;
+    fprintf(stderr, "%-38s %20" PRIu64 " %20" PRIu64 " %14" PRIu64 "\n", "launches", launches_of(all),
+            launches_of(epoch), few);
     for (int i = 0; i < all->kernels; i++)
-        fprintf(stderr, "  %-36s %20" PRIu64 " %20" PRIu64 "\n", all->kernel[i].name, all->kernel[i].launches,
-                epoch_launches(stats, i));
+        fprintf(stderr, "  %-36s %20" PRIu64 " %20" PRIu64 " %14" PRIu64 "\n", all->kernel[i].name,
+                all->kernel[i].launches, epoch_launches(stats, i), all->kernel[i].few_blocks);
+    if (few > 0)
+        fprintf(
+            stderr,
+            "few blocks: launches of the run with fewer blocks than the %d multiprocessors of %s; the others "
+            "have\nnothing to do meanwhile. Larger layers and batches fill them.\n",
+            all->multiprocessors, all->simulated ? "an H100" : "the card");
     if (!all->simulated) return;
     fprintf(
         stderr,
@@ -134,12 +143,14 @@ static void print_counts_json(const run_stats *stats, const mt_backend_counts *a
     printf(", \"epoch_uploads\": %" PRIu64 ", \"epoch_upload_bytes\": %" PRIu64
            ", \"epoch_downloads\": %" PRIu64 ", \"epoch_download_bytes\": %" PRIu64,
            epoch->uploads, epoch->upload_bytes, epoch->downloads, epoch->download_bytes);
-    printf(", \"launches\": %" PRIu64 ", \"epoch_launches\": %" PRIu64 ", \"by_kernel\": [", launches_of(all),
-           launches_of(epoch));
+    printf(", \"launches\": %" PRIu64 ", \"epoch_launches\": %" PRIu64
+           ", \"multiprocessors\": %d, \"by_kernel\": [",
+           launches_of(all), launches_of(epoch), all->multiprocessors);
     for (int i = 0; i < all->kernels; i++) {
         const mt_kernel_counts *k = &all->kernel[i];
-        printf("%s{\"kernel\": \"%s\", \"launches\": %" PRIu64 ", \"epoch_launches\": %" PRIu64,
-               i > 0 ? ", " : "", k->name, k->launches, epoch_launches(stats, i));
+        printf("%s{\"kernel\": \"%s\", \"launches\": %" PRIu64 ", \"epoch_launches\": %" PRIu64
+               ", \"few_blocks\": %" PRIu64,
+               i > 0 ? ", " : "", k->name, k->launches, epoch_launches(stats, i), k->few_blocks);
         if (all->simulated)
             printf(", \"blocks\": %" PRIu64 ", \"barriers\": %" PRIu64 ", \"requests\": %" PRIu64
                    ", \"sectors\": %" PRIu64 ", \"shared_requests\": %" PRIu64

@@ -115,10 +115,13 @@ typedef struct mt_update_work {
     const mt_update_row *row;
 } mt_update_work;
 
-/* What one kernel did. All but launches is a simulator's, and 0 elsewhere: numbers of things, never times. */
+/* What one kernel did: numbers of things, never times. From blocks on they are a simulator's, and 0
+ * elsewhere. */
 typedef struct mt_kernel_counts {
     const char *name;
-    uint64_t launches, blocks;
+    uint64_t launches;
+    uint64_t few_blocks; /* launches with fewer blocks than the card has multiprocessors */
+    uint64_t blocks;
     uint64_t barriers;        /* counted once a block */
     uint64_t requests;        /* accesses to device memory, counted once a warp */
     uint64_t sectors;         /* pieces of 32 bytes that those touch */
@@ -131,6 +134,7 @@ typedef struct mt_kernel_counts {
 typedef struct mt_backend_counts {
     uint64_t uploads, upload_bytes, downloads, download_bytes; /* copies from the host, and to it */
     uint64_t device_bytes, allocations;                        /* held now; how often the device was asked */
+    int multiprocessors;                                       /* of the card; of an H100 in the simulator */
     bool simulated;                                            /* the rows hold more than launches */
     int kernels;
     mt_kernel_counts kernel[256]; /* in the order of first launch; the last stands for all that follow */

@@ -6,8 +6,9 @@
 1. A CUDA block with LAB(NAME) or LAB_MATMUL(NAME is compiled as NAME.cu, as project/lab does it, and run; the text block
 behind it must be what is printed (blanks and line ends aside). 2. A wrong kernel must be reported under 20 schedules, each
 time with the kernel, what is wrong and lines of the first report. 3. "`.../lab ARGUMENTS` prints:" is checked in the same
-way with the lab itself. 4. Every kind of fault that ops_cuda/sim/sim.h promises to students is there. LIBRARY holds the lab
-without kernels. --update writes what was printed into the page instead.
+way with the lab itself. 4. Every kind of fault that ops_cuda/sim/sim.h promises to students is there. 5. A LAB that launches
+nothing, or looks at no result, is not called right; --stats counts one run of a size, however many there are. LIBRARY holds
+the lab without kernels. --update writes what was printed into the page instead.
 """
 import concurrent.futures
 import os
@@ -22,6 +23,13 @@ COMMAND = re.compile(r"^`build/project/lab/lab ([^`\n]*)` prints:\n\n```text\n(.
 FAULTS = ("missing_barrier", "off_by_one", "short_mask", "unaligned_float4", "shared_alignment", "uninitialised_shared",
           "divergent_barrier", "race_between_blocks", "overrun")
 SCHEDULES = 20
+# LABs that are not right, though nothing in them fails: what is in the braces, and what must be said.
+IDLE = {
+    "cheat": ("return 0;", "cheat: it launches no kernel, so nothing was tried; use MT_LAUNCH\ncheat: NOT TRIED\n"),
+    "unread": ('array<int> x("x", 32, 1);\n    return MT_LAUNCH(unread, dim3(1), dim3(32), 0, 0, x);',
+               "unread: its kernels ran and nobody looked at what they wrote; return y.check(...) for an array y\n"
+               "unread: NOT TRIED\n"),
+}
 problems = []
 
 
@@ -119,6 +127,28 @@ def check_kernel(program, name, shown):
     return first
 
 
+def idle_kernels():
+    return [(name, '#include "lab.cuh"\nnamespace MT_TWIN {\n[[maybe_unused]] MT_KERNEL void %s(int *x) { x[threadIdx.x] = 2; }\n'
+             "LAB(%s)\n{\n    %s\n}\n} // namespace MT_TWIN\n" % (name, name, body)) for name, (body, _) in IDLE.items()]
+
+
+def check_idle(program):
+    for name, (_, said_of_it) in IDLE.items():
+        status, output = run([program, name])
+        check(status == 1 and output == "seed 1, backend gpu-sim\n" + said_of_it, "%s ends with %d and says\n%s" % (name, status, output))
+
+
+def check_stats(lab):
+    """Rows of the table: one for each kernel and size, alike for any number of schedules; few blocks are marked."""
+    tables = []
+    for schedules in ("1", "3"):
+        status, output = run([lab, "naive", "--stats", "--size", "64x64x64,600x600x4", "--schedules", schedules])
+        tables.append([line.split() for line in output.splitlines() if re.match(r"naive +\d+x", line)])
+        check(status == 0 and "fewer blocks a launch than an H100 has multiprocessors (132)" in output, output)
+    check(tables[0] == tables[1] and [row[1:4] for row in tables[0]] == [["64x64x64", "1", "16*"], ["600x600x4", "1", "1425"]],
+          "--stats, with 1 and 3 schedules: %s" % tables)
+
+
 def split(arguments):
     """--lab, --cc and --sim each begin a list."""
     lists = {"": []}
@@ -156,13 +186,15 @@ def main():
         if update:
             page = page.replace(shown.group(0), shown.group(0)[:-len(shown.group(2)) - 3] + output + "```")
     check(COMMAND.search(page), "no command of the page was found")
+    check_stats(lab)
     with tempfile.TemporaryDirectory(dir=build_root, prefix="gpu-docs-") as work:
         # "Put any of them into mine.cu": a kernel is called as its file is, whatever LAB calls it.
         elsewhere = [("mine_" + name, code) for name, code, _ in kernels if name == FAULTS[0]]
-        program = build(source, work, [k[:2] for k in kernels] + elsewhere, library, lists["--cc"], lists["--sim"])
+        program = build(source, work, [k[:2] for k in kernels] + elsewhere + idle_kernels(), library, lists["--cc"], lists["--sim"])
         for name, _ in elsewhere:
             status, output = run([program, name, "--schedules", "1"])
             check(status == 1 and name + ".cu:" in output, "%s: ends with %d\n%s" % (name, status, output))
+        check_idle(program)
         for name, code, shown in kernels:
             if update:
                 text = said(run([program, name, "--schedules", "1"])[1], name)

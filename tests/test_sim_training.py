@@ -64,16 +64,19 @@ failed += not none
 print(f"{'ok    ' if none else 'FAIL  '}ten more epochs copy nothing: {[(long[name], long['epoch_' + name]) for name in COPIES]}")
 
 rows, more = ({row["kernel"]: row for row in each["by_kernel"]} for each in (short, long))
-right = (long["launches"] == sum(row["launches"] for row in more.values()) and
+right = (long["multiprocessors"] == 132 and long["launches"] == sum(row["launches"] for row in more.values()) and
          long["launches"] - short["launches"] == 10 * long["epoch_launches"] and
          all(more[name]["launches"] - row["launches"] == 10 * row["epoch_launches"] for name, row in rows.items()) and
          all(row["blocks"] >= row["launches"] and row["requests"] > 0 and row["sectors"] >= row["requests"]
              for row in rows.values()) and
+         all(row["few_blocks"] <= row["launches"] and 132 * (row["launches"] - row["few_blocks"]) <= row["blocks"]
+             for row in rows.values()) and any(row["few_blocks"] > 0 for row in rows.values()) and
          any(row["barriers"] > 0 for row in rows.values()) and any(row["shared_requests"] > 0 for row in rows.values()))
 failed += not right
 print(f"{'ok    ' if right else 'FAIL  '}launches by kernel, for the run and an epoch: {long['launches']}, {long['epoch_launches']}")
 table = run("--backend", "gpu-sim", "--epochs", "1", "--stats").stderr
-told = all(f"\n  {name} " in table and f"\n{name} " in table for name in rows)
+told = (all(f"\n  {name} " in table and f"\n{name} " in table for name in rows) and
+        "few blocks: launches of the run with fewer blocks than the 132 multiprocessors of an H100" in table)
 failed += not told
 print(f"{'ok    ' if told else 'FAIL  '}--stats prints a row of launches and one of the simulator's counts for each kernel")
 sys.exit(1 if failed else 0)

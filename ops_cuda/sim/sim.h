@@ -20,6 +20,9 @@ extern "C" {
  * for), so that an access just past one piece does not land in the next. */
 #define MT_SIM_GUARD 64
 
+/* Multiprocessors of the card that counts are held against: an H100 (SXM) has so many. */
+#define MT_SIM_MULTIPROCESSORS 132
+
 /* ---- settings; the environment is read once, before the first use of the simulator ---- */
 
 /* The schedule: order of blocks, and of threads at each barrier and warp operation. Default MT_SIM_SEED,

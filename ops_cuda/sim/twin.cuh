@@ -329,6 +329,7 @@ static inline void dev_room(size_t *free_bytes, size_t *all_bytes)
     *all_bytes = m.capacity;
     *free_bytes = m.capacity - m.held;
 }
+static inline int dev_multiprocessors() { return MT_SIM_MULTIPROCESSORS; }
 static inline void dev_mark(void *pointer, size_t bytes, bool live) { mt_sim_mark(pointer, bytes, live); }
 static inline void dev_name(void *pointer, const char *name) { mt_sim_name(pointer, name); }
 /* Counts accesses from now on, and says that this twin can. */

@@ -16,7 +16,7 @@
 #include "ops_cuda/sim/sim.h"
 #include "project/options.h"
 
-enum { MOST_SIZES = 32, LARGEST_SIZE = 4096, MOST_SCHEDULES = 1000, REPEATS = 20, MOST_COUNTED = 16 };
+enum { MOST_SIZES = 32, LARGEST_SIZE = 4096, MOST_SCHEDULES = 1000, REPEATS = 20, MOST_ROWS = 1024 };
 
 typedef struct settings {
     const char *sizes;
@@ -30,13 +30,22 @@ typedef struct size3 {
     int m, n, k;
 } size3;
 
-/* What became of one kernel of the lab, and what the kernels that it launched asked of the memory. */
+/* What became of one kernel of the lab. */
 typedef struct outcome {
     double error, flops, seconds; /* error: the largest, as a part of what rounding may do */
     bool is_matmul, failed, no_device;
-    mt_sim_stats counted[MOST_COUNTED];
-    int counted_count;
 } outcome;
+
+/* What one kernel asked of the memory in one run of one size. */
+typedef struct counted {
+    mt_sim_stats stats;
+    size3 size;
+    bool is_matmul;
+    double flop_per_byte; /* of all kernels of the run together */
+} counted;
+
+static counted s_counted[MOST_ROWS];
+static int s_counted_count, s_counted_more; /* more: rows that found no room */
 
 /* The element of C that is furthest from right. */
 typedef struct furthest {
@@ -120,7 +129,30 @@ static void print_failure(const char *name, const lab_task *task, int status, co
         printf("%s: %s\n", name, task->message[0] != 0 ? task->message : "the result is not right");
 }
 
-/* One size, every schedule. */
+static double ratio(double a, double b) { return b > 0 ? a / b : 0; }
+
+/* The kernels that ran since the last reset, which one run of an entry launched. An entry that is no product
+ * may do the same for every size: it is told once. */
+static void keep_stats(size3 size, bool is_matmul)
+{
+    mt_sim_stats s;
+    double bytes = 0;
+    for (int i = 0; mt_sim_stats_at(i, &s); i++) bytes += 32.0 * (double)s.sectors;
+    for (int i = 0; mt_sim_stats_at(i, &s); i++) {
+        bool known = s.launches == 0;
+        for (int j = 0; j < s_counted_count && !is_matmul; j++)
+            known |= memcmp(&s_counted[j].stats, &s, sizeof s) == 0;
+        if (known) continue;
+        const counted row = {s, size, is_matmul, ratio(2.0 * size.m * size.n * size.k, bytes)};
+        if (s_counted_count < MOST_ROWS)
+            s_counted[s_counted_count++] = row;
+        else
+            s_counted_more++;
+    }
+}
+
+/* One size, every schedule. The first is counted: what a kernel asks of the memory is alike in all of them.
+ */
 static void run_size(const settings *options, const lab_kernel *kernel, size3 size, outcome *result)
 {
     uint64_t state = options->seed;
@@ -136,9 +168,13 @@ static void run_size(const settings *options, const lab_kernel *kernel, size3 si
     for (int64_t i = 0; !result->failed && i < (on_card ? 1 : options->schedules); i++) {
         lab_task task = {.m = size.m, .n = size.n, .k = size.k, .a = a, .b = b, .c = c};
         task.repeats = on_card ? REPEATS : 0;
+        const bool counting = options->stats && !on_card && i == 0;
         mt_sim_set_seed(options->seed + (uint64_t)i);
+        mt_sim_set_detail(counting);
+        mt_sim_stats_reset();
         const int status = on_card ? kernel->gpu(&task) : kernel->sim(&task);
         const furthest most = status == 0 && task.is_matmul ? furthest_of(&task) : (furthest){.error = 0};
+        if (counting) keep_stats(size, task.is_matmul);
         result->is_matmul |= task.is_matmul;
         result->flops += 2.0 * size.m * size.n * size.k;
         result->seconds += task.seconds;
@@ -148,9 +184,9 @@ static void run_size(const settings *options, const lab_kernel *kernel, size3 si
         if (result->no_device) fprintf(stderr, "lab: %s\n", task.message);
         if (!result->failed || result->no_device) continue;
         print_failure(kernel->name, &task, status, &most);
-        printf("%s: WRONG", kernel->name);
+        printf("%s: %s", kernel->name, status == LAB_IDLE ? "NOT TRIED" : "WRONG");
         if (task.is_matmul) printf(", %d x %d x %d", size.m, size.n, size.k);
-        if (!on_card) printf(", schedule %" PRIu64, options->seed + (uint64_t)i);
+        if (!on_card && status != LAB_IDLE) printf(", schedule %" PRIu64, options->seed + (uint64_t)i);
         printf("\n");
     }
     free(a);
@@ -158,43 +194,41 @@ static void run_size(const settings *options, const lab_kernel *kernel, size3 si
     free(c);
 }
 
-static double ratio(double a, double b) { return b > 0 ? a / b : 0; }
-
-static void print_stats_title(void)
+static void print_stats(void)
 {
-    printf("\nCounts, not times. A request is one access of a warp, a sector 32 bytes of device memory, "
-           "partial a request\n"
-           "that only some threads of the warp made (an edge, or a branch), flop/byte the work done for each "
-           "byte moved.\n"
-           "%16s %8s %9s %12s %8s %12s %10s\n",
-           "", "", "", "device", "sectors/", "shared", "bank");
-    printf("%-16s %8s %9s %12s %8s %12s %10s %8s %9s\n", "kernel", "blocks", "barriers", "requests",
-           "request", "requests", "conflicts", "partial", "flop/byte");
-}
-
-/* The kernels that ran since the last reset; all of them belong to one entry. */
-static void keep_stats(outcome *result)
-{
-    mt_sim_stats s;
-    for (int i = 0; result->counted_count < MOST_COUNTED && mt_sim_stats_at(i, &s); i++)
-        if (s.launches > 0) result->counted[result->counted_count++] = s;
-}
-
-static void print_stats(const outcome *result)
-{
-    double bytes = 0;
-    for (int i = 0; i < result->counted_count; i++) bytes += 32.0 * (double)result->counted[i].sectors;
-    for (int i = 0; i < result->counted_count; i++) {
-        const mt_sim_stats s = result->counted[i];
-        printf("%-16s %8" PRIu64 " %9" PRIu64 " %12" PRIu64 " %8.2f %12" PRIu64 " %10" PRIu64 " %7.1f%%",
-               s.kernel, s.blocks, s.barriers, s.requests, ratio((double)s.sectors, (double)s.requests),
-               s.shared_requests, s.bank_conflicts,
-               100 * ratio((double)s.partial_requests, (double)(s.requests + s.shared_requests)));
-        if (result->is_matmul)
-            printf(" %9.2f\n", ratio(result->flops, bytes));
-        else
-            printf(" %9s\n", "-");
+    bool few = false;
+    printf(
+        "\nCounts of one run, not times. A request is one access of a warp, a sector 32 bytes of device "
+        "memory, partial\n"
+        "a request that only some threads of the warp made (an edge, or a branch), flop/byte the work done "
+        "for each byte\n"
+        "moved.\n"
+        "%16s %-11s %8s %8s %8s %9s %8s %9s %9s\n",
+        "", "", "", "", "", "device", "sectors/", "shared", "bank");
+    printf("%-16s %-11s %8s %8s %8s %9s %8s %9s %9s %7s %9s\n", "kernel", "size", "launches", "blocks",
+           "barriers", "requests", "request", "requests", "conflicts", "partial", "flop/byte");
+    for (int i = 0; i < s_counted_count; i++) {
+        const counted *row = &s_counted[i];
+        const mt_sim_stats *s = &row->stats;
+        const bool fills = s->blocks >= MT_SIM_MULTIPROCESSORS * s->launches;
+        char size[40] = "-", work[32] = "-";
+        few |= !fills;
+        if (row->is_matmul) {
+            snprintf(size, sizeof size, "%dx%dx%d", row->size.m, row->size.n, row->size.k);
+            snprintf(work, sizeof work, "%.2f", row->flop_per_byte);
+        }
+        printf("%-16s %-11s %8" PRIu64 " %7" PRIu64 "%s %8" PRIu64 " %9" PRIu64 " %8.2f %9" PRIu64
+               " %9" PRIu64 " %6.1f%% %9s\n",
+               s->kernel, size, s->launches, s->blocks, fills ? " " : "*", s->barriers, s->requests,
+               ratio((double)s->sectors, (double)s->requests), s->shared_requests, s->bank_conflicts,
+               100 * ratio((double)s->partial_requests, (double)(s->requests + s->shared_requests)), work);
     }
+    if (s_counted_more > 0) printf("%d more rows are not shown\n", s_counted_more);
+    if (few)
+        printf(
+            "* fewer blocks a launch than an H100 has multiprocessors (%d): the others have nothing to do\n",
+            MT_SIM_MULTIPROCESSORS);
+    printf("\n");
 }
 
 /* ---- the command line ---- */
@@ -242,9 +276,7 @@ static int print_help(void)
 static int run(const settings *options, const char *name, const size3 *sizes, int count)
 {
     bool all = strcmp(name, "all") == 0, found = false, failed = false;
-    const bool counting = options->stats && options->backend == 0;
-    static outcome results[64]; /* static: some hundred KB */
-    mt_sim_set_detail(counting);
+    static outcome results[64];
     printf("seed %" PRIu64 ", backend %s\n", options->seed, options->backend == 1 ? "gpu" : "gpu-sim");
     for (int i = 0; i < lab_kernel_count && i < 64; i++) {
         const lab_kernel *kernel = &lab_kernels[i];
@@ -256,11 +288,9 @@ static int run(const settings *options, const char *name, const size3 *sizes, in
                 "lab: this build has no kernels for a GPU, since it was made without nvcc; use gpu-sim\n");
             return 1;
         }
-        mt_sim_stats_reset();
         for (int s = 0; s < count && !results[i].failed; s++)
             run_size(options, kernel, sizes[s], &results[i]);
         if (results[i].no_device) return 1;
-        if (counting) keep_stats(&results[i]);
         failed |= results[i].failed;
     }
     if (!found) {
@@ -269,11 +299,7 @@ static int run(const settings *options, const char *name, const size3 *sizes, in
         print_kernels(stderr);
         return 2;
     }
-    if (counting) {
-        print_stats_title();
-        for (int i = 0; i < lab_kernel_count && i < 64; i++) print_stats(&results[i]);
-        printf("\n");
-    }
+    if (s_counted_count > 0) print_stats();
     for (int i = 0; i < lab_kernel_count && i < 64; i++) {
         const outcome *r = &results[i];
         if ((!all && strcmp(lab_kernels[i].name, name) != 0) || r->failed) continue;

@@ -3,9 +3,9 @@
  * A .cu file holds, in namespace MT_TWIN, kernels and one of
  *     LAB_MATMUL(NAME, a, b, c, m, n, k) { launch something that computes C = A B; return MT_LAUNCH(...); }
  *     LAB(NAME) { make arrays, launch, check; return 0 when all is right; }
- * The lab fills A and B for the first and compares C. In the second `task.m`, `task.n` and `task.k` are the
- * sizes. NAME is yours; on the command line the kernel is called as its file is, which the build says in
- * LAB_FILE.
+ * One that launches nothing, or reads nothing back, is not called right. The lab fills A and B for the first
+ * and compares C. In the second `task.m`, `task.n` and `task.k` are the sizes. NAME is yours; on the command
+ * line the kernel is called as its file is, which the build says in LAB_FILE.
  */
 #ifndef LAB_CUH
 #define LAB_CUH
@@ -23,6 +23,20 @@ static inline char *difference()
     static char text[160];
     return text;
 }
+
+/* What the running entry did so far. */
+struct tally {
+    int launches, reads;
+};
+static inline tally &done()
+{
+    static tally of_this_file;
+    return of_this_file;
+}
+#undef MT_LAUNCH_NAMED
+#define MT_LAUNCH_NAMED(name, kernel, grid, block, shared_bytes, stream, ...) \
+    (::MT_TWIN::done().launches++,                                            \
+     ::MT_TWIN::launch(name, __FILE__, __LINE__, grid, block, shared_bytes, stream, kernel, ##__VA_ARGS__))
 
 /* n elements on the device for as long as this lives; a kernel takes it as a T *. */
 template <class T> class array {
@@ -55,7 +69,11 @@ template <class T> class array {
     {
         return !data || dev_upload(data, host, (size_t)n * sizeof(T), 0) || dev_sync(0);
     }
-    int read(T *host) { return dev_download(host, data, (size_t)n * sizeof(T), 0); }
+    int read(T *host)
+    {
+        done().reads += n > 0;
+        return dev_download(host, data, (size_t)n * sizeof(T), 0);
+    }
     /* 0 when element i is wanted(i) for all of them. */
     template <class F> int check(F wanted)
     {
@@ -102,10 +120,17 @@ static inline int device()
     return status == 0 ? 0 : LAB_NO_DEVICE;
 }
 
+/* What the entry returns, with a sentence when that is not 0. */
 static inline int told(lab_task &task, int status)
 {
-    if (status != 0)
-        snprintf(task.message, sizeof task.message, "%s", status == LAB_WRONG ? difference() : dev_message());
+    const char *text = status == LAB_WRONG ? difference() : dev_message();
+    if (status == 0 && done().launches == 0)
+        status = LAB_IDLE, text = "it launches no kernel, so nothing was tried; use MT_LAUNCH";
+    else if (status == 0 && done().reads == 0)
+        status = LAB_IDLE,
+        text = "its kernels ran and nobody looked at what they wrote; return y.check(...) for an array y";
+    if (status != 0) snprintf(task.message, sizeof task.message, "%s", text);
+    done() = {};
     return status;
 }
 

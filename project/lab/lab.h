@@ -8,9 +8,11 @@
 
 #include <stdbool.h>
 
-/* What an entry returns when everything ran and the result is not right, and when there is no device. */
+/* What an entry returns when everything ran and the result is not right, when there is no device, and when
+ * it launched nothing or looked at no result. */
 #define LAB_WRONG     1000
 #define LAB_NO_DEVICE 1001
+#define LAB_IDLE      1002
 
 typedef struct lab_task {
     int m, n, k;
