@@ -2,7 +2,7 @@
 """Training on gpu-sim is training on cpu: 20 epochs on each data set under three schedules, line by line.
 
 Usage: test_sim_training.py RUN_FAST. The losses agree within 1e-4 of the cpu's, the schedules to the last digit; after
-the first epoch nothing is copied between host and device but what a line prints; and --stats counts it all.
+the first epoch nothing is copied between host and device but what a line prints; --stats counts it all, and a step has no more launches than its budget.
 """
 import json
 import os
@@ -74,6 +74,17 @@ right = (long["multiprocessors"] == 132 and long["launches"] == sum(row["launche
          any(row["barriers"] > 0 for row in rows.values()) and any(row["shared_requests"] > 0 for row in rows.values()))
 failed += not right
 print(f"{'ok    ' if right else 'FAIL  '}launches by kernel, for the run and an epoch: {long['launches']}, {long['epoch_launches']}")
+
+# What a step costs a card: five steps an epoch of the network that run_fast trains by default. An epoch adds a permutation and
+# two gathers. More launches than these is a slower step; fewer is a better one, to be written here.
+STEP = {"fill": 1, "map relu gradient": 2, "map scale": 1, "matmul direct": 5, "matmul small": 2, "matmul vector": 1,
+        "reduce sum": 4, "update sgd": 1, "zip sigmoid_cross_entropy": 1, "zip sigmoid_cross_entropy gradient a": 1}
+have = {name: row["epoch_launches"] for name, row in more.items() if row["epoch_launches"] > 0}
+want = dict({name: 5 * count for name, count in STEP.items()}, **{"permutation": 1, "rows take": 2})
+failed += have != want
+print(f"{'ok    ' if have == want else 'FAIL  '}{sum(STEP.values())} launches a step" +
+      ("" if have == want else f": an epoch has {have}, and the budget is {want}"))
+
 table = run("--backend", "gpu-sim", "--epochs", "1", "--stats").stderr
 told = (all(f"\n  {name} " in table and f"\n{name} " in table for name in rows) and
         "few blocks: launches of the run with fewer blocks than the 132 multiprocessors of an H100" in table)
