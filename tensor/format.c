@@ -1,20 +1,13 @@
-/* tensor/format.c - tensors as nested text, and back: "[[1, 2], [3, 4]]".
- *
- * Numbers carry enough digits to come back as they were (9 for float, 17 for double). The reader keeps one
- * count for each level of brackets: the first list of a level sets how long its neighbours must be.
+/* tensor/format.c - tensors as nested text: mt_format writes all of it, for mt_parse, and mt_print what a
+ * person can read: rows on lines of their own, in columns, and of a large tensor the edges.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <locale.h>
-#include <math.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "storage.h"
-
-/* ---- writing ---- */
+#include "text.h"
 
 /* Where text goes: a stream, or a buffer that keeps the beginning of a text that is too long. */
 typedef struct {
@@ -43,216 +36,201 @@ static void put(sink *out, const char *format, ...)
     out->length += n;
 }
 
-/* What printf and strtod take for a decimal point follows the program's locale; the text here does not. */
-static const char *decimal_point(void) { return localeconv()->decimal_point; }
+/* ---- which elements are shown ---- */
 
-static void put_number(sink *out, const mt_tensor *x, const void *values, int64_t i)
+/* A row-major array of the elements that are shown. Of a dimension that is cut they are the first and the
+ * last few. */
+typedef struct {
+    int rank;
+    int64_t size[MT_MAX_DIMS]; /* of the array */
+    bool cut[MT_MAX_DIMS];     /* the dimension has more elements, in the middle of these */
+    int64_t count;
+    mt_kind kind;
+    void *values; /* double or int64_t by kind */
+    int digits;   /* of a REAL */
+} excerpt;
+
+static void excerpt_free(excerpt *shown) { mt_free(shown->values, (size_t)shown->count * 8); }
+
+/* Reads the elements of x that are shown into *values and moves it on; the dimensions before d are one index
+ * each. Where nothing more is cut the rest is read at once, else slice by slice. */
+static mt_status gather(const excerpt *shown, mt_tensor *x, int d, int64_t **values)
 {
-    if (x->kind == MT_INDEX) {
-        put(out, "%" PRId64, ((const int64_t *)values)[i]);
-        return;
+    int last = shown->rank - 1;
+    while (last >= d && !shown->cut[last]) last--;
+    if (last < d) {
+        const int64_t count = mt_tensor_count(x);
+        mt_status status = x->kind == MT_REAL ? mt_to_doubles(x, (double *)*values, count)
+                                              : mt_to_indices(x, *values, count);
+        *values += count;
+        return status;
     }
-    char text[32];
-    const char *point = decimal_point();
-    snprintf(text, sizeof text, "%.*g", sizeof(mt_real) == sizeof(float) ? 9 : 17,
-             ((const double *)values)[i]);
-    char *found = strcmp(point, ".") == 0 ? NULL : strstr(text, point);
-    if (found)
-        put(out, "%.*s.%s", (int)(found - text), text, found + strlen(point));
-    else
-        put(out, "%s", text);
+    const int64_t size = shown->size[d], run = d == last ? size / 2 : 1;
+    mt_status status = MT_OK;
+    for (int64_t i = 0; i < size && status == MT_OK; i += run) {
+        const int64_t from = shown->cut[d] && i >= size / 2 ? x->layout.size[d] - size + i : i;
+        mt_tensor *part = mt_tensor_slice(x, d, from, from + run, 1);
+        status = part ? gather(shown, part, d + 1, values) : mt_last_status();
+        mt_tensor_free(part);
+    }
+    return status;
 }
 
-static void put_tensor(sink *out, const mt_tensor *x, const void *values)
+/* The elements of x: all of them, or where there are more than threshold those at the edges. */
+static mt_status excerpt_of(const mt_tensor *x, mt_print_options options, excerpt *shown)
 {
-    int rank = x->layout.rank;
-    const int64_t *size = x->layout.size;
-    int64_t count = mt_layout_count(&x->layout);
-    if (count == 0) {
-        /* Nothing below an empty dimension can be shown: "[[], []]" for (2, 0), "[]" for (0, 3). */
-        int depth = 0;
-        while (size[depth] != 0) depth++;
-        int64_t lists = 1, in_row[MT_MAX_DIMS] = {0};
-        for (int d = 0; d < depth; d++) lists *= size[d];
-        for (int d = 0; d < depth; d++) put(out, "[");
-        for (int64_t i = 0; i < lists; i++) {
-            put(out, "[]");
-            int d = depth - 1;
-            while (d >= 0 && ++in_row[d] == size[d]) in_row[d--] = 0, put(out, "]");
-            if (d >= 0) put(out, ", ");
-            for (int open = d + 1; d >= 0 && open < depth; open++) put(out, "[");
-        }
+    mt_status status = mt_tensor_check(x);
+    if (status != MT_OK) return status;
+    *shown = (excerpt){.rank = x->layout.rank, .count = 1, .kind = x->kind, .digits = options.digits};
+    bool summary = mt_tensor_count(x) > options.threshold;
+    for (int d = 0; d < shown->rank; d++) {
+        const int64_t size = x->layout.size[d];
+        shown->cut[d] = summary && size > 2 * options.edge;
+        shown->size[d] = shown->cut[d] ? 2 * options.edge : size;
+        shown->count *= shown->size[d];
+    }
+    shown->values = mt_alloc((size_t)shown->count * 8);
+    if (!shown->values) return MT_ERR_MEMORY;
+    int64_t *values = shown->values;
+    status = gather(shown, (mt_tensor *)x, 0, &values);
+    if (status != MT_OK) excerpt_free(shown);
+    return status;
+}
+
+static void number_text(const excerpt *shown, int64_t i, char text[MT_NUMBER_TEXT])
+{
+    if (shown->kind == MT_INDEX)
+        snprintf(text, MT_NUMBER_TEXT, "%" PRId64, ((const int64_t *)shown->values)[i]);
+    else
+        mt_text_number(text, ((const double *)shown->values)[i], shown->digits);
+}
+
+/* ---- writing ---- */
+
+/* How the text is laid out. */
+typedef struct {
+    bool lines; /* each row of the last dimension on a line of its own, else all on one */
+    int column; /* characters that a number is padded to; 0: the text is one line */
+    int width;  /* after which a row goes on in the next line; 0: never */
+} page;
+
+static void put_break(sink *out, const page *form, int breaks, int indent, int64_t *start)
+{
+    if (!form->lines) {
+        put(out, ", ");
         return;
     }
-    int64_t index[MT_MAX_DIMS] = {0};
+    put(out, ",");
+    for (int i = 0; i < breaks; i++) put(out, "\n");
+    *start = out->length;
+    put(out, "%*s", indent, "");
+}
+
+/* Nothing below an empty dimension can be shown: "[[], []]" for (2, 0), "[]" for (0, 3). */
+static void put_empty(sink *out, const excerpt *shown)
+{
+    int depth = 0;
+    while (shown->size[depth] != 0) depth++;
+    int64_t lists = 1, in_row[MT_MAX_DIMS] = {0};
+    for (int d = 0; d < depth; d++) lists *= shown->size[d];
+    for (int d = 0; d < depth; d++) put(out, "[");
+    for (int64_t i = 0; i < lists; i++) {
+        put(out, "[]");
+        int d = depth - 1;
+        while (d >= 0 && ++in_row[d] == shown->size[d]) in_row[d--] = 0, put(out, "]");
+        if (d >= 0) put(out, ", ");
+        for (int open = d + 1; d >= 0 && open < depth; open++) put(out, "[");
+    }
+}
+
+static void put_tensor(sink *out, const excerpt *shown, const page *form)
+{
+    if (shown->count == 0) {
+        put_empty(out, shown);
+        return;
+    }
+    const int rank = shown->rank;
+    int64_t index[MT_MAX_DIMS] = {0}, start = out->length; /* of the line */
     for (int d = 0; d < rank; d++) put(out, "[");
-    for (int64_t i = 0; i < count; i++) {
-        put_number(out, x, values, i);
+    for (int64_t i = 0; i < shown->count; i++) {
+        char text[MT_NUMBER_TEXT];
+        number_text(shown, i, text);
+        put(out, "%*s", form->column, text);
         int d = rank - 1;
-        while (d >= 0 && ++index[d] == size[d]) index[d--] = 0, put(out, "]");
+        while (d >= 0 && ++index[d] == shown->size[d]) index[d--] = 0, put(out, "]");
         if (d < 0) break;
-        put(out, ", ");
+        const bool middle = shown->cut[d] && index[d] == shown->size[d] / 2;
+        if (d == rank - 1) {
+            put(out, middle ? ", ...," : ",");
+            const bool full = form->column > 0 && form->width > 0 &&
+                              out->length - start + 1 + form->column + rank > form->width;
+            if (full) {
+                put(out, "\n%*s", rank, "");
+                start = out->length - rank;
+            } else {
+                put(out, " ");
+            }
+            continue;
+        }
+        /* As many line ends as dimensions ended: rows follow each other, matrices stand an empty line apart.
+         */
+        put_break(out, form, rank - 1 - d, d + 1, &start);
+        if (middle) {
+            put(out, "...");
+            put_break(out, form, rank - 1 - d, d + 1, &start);
+        }
         for (int open = d + 1; open < rank; open++) put(out, "[");
     }
 }
 
-static mt_status format_to(sink *out, const mt_tensor *x)
-{
-    mt_status status = mt_tensor_check(x);
-    if (status != MT_OK) return status;
-    int64_t count = mt_tensor_count(x);
-    size_t bytes = (size_t)count * 8; /* doubles or int64_t */
-    void *values = mt_alloc(bytes);
-    if (!values) return MT_ERR_MEMORY;
-    status = x->kind == MT_REAL ? mt_to_doubles(x, values, count) : mt_to_indices(x, values, count);
-    if (status == MT_OK) put_tensor(out, x, values);
-    mt_free(values, bytes);
-    return status;
-}
+static const mt_print_options everything = {sizeof(mt_real) == sizeof(float) ? 9 : 17, INT64_MAX, 1, 0};
 
 int64_t mt_format(const mt_tensor *x, char *buffer, size_t size)
 {
     sink out = {.buffer = buffer, .size = buffer ? size : 0};
     if (out.size) buffer[0] = '\0';
-    return format_to(&out, x) == MT_OK ? out.length : -1;
+    excerpt shown;
+    if (excerpt_of(x, everything, &shown) != MT_OK) return -1;
+    put_tensor(&out, &shown, &(page){.lines = false});
+    excerpt_free(&shown);
+    return out.length;
 }
 
-mt_status mt_print(FILE *stream, const mt_tensor *x)
+mt_print_options mt_print_defaults(void) { return (mt_print_options){8, 1000, 3, 80}; }
+
+mt_status mt_print(FILE *stream, const mt_tensor *x) { return mt_print_with(stream, x, mt_print_defaults()); }
+
+mt_status mt_print_with(FILE *stream, const mt_tensor *x, mt_print_options options)
 {
     if (!stream) return MT_ERR_NULL;
-    sink out = {.stream = stream};
-    mt_status status = format_to(&out, x);
+    if (options.digits < 1 || options.digits > 17 || options.threshold < 0 || options.edge < 1 ||
+        options.edge > INT64_MAX / 2 || options.width < 0)
+        return mt_fail(MT_ERR_VALUE,
+                       "print: digits is %d (1 to 17), threshold %" PRId64 " (0 or more), edge %" PRId64
+                       " (1 or more), width %d (0 or more)",
+                       options.digits, options.threshold, options.edge, options.width);
+    excerpt shown;
+    mt_status status = excerpt_of(x, options, &shown);
     if (status != MT_OK) return status;
+    page form = {.lines = true, .width = options.width};
+    int64_t length = 2 * shown.rank; /* of all on one line, with brackets and commas */
+    bool row = true;
+    for (int d = 0; d < shown.rank; d++) {
+        row = row && (d == shown.rank - 1 || shown.size[d] == 1);
+        length += shown.cut[d] ? 5 : 0;
+    }
+    for (int64_t i = 0; i < shown.count; i++) {
+        char text[MT_NUMBER_TEXT];
+        number_text(&shown, i, text);
+        if ((int)strlen(text) > form.column) form.column = (int)strlen(text);
+        length += (int64_t)strlen(text) + (i > 0 ? 2 : 0);
+    }
+    if (row && (form.width == 0 || length <= form.width)) form.column = 0; /* one line has no columns */
+    sink out = {.stream = stream};
+    put_tensor(&out, &shown, &form);
     put(&out, "\n");
+    excerpt_free(&shown);
     if (out.failed || fflush(stream) != 0)
         return mt_fail(MT_ERR_IO, "print: cannot write: %s", strerror(errno));
     return MT_OK;
-}
-
-/* ---- reading ---- */
-
-typedef struct {
-    const char *text, *at;
-    double *values;
-    int64_t count, room;
-    int leaf; /* the depth that holds numbers, 0 until known */
-    int64_t
-        size[MT_MAX_DIMS + 1]; /* by depth: entries in every list of that depth, -1 until one has closed */
-    int64_t entries[MT_MAX_DIMS + 1]; /* entries so far in the list that is open at that depth */
-} reader;
-
-static mt_status bad(const reader *in, const char *what)
-{
-    return mt_fail(MT_ERR_PARSE, "parse: %s at character %td, near \"%.20s\"", what, in->at - in->text + 1,
-                   in->at);
-}
-
-static void skip_space(reader *in)
-{
-    while (isspace((unsigned char)*in->at)) in->at++;
-}
-
-/* strtod with a decimal point whatever the locale; *end is text where there is no number. */
-static double read_double(const char *text, const char **end)
-{
-    char number[1100],
-        *after; /* longer than any number that takes all of its digits to be told from others */
-    const char *const point = decimal_point(), *const others = ",[] \t\n\v\f\r";
-    if (strcmp(point, ".") == 0) {
-        const double value = strtod(text, &after);
-        *end = after;
-        return value;
-    }
-    const size_t length = strcspn(text, others), before = strcspn(text, "."), extra = strlen(point) - 1;
-    *end = text;
-    if (length + extra >= sizeof number) return 0;
-    if (before < length)
-        snprintf(number, sizeof number, "%.*s%s%.*s", (int)before, text, point, (int)(length - before - 1),
-                 text + before + 1);
-    else
-        snprintf(number, sizeof number, "%.*s", (int)length, text);
-    const double value = strtod(number, &after);
-    const size_t used = (size_t)(after - number);
-    *end = text + (used > before ? used - extra : used);
-    return value;
-}
-
-static mt_status read_number(reader *in)
-{
-    if (!*in->at || !strchr("+-.0123456789nNiI", *in->at)) return bad(in, "a number or a bracket is missing");
-    const char *end;
-    errno = 0;
-    double value = read_double(in->at, &end);
-    if (end == in->at) return bad(in, "a number or a bracket is missing");
-    bool huge = errno == ERANGE && fabs(value) > 1;
-    if (huge || (isfinite(value) && !isfinite((mt_real)value))) return bad(in, "the number is too large");
-    if (in->count == in->room) {
-        int64_t room = in->room ? 2 * in->room : 256;
-        double *more = mt_alloc((size_t)room * sizeof *more);
-        if (!more) return MT_ERR_MEMORY;
-        if (in->count) memcpy(more, in->values, (size_t)in->count * sizeof *more);
-        mt_free(in->values, (size_t)in->room * sizeof *more);
-        in->values = more;
-        in->room = room;
-    }
-    in->values[in->count++] = value;
-    in->at = end;
-    return MT_OK;
-}
-
-/* Reads the whole text; depth is the number of open brackets. Each turn reads one entry, or closes a list. */
-static mt_status read_text(reader *in)
-{
-    int depth = 0;
-    for (;;) {
-        skip_space(in);
-        if (*in->at == '[') {
-            if (depth == MT_MAX_DIMS) return bad(in, "more than 8 levels of brackets");
-            if (in->leaf && depth + 1 > in->leaf) return bad(in, "a list stands where a number is expected");
-            in->at++;
-            in->entries[++depth] = 0;
-            skip_space(in);
-            if (*in->at != ']') continue;
-        } else {
-            if (in->leaf && depth != in->leaf) return bad(in, "a number stands where a list is expected");
-            in->leaf = depth;
-            mt_status status = read_number(in);
-            if (status != MT_OK) return status;
-            if (depth == 0) break;
-            in->entries[depth]++;
-        }
-        /* After an entry: close as many lists as end here, then a comma or the end of the text. */
-        for (skip_space(in); depth > 0 && *in->at == ']'; skip_space(in)) {
-            if (in->entries[depth] == 0) {
-                /* An empty list is a leaf too: nothing may stand deeper anywhere. */
-                if (in->leaf && in->leaf != depth) return bad(in, "rows of different length");
-                in->leaf = depth;
-            }
-            if (in->size[depth] < 0) in->size[depth] = in->entries[depth];
-            if (in->size[depth] != in->entries[depth]) return bad(in, "rows of different length");
-            in->at++;
-            if (--depth > 0) in->entries[depth]++;
-        }
-        if (depth == 0) break;
-        if (*in->at != ',')
-            return bad(in, *in->at ? "a comma or a closing bracket is missing" : "the text ends too soon");
-        in->at++;
-    }
-    skip_space(in);
-    return *in->at ? bad(in, "something follows the tensor") : MT_OK;
-}
-
-mt_tensor *mt_parse(mt_backend *backend, const char *text)
-{
-    if (!backend || !text) return NULL;
-    reader in = {.text = text, .at = text};
-    for (int d = 0; d <= MT_MAX_DIMS; d++) in.size[d] = -1;
-    mt_tensor *result = NULL;
-    if (read_text(&in) == MT_OK) {
-        static const double nothing;
-        mt_shape shape = in.leaf ? mt_shape_make(in.leaf, in.size + 1) : mt_shape(1);
-        result = mt_from_doubles(backend, in.count ? in.values : &nothing, shape);
-    }
-    mt_free(in.values, (size_t)in.room * sizeof *in.values);
-    return result;
 }

@@ -1,5 +1,6 @@
 /* tensor/status.c - the calling thread's latest failure, in a buffer of the thread's own. */
 #include "status.h"
+#include "text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@ mt_status mt_fail(mt_status status, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    mt_text_clean(text); /* names, paths and numbers in it may be anybody's */
     last.status = status;
     snprintf(last.message, sizeof last.message, "%s", text);
     return status;

@@ -14,6 +14,14 @@
 
 typedef struct mt_tensor mt_tensor;
 
+/* How mt_print_with shows a tensor. */
+typedef struct mt_print_options {
+    int digits;        /* significant ones of a REAL, 1 to 17; 8 */
+    int64_t threshold; /* with more elements than this a tensor is summarised; 1000, INT64_MAX: never */
+    int64_t edge;      /* of a summarised dimension, how many are shown at each end; 3 */
+    int width;         /* of a line in characters, after which a row goes on in the next; 80, 0: no limit */
+} mt_print_options;
+
 MT_BEGIN
 
 /* ---- constructors: row-major, on the given backend ---- */
@@ -106,8 +114,12 @@ MT_API mt_status mt_write(mt_tensor *x, const double *values, int64_t count);
  * final 0, returning the length of the whole text, or -1 with a sentence. An empty dimension ends the
  * nesting: "[]". */
 MT_API int64_t mt_format(const mt_tensor *x, char *buffer, size_t size);
-/* The same to a stream, with a newline. */
+/* For a person: each row on a line, numbers in columns, and of a large tensor the elements at the edges, with
+ * "..." between them. What is not summarised mt_parse reads back, within the digits. */
 MT_API mt_status mt_print(FILE *stream, const mt_tensor *x);
+/* The same in another form; mt_print_defaults gives what mt_print uses. MT_ERR_VALUE for a number outside. */
+MT_API mt_status mt_print_with(FILE *stream, const mt_tensor *x, mt_print_options options);
+MT_API mt_print_options mt_print_defaults(void);
 
 MT_END
 

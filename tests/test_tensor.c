@@ -1,6 +1,7 @@
 /* tests/test_tensor.c - the handle: constructors, views, single values, text, copies, versions. No tape. */
 #define _POSIX_C_SOURCE 200809L
 #include "support.h"
+#include "tensor/text.h"
 
 #include <locale.h>
 #include <math.h>
@@ -522,6 +523,47 @@ static void test_locale(void **data)
     const double *values = test_read(x);
     TEST_TRUE(values[1] == 2.5 && values[2] == -2.5 && isnan(values[4]) && values[5] == 7);
     TEST_TRUE(strncmp(text, "[[1, 2.5], [-2.5, 0.00", 22) == 0);
+
+    /* Numbers of any length and kind are what they are in the C locale. */
+    static char many[2][1300];
+    memset(many[0], '7', 1250);
+    many[0][1] = '.';
+    snprintf(many[1], sizeof many[1], "0.%01200d5e1199", 0);
+    const char *const numbers[] = {many[0],
+                                   many[1],
+                                   "-0.0",
+                                   "1e400",
+                                   "4.9e-324",
+                                   "2.2250738585072011e-308",
+                                   ".5",
+                                   "5.",
+                                   "-0x1p3",
+                                   "0x1.8p1",
+                                   "1e",
+                                   "1e+",
+                                   "1.5e-3]",
+                                   "nan",
+                                   "-inf",
+                                   "infinity",
+                                   "00012.50",
+                                   ".",
+                                   "-",
+                                   "e5",
+                                   "1.2.3",
+                                   "9007199254740993",
+                                   "100000000000000000000000.0e-23",
+                                   "1e99999999999999999999",
+                                   "0e99999"};
+    for (size_t i = 0; i < TEST_LENGTH(numbers); i++) {
+        const char *here, *there;
+        const double want = mt_text_to_double(numbers[i], &here);
+        if (found) setlocale(LC_NUMERIC, found);
+        const double have = mt_text_to_double(numbers[i], &there);
+        setlocale(LC_NUMERIC, "C");
+        TEST_CHECK(memcmp(&want, &have, sizeof want) == 0 && here == there,
+                   "%.40s is %.17g and %.17g, %td and %td characters", numbers[i], want, have,
+                   here - numbers[i], there - numbers[i]);
+    }
     test_cases++;
 }
 
@@ -646,6 +688,14 @@ static void test_round_trip(void **data)
             TEST_CHECK(mt_shape_equal(mt_tensor_shape(back), want), "\"%.60s\" of %s reads as %s", text,
                        test_text(shape), test_text(mt_tensor_shape(back)));
             TEST_ALL_SAME(test_read(back), a->values, a->count, text);
+
+            /* what mt_print writes reads back, too */
+            static char lines[20000];
+            FILE *file = fmemopen(lines, sizeof lines, "w");
+            TEST_OK(mt_print_with(file, a->x, (mt_print_options){17, INT64_MAX, 1, (int)test_from(0, 100)}));
+            TEST_TRUE(ftell(file) < (long)sizeof lines - 1);
+            fclose(file);
+            TEST_ALL_SAME(test_read(OWN(mt_parse(b, lines))), a->values, a->count, lines);
 
             /* a buffer that is too small: as much as fits, ended, and the whole length */
             int64_t length = (int64_t)strlen(text), room = test_from(1, length + 2);
@@ -772,25 +822,96 @@ static void test_hostile_text(void **data)
     }
 }
 
+/* What mt_print_with writes, in memory that the next call uses again. */
+static const char *printed(const mt_tensor *x, mt_print_options options)
+{
+    static char text[8000];
+    memset(text, 0, sizeof text);
+    FILE *file = fmemopen(text, sizeof text - 1, "w");
+    TEST_TRUE(file);
+    TEST_OK(mt_print_with(file, x, options));
+    fclose(file);
+    return text;
+}
+
+/* What a message repeats of somebody's text cannot change a terminal: no control, no mark of direction, no
+ * half a character. */
+static void test_clean_messages(void **data)
+{
+    (void)data;
+    static const struct {
+        const char *from, *to;
+    } cases[] = {
+        {"plain \xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", "plain \xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"},
+        {"\x1b[31mred\x07", "?[31mred?"},
+        {"one\ntwo\tthree\r", "one two three?"},
+        {"\xe2\x80\xaeleft\xe2\x81\xa6", "?left?"},
+        {"\xc2\x9b"
+         "1m",
+         "?1m"},
+        {"cut \xe2\x82", "cut ??"},
+        {"\xff\xc0\x80\xed\xa0\x80", "??????"},
+    };
+    for (size_t i = 0; i < TEST_LENGTH(cases); i++) {
+        char text[64];
+        snprintf(text, sizeof text, "%s", cases[i].from);
+        mt_text_clean(text);
+        assert_string_equal(text, cases[i].to);
+        test_cases++;
+    }
+    TEST_NULL(mt_parse(test_cpu(), "[1, \x1b]0;title\x07"), MT_ERR_PARSE, "near \"?]0;title?\"");
+}
+
 static void test_printing(void **data)
 {
     (void)data;
     EACH_BACKEND(b)
     {
-        mt_tensor *x = OWN(mt_parse(b, "[[1, 2], [3, 4]]"));
-        char text[64] = "";
-        FILE *file = fmemopen(text, sizeof text, "w");
-        TEST_TRUE(file);
-        TEST_OK(mt_print(file, x));
-        fclose(file);
-        assert_string_equal(text, "[[1, 2], [3, 4]]\n");
-        file = fopen("/dev/full", "w");
-        if (file) {
-            TEST_FAILS(mt_print(file, x), MT_ERR_IO, "");
-            fclose(file);
-            file = fopen("/dev/full", "w");
-            TEST_FAILS(mt_print(file, OWN(mt_zeros(b, mt_shape(100, 1000)))), MT_ERR_IO, "");
-            fclose(file);
+        const mt_print_options usual = mt_print_defaults();
+        mt_tensor *x = OWN(mt_parse(b, "[[1, 2], [3, -40.5]]"));
+        assert_string_equal(printed(x, usual), "[[    1,     2],\n [    3, -40.5]]\n");
+        assert_string_equal(printed(OWN(mt_parse(b, "[0.1, nan, -inf]")), usual), "[0.1, nan, -inf]\n");
+        assert_string_equal(printed(OWN(mt_arange(b, 0, 4, 1)), usual), "[0, 1, 2, 3]\n");
+        assert_string_equal(printed(OWN(mt_zeros(b, mt_shape(2, 0))), usual), "[[], []]\n");
+        assert_string_equal(printed(OWN(mt_zeros(b, mt_shape(2, 1, 2))), usual),
+                            "[[[0, 0]],\n\n [[0, 0]]]\n");
+        mt_tensor *third = OWN(mt_full(b, mt_shape(1), 1 / 3.0));
+        mt_print_options few = usual;
+        few.digits = 3;
+        assert_string_equal(printed(third, few), "[0.333]\n");
+
+        /* Summaries: of each long dimension three at each end. */
+        mt_tensor *range = OWN(mt_arange(b, 0, 1001, 1));
+        assert_string_equal(printed(range, usual), "[0, 1, 2, ..., 998, 999, 1000]\n");
+        mt_tensor *square = OWN(mt_tensor_view(OWN(mt_arange(b, 0, 10000, 1)), mt_shape(100, 100)));
+        mt_print_options two = usual;
+        two.edge = 2;
+        assert_string_equal(printed(square, two),
+                            "[[   0,    1, ...,   98,   99],\n [ 100,  101, ...,  198,  199],\n ...,\n"
+                            " [9800, 9801, ..., 9898, 9899],\n [9900, 9901, ..., 9998, 9999]]\n");
+        mt_tensor *turned = OWN(mt_tensor_transpose(square, 0, 1));
+        two.edge = 1;
+        assert_string_equal(printed(turned, two), "[[   0, ..., 9900],\n ...,\n [  99, ..., 9999]]\n");
+        mt_tensor *deep = OWN(mt_tensor_view(square, mt_shape(2, 1000, 5)));
+        assert_string_equal(printed(deep, two), "[[[   0, ...,    4],\n  ...,\n  [4995, ..., 4999]],\n\n"
+                                                " [[5000, ..., 5004],\n  ...,\n  [9995, ..., 9999]]]\n");
+        TEST_TRUE(strlen(printed(OWN(mt_zeros(b, mt_shape(1000, 1000))), usual)) < 300);
+
+        /* Long rows go on in the next line, and what is not summarised reads back. */
+        mt_print_options narrow = usual;
+        narrow.width = 20;
+        assert_string_equal(printed(OWN(mt_arange(b, 0, 12, 1)), narrow),
+                            "[ 0,  1,  2,  3,  4,\n  5,  6,  7,  8,  9,\n 10, 11]\n");
+        narrow.edge = 0;
+        TEST_FAILS(mt_print_with(stdout, x, narrow), MT_ERR_VALUE, "edge 0 (1 or more)");
+        FILE *full = fopen("/dev/full", "w");
+        if (full) {
+            TEST_FAILS(mt_print(full, x), MT_ERR_IO, "");
+            fclose(full);
+            full = fopen("/dev/full", "w");
+            mt_print_options all = {.digits = 8, .threshold = INT64_MAX, .edge = 3};
+            TEST_FAILS(mt_print_with(full, OWN(mt_zeros(b, mt_shape(100, 1000))), all), MT_ERR_IO, "");
+            fclose(full);
         }
         test_cases++;
     }
@@ -800,10 +921,10 @@ int main(void)
 {
     backend_count = test_backends(backends);
     static const struct CMUnitTest tests[] = {
-        TEST(test_from_arrays),  TEST(test_constants), TEST(test_ranges), TEST(test_bad_shapes),
-        TEST(test_passing_null), TEST(test_draws),     TEST(test_views),  TEST(test_sharing),
-        TEST(test_copies),       TEST(test_writes),    TEST(test_locale), TEST(test_round_trip),
-        TEST(test_hostile_text), TEST(test_printing),
+        TEST(test_from_arrays),  TEST(test_constants), TEST(test_ranges),         TEST(test_bad_shapes),
+        TEST(test_passing_null), TEST(test_draws),     TEST(test_views),          TEST(test_sharing),
+        TEST(test_copies),       TEST(test_writes),    TEST(test_locale),         TEST(test_round_trip),
+        TEST(test_hostile_text), TEST(test_printing),  TEST(test_clean_messages),
     };
     return TEST_RUN("tensor", tests);
 }
