@@ -8,8 +8,11 @@
    less. 2. Every global symbol of a static library is marked, MT_API or MT_INTERNAL, and has the prefix; so the two
    libraries share none, and one program can link both. 3. Nothing runs before main or at exit. 4. The library never
    exits, prints to a stream it was not given or handles a signal, and only tensor/alloc.c asks the system for memory.
-The CUDA twins and the simulator are C++: their objects may have C++'s own symbols and start-up code (nvcc's registers
-the kernels before main, which is how CUDA finds them; C++'s makes objects such as a lock), and the simulator is the same in both static libraries; what else they define must be a launcher named for its precision.
+The CUDA twins and the simulator are C++: their objects may have C++'s own start-up code (nvcc's registers the kernels
+before main, which is how CUDA finds them; C++'s makes objects such as a lock), weak symbols of C++'s templates, and names
+of the simulator's own, which is the same in both static libraries; what else they define must be a launcher named for its
+precision. 5. Nothing in an archive has or needs a name of ThreadSanitizer's, though the kernels are compiled with its
+hooks: these functions are a program's own.
 --instrumented leaves out 3 and 4, for sanitizers and coverage, which add such things; --debug allows assert to abort.
 """
 import argparse
@@ -28,7 +31,10 @@ MEMORY = {"malloc", "calloc", "realloc", "free", "aligned_alloc", "posix_memalig
 MEMORY_OWNER = "tensor_alloc.c"
 # Objects of ops_cuda that a C++ compiler or nvcc made: sim_map_minitorch.o, gpu_map_minitorch.o, ..._sim_hooks.cpp.o.
 TWIN = re.compile(r"(^|[\\/(])(sim|gpu)_\w+\.o$|\.cpp\.o$")
-TWIN_NAMES = re.compile(r"_Z|__tsan_|__cuda|__fatbin|mt_sim_|DW\.ref")
+# What they may define: the simulator's names, nvcc's (whose stubs have a hash of the file in them), and C++'s templates,
+# which are weak and which every program that uses them defines alike.
+TWIN_NAMES = re.compile(r"mt_sim_|_ZNK?6mt_sim|_ZNK?3sim10mt_vectors|_Z\d+__device_stub__ZN4cuda|__cuda|__fatbin")
+TWIN_WEAK = re.compile(r"_Z|DW\.ref")
 ASSERT = {"__assert_fail", "__assert_rtn", "__assert"}
 
 
@@ -93,8 +99,9 @@ def main():
 
         everything = archive_symbols(arguments.nm, static)
         symbols = [symbol for symbol in everything if not TWIN.search(symbol[0])]
-        launchers = {name for member, name, kind in everything
-                     if TWIN.search(member) and kind not in "UwvVu" and not TWIN_NAMES.match(name)}
+        twins = [symbol for symbol in everything if TWIN.search(symbol[0])]
+        launchers = {name for _, name, kind in twins if kind not in "Uwv" and not TWIN_NAMES.match(name) and
+                     not (kind in "WVu" and TWIN_WEAK.match(name))}
         show(problems, "%s: a twin defines what is neither a launcher of this precision nor marked" % static,
              {name for name in launchers - marked if not re.match(prefix + r"(sim|cuda)_launch_\w+$", name)})
         defined[static] = {name for _, name, kind in symbols if kind not in "Uwv"} | launchers
@@ -105,6 +112,8 @@ def main():
         show(problems, "%s defines twice" % static, double)
         if arguments.instrumented:
             continue
+        show(problems, "%s: a twin calls ThreadSanitizer's functions, not the simulator's" % static,
+             {name for _, name, kind in twins if name.startswith("__tsan_") and kind == "U"})
         wanted = [(member, name) for member, name, kind in symbols if kind in "Uw"]
         never = NEVER | (set() if arguments.debug else ASSERT)
         show(problems, "%s asks for what a library must not use" % static,

@@ -1,9 +1,10 @@
 /* ops_cuda/sim/hooks.cpp - the functions that -fsanitize=thread makes kernels call at each access to memory.
  *
- * libtsan is not linked: these are their only definitions, for gcc and clang. They return at once when the OS
- * thread runs no kernel (a launcher's own code is compiled with the same flag), and quickly when the address
- * is not in shared or device memory. A hook runs before its access; one that reports a fatal fault does not
- * return.
+ * The compiler calls them __tsan_read4 and so on; twin.cuh makes that mt_sim_hook_read4 in the kernel's
+ * object, so that a program's own ThreadSanitizer keeps its names. They serve gcc and clang. They return at
+ * once when the OS thread runs no kernel (a launcher's own code is compiled with the same flag), and quickly
+ * when the address is not in shared or device memory. A hook runs before its access; one that reports a fatal
+ * fault does not return.
  */
 #include <cstring>
 #include "shadow.h"
@@ -78,25 +79,25 @@ void range(const void *pointer, size_t bytes, bool write, const void *code)
 
 #define CALLER __builtin_return_address(0)
 
-#define HOOKS(n)                                                                    \
-    void __tsan_read##n(void *p) { access<n, false>(p, CALLER); }                   \
-    void __tsan_write##n(void *p) { access<n, true>(p, CALLER); }                   \
-    void __tsan_unaligned_read##n(void *p) { range(p, n, false, CALLER); }          \
-    void __tsan_unaligned_write##n(void *p) { range(p, n, true, CALLER); }          \
-    void __tsan_read_write##n(void *p)                                              \
-    {                                                                               \
-        access<n, false>(p, CALLER);                                                \
-        access<n, true>(p, CALLER);                                                 \
-    }                                                                               \
-    void __tsan_unaligned_read_write##n(void *p)                                    \
-    {                                                                               \
-        range(p, n, false, CALLER);                                                 \
-        range(p, n, true, CALLER);                                                  \
-    }                                                                               \
-    void __tsan_volatile_read##n(void *p) { access<n, false>(p, CALLER); }          \
-    void __tsan_volatile_write##n(void *p) { access<n, true>(p, CALLER); }          \
-    void __tsan_unaligned_volatile_read##n(void *p) { range(p, n, false, CALLER); } \
-    void __tsan_unaligned_volatile_write##n(void *p) { range(p, n, true, CALLER); }
+#define HOOKS(n)                                                                         \
+    void mt_sim_hook_read##n(void *p) { access<n, false>(p, CALLER); }                   \
+    void mt_sim_hook_write##n(void *p) { access<n, true>(p, CALLER); }                   \
+    void mt_sim_hook_unaligned_read##n(void *p) { range(p, n, false, CALLER); }          \
+    void mt_sim_hook_unaligned_write##n(void *p) { range(p, n, true, CALLER); }          \
+    void mt_sim_hook_read_write##n(void *p)                                              \
+    {                                                                                    \
+        access<n, false>(p, CALLER);                                                     \
+        access<n, true>(p, CALLER);                                                      \
+    }                                                                                    \
+    void mt_sim_hook_unaligned_read_write##n(void *p)                                    \
+    {                                                                                    \
+        range(p, n, false, CALLER);                                                      \
+        range(p, n, true, CALLER);                                                       \
+    }                                                                                    \
+    void mt_sim_hook_volatile_read##n(void *p) { access<n, false>(p, CALLER); }          \
+    void mt_sim_hook_volatile_write##n(void *p) { access<n, true>(p, CALLER); }          \
+    void mt_sim_hook_unaligned_volatile_read##n(void *p) { range(p, n, false, CALLER); } \
+    void mt_sim_hook_unaligned_volatile_write##n(void *p) { range(p, n, true, CALLER); }
 
 extern "C" {
 
@@ -106,15 +107,15 @@ HOOKS(4)
 HOOKS(8)
 HOOKS(16)
 
-void __tsan_init(void) {}
-void __tsan_func_entry(void *) {}
-void __tsan_func_exit(void) {}
-void __tsan_ignore_thread_begin(void) {}
-void __tsan_ignore_thread_end(void) {}
-void __tsan_vptr_read(void **) {}
-void __tsan_vptr_update(void **, void *) {}
-void __tsan_read_range(void *p, size_t bytes) { range(p, bytes, false, CALLER); }
-void __tsan_write_range(void *p, size_t bytes) { range(p, bytes, true, CALLER); }
+void mt_sim_hook_init(void) {}
+void mt_sim_hook_func_entry(void *) {}
+void mt_sim_hook_func_exit(void) {}
+void mt_sim_hook_ignore_thread_begin(void) {}
+void mt_sim_hook_ignore_thread_end(void) {}
+void mt_sim_hook_vptr_read(void **) {}
+void mt_sim_hook_vptr_update(void **, void *) {}
+void mt_sim_hook_read_range(void *p, size_t bytes) { range(p, bytes, false, CALLER); }
+void mt_sim_hook_write_range(void *p, size_t bytes) { range(p, bytes, true, CALLER); }
 
 void mt_sim_misaligned(const void *address, size_t bytes, bool write, const char *file, int line)
 {
@@ -122,7 +123,7 @@ void mt_sim_misaligned(const void *address, size_t bytes, bool write, const char
     if (t_now) fail_misaligned((uintptr_t)address, bytes, write, false, nullptr, &site);
 }
 
-/* What the compiler's own memcpy, memmove and memset become, by twin.cuh or by newer versions of clang. */
+/* What memcpy, memmove and memset of the compiler become, and the hooks that newer versions of clang call. */
 void *mt_sim_memcpy(void *to, const void *from, size_t bytes)
 {
     range(from, bytes, false, CALLER);
@@ -140,9 +141,6 @@ void *mt_sim_memset(void *to, int byte, size_t bytes)
     range(to, bytes, true, CALLER);
     return memset(to, byte, bytes);
 }
-void *__tsan_memcpy(void *to, const void *from, size_t bytes) __attribute__((alias("mt_sim_memcpy")));
-void *__tsan_memmove(void *to, const void *from, size_t bytes) __attribute__((alias("mt_sim_memmove")));
-void *__tsan_memset(void *to, int byte, size_t bytes) __attribute__((alias("mt_sim_memset")));
 
 } // extern "C"
 

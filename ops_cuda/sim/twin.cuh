@@ -31,10 +31,32 @@
 #define __shared__   write_MT_SHARED_or_MT_SHARED_DYNAMIC_instead
 #define __constant__ the_simulator_has_no_constant_memory
 
-/* The compiler copies large objects by calling memcpy, which no sanitizer hook sees: in this file it calls
- * sim/. */
+/* What -fsanitize=thread makes this file call, __tsan_read4 and so on, is here another name for a function of
+ * sim/hooks.cpp: a program that links kernels keeps ThreadSanitizer's own for itself. clang leaves the old
+ * name in the object, where nothing refers to it; as it is weak, it needs no definition. */
 #ifdef __ELF__
-__asm__("memcpy = mt_sim_memcpy\nmemmove = mt_sim_memmove\nmemset = mt_sim_memset");
+__asm__(".macro mt_sim_alias name, size, function\n"
+        ".weak __tsan_\\name\\size\n"
+        "__tsan_\\name\\size = \\function\\name\\size\n"
+        ".endm\n"
+        ".irp name, read, write, read_write, volatile_read, volatile_write, unaligned_read, unaligned_write, "
+        "unaligned_read_write, unaligned_volatile_read, unaligned_volatile_write\n"
+        "mt_sim_alias \\name, 1, mt_sim_hook_\n"
+        "mt_sim_alias \\name, 2, mt_sim_hook_\n"
+        "mt_sim_alias \\name, 4, mt_sim_hook_\n"
+        "mt_sim_alias \\name, 8, mt_sim_hook_\n"
+        "mt_sim_alias \\name, 16, mt_sim_hook_\n"
+        ".endr\n"
+        ".irp name, init, func_entry, func_exit, ignore_thread_begin, ignore_thread_end, vptr_read, "
+        "vptr_update, read_range, write_range\n"
+        "mt_sim_alias \\name, , mt_sim_hook_\n"
+        ".endr\n"
+        /* The compiler copies large objects by calling memcpy, which no sanitizer hook sees; newer versions
+         * of clang call a hook of that name. */
+        ".irp name, memcpy, memmove, memset\n"
+        "\\name = mt_sim_\\name\n"
+        "mt_sim_alias \\name, , mt_sim_\n"
+        ".endr\n");
 #endif
 
 #define MT_SHARED(type, name, ...)                                                     \

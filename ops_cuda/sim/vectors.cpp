@@ -6,6 +6,7 @@
 #include "vectors.cuh"
 
 namespace sim {
+inline namespace mt_vectors {
 
 #define MT_SIM_COPIES(name, type)                                                   \
     name::name(const name &from)                                                    \
@@ -20,4 +21,5 @@ namespace sim {
 
 MT_SIM_VECTORS(MT_SIM_COPIES, MT_SIM_COPIES)
 
+} // namespace mt_vectors
 } // namespace sim

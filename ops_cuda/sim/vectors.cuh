@@ -8,6 +8,8 @@
 #define MT_SIM_VECTORS_CUH
 
 namespace sim {
+/* Their copies have external linkage, and a program may have a namespace sim of its own. */
+inline namespace mt_vectors {
 
 #define MT_SIM_VECTOR_COPY(name) \
     name() = default;            \
@@ -35,6 +37,7 @@ namespace sim {
 
 MT_SIM_VECTORS(MT_SIM_VECTOR2, MT_SIM_VECTOR4)
 
+} // namespace mt_vectors
 } // namespace sim
 
 #endif
