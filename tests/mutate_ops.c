@@ -6,7 +6,7 @@
  * the environment, or "trace", which prints the numbers of all that were asked for. An argument chooses one
  * group of tests.
  */
-#include "support.h"
+#include "pairs.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -28,39 +28,6 @@ bool mt_mutant_is(int number)
     }
     if (number >= 0 && number < MOST_MUTANTS) reached[number] = 1;
     return number == active;
-}
-
-/* ---- the same array on both backends ---- */
-
-static mt_backend *backends[2]; /* gpu-sim, simple */
-typedef struct pair {
-    test_array *on[2];
-} pair;
-#define EACH(i) for (int i = 0; i < 2; i++)
-
-static pair twins(test_array *first) { return (pair){{first, test_array_twin(first, backends[1])}}; }
-static pair input(mt_shape shape, unsigned flags)
-{
-    return twins(test_array_random(backends[0], shape, flags, 0.5, 1.5));
-}
-static pair output(mt_shape shape, unsigned flags)
-{
-    return twins(test_array_from(backends[0], shape, TEST_OUTPUT | flags, NULL));
-}
-static pair indices(mt_shape shape, int64_t limit)
-{
-    const int64_t n = test_count(shape);
-    double *values = test_memory((size_t)n * sizeof *values);
-    for (int64_t i = 0; i < n; i++) values[i] = (double)(i < 2 ? i * (limit - 1) : test_below(limit));
-    return twins(test_array_from(backends[0], shape, TEST_INDICES, values));
-}
-
-static void agree(pair out, double tolerance, const char *what)
-{
-    test_guards(out.on[0], what);
-    TEST_ALL_CLOSE(test_read(out.on[0]->x), test_read(out.on[1]->x), out.on[0]->count, tolerance, tolerance,
-                   what);
-    test_cases++;
 }
 
 /* ---- the groups ---- */

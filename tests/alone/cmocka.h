@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 typedef struct CMUnitTest {
     const char *name;
@@ -24,18 +25,21 @@ typedef struct CMUnitTest {
     }
 
 static jmp_buf alone_failed;
+static char alone_sentence[2000]; /* what is wrong, until its test's line is printed */
 
 static inline void print_error(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    vprintf(format, arguments);
+    vsnprintf(alone_sentence, sizeof alone_sentence, format, arguments);
     va_end(arguments);
+    alone_sentence[strcspn(alone_sentence, "\n")] = 0;
 }
 
 static inline void _fail(const char *file, int line)
 {
-    printf("%s:%d: error: failure\n", file, line);
+    const size_t used = strlen(alone_sentence);
+    snprintf(alone_sentence + used, sizeof alone_sentence - used, " (%s:%d)", file, line);
     longjmp(alone_failed, 1);
 }
 
@@ -67,7 +71,9 @@ static inline int _cmocka_run_group_tests(const char *group, const struct CMUnit
         int wrong = tests[i].setup != NULL && tests[i].setup(&state) != 0;
         if (!wrong && !alone_passes(tests[i].run, &state)) wrong = 1;
         if (tests[i].teardown != NULL && tests[i].teardown(&state) != 0) wrong = 1;
-        printf("%s %s: %s\n", group, tests[i].name, wrong ? "FAILED" : "ok");
+        printf("%s  %s %s%s%s\n", wrong ? "FAIL" : "ok  ", group, tests[i].name, wrong ? ": " : "",
+               alone_sentence);
+        alone_sentence[0] = 0;
         fflush(stdout);
         failed += wrong;
     }

@@ -1,0 +1,207 @@
+/* slots_matmul.c - gpu_slots' checks of matmul and update.
+ *
+ * Factors are small integers, so that every sum of products is exact, whatever its order: an element, a chunk
+ * or a bias that is lost or taken twice is another number.
+ */
+#include "slots.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- products ---- */
+
+typedef struct product {
+    int64_t m, n, k;
+    int turned; /* bits: A, B, C and the kept argument lie as their transposes */
+    unsigned flags;
+    bool bias, pre, accumulate;
+    int act; /* -1: none */
+} product;
+
+static pair integers(mt_shape shape, unsigned flags)
+{
+    const int64_t n = test_count(shape);
+    double *values = test_memory((size_t)n * sizeof *values);
+    for (int64_t i = 0; i < n; i++) values[i] = (double)test_from(-2, 2);
+    return twins(test_array_from(backends[0], shape, flags, values));
+}
+
+/* rows x columns after batch, lying as columns x rows where it is turned. */
+static mt_shape lying(mt_shape batch, int64_t rows, int64_t columns, bool turned)
+{
+    batch.size[batch.rank++] = turned ? columns : rows;
+    batch.size[batch.rank++] = turned ? rows : columns;
+    return batch;
+}
+
+static mt_operand matrix(pair p, int i, bool turned)
+{
+    mt_tensor *x = p.on[i]->x;
+    return mt_tensor_operand(turned ? OWN(mt_tensor_transpose(x, -2, -1)) : x);
+}
+
+static void multiply_batch(product p, mt_shape batch_a, mt_shape batch_b, mt_shape batch)
+{
+    static const mt_shape none = {.rank = 0};
+    const unsigned flags = p.flags & TEST_PLAIN;
+    const bool turn_a = p.turned & 1, turn_b = p.turned & 2, turn_c = p.turned & 4;
+    mt_shape columns = none;
+    columns.size[columns.rank++] = p.n;
+    pair a = integers(lying(batch_a, p.m, p.k, turn_a), flags),
+         b = integers(lying(batch_b, p.k, p.n, turn_b), flags);
+    pair bias = integers(columns, flags), pre = output(lying(batch, p.m, p.n, turn_c), flags);
+    pair out = p.accumulate ? integers(lying(batch, p.m, p.n, turn_c), flags | TEST_FIXED)
+                            : output(lying(batch, p.m, p.n, turn_c), flags);
+    const char *what =
+        slots_text("matmul %lld x %lld x %lld%s%s%s%s%s", (long long)p.m, (long long)p.n, (long long)p.k,
+                   turn_a ? ", A turned" : "", turn_b ? ", B turned" : "", p.bias ? ", bias" : "",
+                   p.accumulate ? ", +=" : "", p.act >= 0 ? mt_op_describe((mt_op)p.act)->name : "");
+    EACH(i)
+    {
+        mt_matmul_work work = {.out = matrix(out, i, turn_c),
+                               .a = matrix(a, i, turn_a),
+                               .b = matrix(b, i, turn_b),
+                               .has_act = p.act >= 0,
+                               .accumulate = p.accumulate,
+                               .act = (mt_op)(p.act >= 0 ? p.act : 0)};
+        if (p.bias) work.bias = slots_operand(bias, i);
+        if (p.pre) work.pre = matrix(pre, i, turn_c);
+        TEST_OK(backends[i]->matmul(backends[i], &work));
+    }
+    agree(out, p.act >= 0 ? 16 * test_epsilon : 0, what);
+    if (p.pre) agree(pre, 0, what);
+    test_unchanged(a.on[0], what);
+    test_unchanged(b.on[0], what);
+    test_release();
+}
+
+static void multiply(product p)
+{
+    const mt_shape none = {.rank = 0};
+    multiply_batch(p, none, none, none);
+}
+
+/* By the numbers of the kernels: short k, a vector, one warp's tile and the middle one, whole and cut, and a
+ * k that is cut into chunks. */
+static const int64_t sides[][3] = {
+    {1, 1, 1},     {5, 7, 3},    {17, 9, 17},    {16, 32, 16},   {16, 32, 32}, {15, 33, 31},
+    {33, 31, 48},  {20, 36, 20}, {32, 64, 33},   {1, 40, 50},    {40, 1, 33},  {1, 9, 64},
+    {18, 33, 600}, {1, 3, 1100}, {130, 129, 18}, {132, 128, 20},
+};
+/* The large tile; the middle one, 16 bytes at a time and one by one; chunks of each. */
+static const int64_t large_sides[][3] = {
+    {1024, 1024, 24}, {1028, 1152, 20}, {1021, 1027, 17}, {256, 192, 40},
+    {64, 640, 1024},  {67, 641, 1031},  {1, 5000, 700},   {4000, 1, 33},
+};
+
+void check_matmul(void **state)
+{
+    (void)state;
+    for (int turned = 0; turned < 8; turned++) {
+        for (size_t i = 0; i < TEST_LENGTH(sides); i++)
+            if (turned < 4 || i % 3 == 0)
+                multiply((product){.m = sides[i][0],
+                                   .n = sides[i][1],
+                                   .k = sides[i][2],
+                                   .turned = turned,
+                                   .flags = TEST_PLAIN,
+                                   .act = -1});
+        for (size_t i = 0; slots_large && i < TEST_LENGTH(large_sides) && turned < 4; i++)
+            multiply((product){.m = large_sides[i][0],
+                               .n = large_sides[i][1],
+                               .k = large_sides[i][2],
+                               .turned = turned,
+                               .flags = TEST_PLAIN,
+                               .accumulate = i % 3 == 2,
+                               .act = -1});
+    }
+    for (int round = 0; round < 24; round++) {
+        const bool accumulate = test_chance(0.3); /* then neither a bias nor a kept argument */
+        multiply((product){.m = test_from(1, 40),
+                           .n = test_from(1, 40),
+                           .k = test_from(1, 60),
+                           .turned = (int)test_below(8),
+                           .bias = !accumulate && test_chance(0.5),
+                           .pre = !accumulate && test_chance(0.5),
+                           .accumulate = accumulate,
+                           .act = -1});
+    }
+    for (int op = 0; op < (int)MT_MAP_COUNT; op++) {
+        if (mt_op_describe((mt_op)op)->params > 0) continue;
+        multiply((product){.m = 20, .n = 34, .k = 18, .bias = true, .pre = op % 2 == 0, .act = op});
+        multiply((product){.m = 3, .n = 5, .k = 4, .bias = true, .pre = op % 2 == 1, .act = op});
+    }
+    const mt_shape one = mt_shape(3, 1), two = mt_shape(2), both = mt_shape(3, 2);
+    for (int turned = 0; turned < 4; turned++) {
+        multiply_batch((product){.m = 20, .n = 34, .k = 18, .turned = turned, .act = -1}, one, two, both);
+        multiply_batch((product){.m = 5, .n = 6, .k = 7, .turned = turned, .bias = true, .act = MT_OP_relu},
+                       two, one, both);
+    }
+}
+
+/* ---- update ---- */
+
+enum { PARAMETERS = 6, ARRAYS = 4, STEPS = 3 };
+
+/* A new rule makes the compiler ask for its name here. */
+static const char *name_of(mt_update_rule rule)
+{
+    switch (rule) {
+    case MT_UPDATE_SGD: return "sgd";
+    case MT_UPDATE_ADAM: return "adam";
+    case MT_UPDATE_ADAMW: return "adamw";
+    }
+    return NULL;
+}
+
+/* Steps of one rule on parameters whose ends lie around a block's piece. state[0] of sgd is its momentum. */
+static void update_one(mt_update_rule rule, double momentum, bool nesterov, double decay)
+{
+    static const int64_t sizes[PARAMETERS] = {1, 127, 129, 1024, 1025, 3};
+    pair arrays[PARAMETERS][ARRAYS];
+    mt_update_row row[2][PARAMETERS];
+    for (int p = 0; p < PARAMETERS; p++) {
+        for (int k = 0; k < ARRAYS; k++) arrays[p][k] = input(mt_shape(sizes[p]), TEST_PLAIN | TEST_FIXED);
+        EACH(i)
+        {
+            mt_real *at[ARRAYS];
+            for (int k = 0; k < ARRAYS; k++) at[k] = (mt_real *)slots_operand(arrays[p][k], i).data;
+            row[i][p] = (mt_update_row){at[0], at[1], {at[2], at[3]}, sizes[p]};
+        }
+    }
+    for (int step = 1; step <= STEPS; step++) {
+        mt_update_work work = {.rule = rule,
+                               .rate = step < STEPS ? 0.25 : 0.125,
+                               .weight_decay = decay,
+                               .momentum = momentum,
+                               .beta1 = 0.5,
+                               .beta2 = 0.75,
+                               .epsilon = 0.25,
+                               .nesterov = nesterov,
+                               .step = step,
+                               .rows = PARAMETERS};
+        EACH(i)
+        {
+            work.row = row[i];
+            TEST_OK(backends[i]->update(backends[i], &work));
+        }
+        for (int p = 0; p < PARAMETERS; p++)
+            for (int k = 0; k < ARRAYS; k++)
+                agree(arrays[p][k], 32 * test_epsilon,
+                      slots_text("update %s, step %d, parameter of %lld, array %d", name_of(rule), step,
+                                 (long long)sizes[p], k));
+    }
+    test_release();
+}
+
+void check_update(void **state)
+{
+    (void)state;
+    for (int rule = 0; name_of((mt_update_rule)rule) != NULL; rule++)
+        for (int decay = 0; decay < 2; decay++) {
+            update_one((mt_update_rule)rule, 0, false, 0.25 * decay);
+            if (rule != MT_UPDATE_SGD) continue;
+            update_one(MT_UPDATE_SGD, 0.5, false, 0.25 * decay);
+            update_one(MT_UPDATE_SGD, 0.5, true, 0.25 * decay);
+        }
+}

@@ -1,0 +1,29 @@
+/* tests/pairs.c - see pairs.h. */
+#include "pairs.h"
+
+mt_backend *backends[2];
+
+pair twins(test_array *first) { return (pair){{first, test_array_twin(first, backends[1])}}; }
+pair input(mt_shape shape, unsigned flags)
+{
+    return twins(test_array_random(backends[0], shape, flags, 0.5, 1.5));
+}
+pair output(mt_shape shape, unsigned flags)
+{
+    return twins(test_array_from(backends[0], shape, TEST_OUTPUT | flags, NULL));
+}
+pair indices(mt_shape shape, int64_t limit)
+{
+    const int64_t n = test_count(shape);
+    double *values = test_memory((size_t)n * sizeof *values);
+    for (int64_t i = 0; i < n; i++) values[i] = (double)(i < 2 ? i * (limit - 1) : test_below(limit));
+    return twins(test_array_from(backends[0], shape, TEST_INDICES, values));
+}
+
+void agree(pair out, double tolerance, const char *what)
+{
+    test_guards(out.on[0], what);
+    TEST_ALL_CLOSE(test_read(out.on[0]->x), test_read(out.on[1]->x), out.on[0]->count, tolerance, tolerance,
+                   what);
+    test_cases++;
+}
