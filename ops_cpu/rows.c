@@ -10,9 +10,9 @@
 #include "tensor/scalar_ops.h"
 
 typedef mt_real (*map_fn)(mt_real x, mt_real p0, mt_real p1);
-typedef mt_real (*map_grad_fn)(mt_real x, mt_real y, mt_real p0, mt_real p1);
+typedef mt_real (*map_grad_fn)(mt_real g, mt_real x, mt_real y, mt_real p0, mt_real p1);
 typedef mt_real (*zip_fn)(mt_real a, mt_real b, mt_real p0, mt_real p1);
-typedef mt_real (*zip_grad_fn)(mt_real a, mt_real b, mt_real y, mt_real p0, mt_real p1);
+typedef mt_real (*zip_grad_fn)(mt_real g, mt_real a, mt_real b, mt_real y, mt_real p0, mt_real p1);
 
 #define ROW_ARGS \
     int64_t n, mt_real *out, int64_t so, const mt_real *const *in, const int64_t *si, const mt_real *p
@@ -57,15 +57,15 @@ INLINE void map_grad_row(map_grad_fn d, int needs, ROW_ARGS)
 {
     const mt_real *g = in[0], *x = in[1], *y = in[2], p0 = p[0], p1 = p[1];
     int64_t sg = si[0], sx = si[1], sy = si[2];
-#define D(i, j) d(GIVE(needs, MT_NEED_A, x[i]), GIVE(needs, MT_NEED_Y, y[j]), p0, p1)
+#define D(g, i, j) d(g, GIVE(needs, MT_NEED_A, x[i]), GIVE(needs, MT_NEED_Y, y[j]), p0, p1)
     bool unit = so == 1 && (sx == 1 || !(needs & MT_NEED_A)) && (sy == 1 || !(needs & MT_NEED_Y));
     if (unit && sg == 1) {
-        SIMD for (int64_t i = 0; i < n; i++) out[i] = g[i] * D(i, i);
+        SIMD for (int64_t i = 0; i < n; i++) out[i] = D(g[i], i, i);
     } else if (unit && sg == 0) {
         mt_real g0 = g[0];
-        SIMD for (int64_t i = 0; i < n; i++) out[i] = g0 * D(i, i);
+        SIMD for (int64_t i = 0; i < n; i++) out[i] = D(g0, i, i);
     } else {
-        SIMD for (int64_t i = 0; i < n; i++) out[i * so] = g[i * sg] * D(i * sx, i * sy);
+        SIMD for (int64_t i = 0; i < n; i++) out[i * so] = D(g[i * sg], i * sx, i * sy);
     }
 #undef D
 }
@@ -74,17 +74,17 @@ INLINE void zip_grad_row(zip_grad_fn d, int needs, ROW_ARGS)
 {
     const mt_real *g = in[0], *a = in[1], *b = in[2], *y = in[3], p0 = p[0], p1 = p[1];
     int64_t sg = si[0], sa = si[1], sb = si[2], sy = si[3];
-#define D(i, j, k) \
-    d(GIVE(needs, MT_NEED_A, a[i]), GIVE(needs, MT_NEED_B, b[j]), GIVE(needs, MT_NEED_Y, y[k]), p0, p1)
+#define D(g, i, j, k) \
+    d(g, GIVE(needs, MT_NEED_A, a[i]), GIVE(needs, MT_NEED_B, b[j]), GIVE(needs, MT_NEED_Y, y[k]), p0, p1)
     bool unit = so == 1 && (sa == 1 || !(needs & MT_NEED_A)) && (sb == 1 || !(needs & MT_NEED_B)) &&
                 (sy == 1 || !(needs & MT_NEED_Y));
     if (unit && sg == 1) {
-        SIMD for (int64_t i = 0; i < n; i++) out[i] = g[i] * D(i, i, i);
+        SIMD for (int64_t i = 0; i < n; i++) out[i] = D(g[i], i, i, i);
     } else if (unit && sg == 0) {
         mt_real g0 = g[0];
-        SIMD for (int64_t i = 0; i < n; i++) out[i] = g0 * D(i, i, i);
+        SIMD for (int64_t i = 0; i < n; i++) out[i] = D(g0, i, i, i);
     } else {
-        SIMD for (int64_t i = 0; i < n; i++) out[i * so] = g[i * sg] * D(i * sa, i * sb, i * sy);
+        SIMD for (int64_t i = 0; i < n; i++) out[i * so] = D(g[i * sg], i * sa, i * sb, i * sy);
     }
 #undef D
 }

@@ -44,9 +44,9 @@ static mt_real *place_of(const mt_operand *x, const int64_t *index)
 }
 
 typedef mt_real (*map_fn)(mt_real x, mt_real p0, mt_real p1);
-typedef mt_real (*map_grad_fn)(mt_real x, mt_real y, mt_real p0, mt_real p1);
+typedef mt_real (*map_grad_fn)(mt_real g, mt_real x, mt_real y, mt_real p0, mt_real p1);
 typedef mt_real (*zip_fn)(mt_real a, mt_real b, mt_real p0, mt_real p1);
-typedef mt_real (*zip_grad_fn)(mt_real a, mt_real b, mt_real y, mt_real p0, mt_real p1);
+typedef mt_real (*zip_grad_fn)(mt_real g, mt_real a, mt_real b, mt_real y, mt_real p0, mt_real p1);
 
 static const struct {
     map_fn value;
@@ -83,8 +83,8 @@ static mt_status simple_map(mt_backend *backend, const mt_elementwise_work *work
         if (work->part == MT_PART_VALUE)
             result = maps[work->op].value(in[0], p0, p1);
         else
-            result = in[0] * maps[work->op].grad(give(needs, MT_NEED_A, in[1]), give(needs, MT_NEED_Y, in[2]),
-                                                 p0, p1);
+            result = maps[work->op].grad(in[0], give(needs, MT_NEED_A, in[1]), give(needs, MT_NEED_Y, in[2]),
+                                         p0, p1);
         *place_of(to, index) = result;
     } while (next_index(out->rank, out->size, index));
     return MT_OK;
@@ -107,9 +107,8 @@ static mt_status simple_zip(mt_backend *backend, const mt_elementwise_work *work
         if (work->part == MT_PART_VALUE)
             result = zips[row].value(in[0], in[1], p0, p1);
         else
-            result =
-                in[0] * zips[row].grad[side](give(needs, MT_NEED_A, in[1]), give(needs, MT_NEED_B, in[2]),
-                                             give(needs, MT_NEED_Y, in[3]), p0, p1);
+            result = zips[row].grad[side](in[0], give(needs, MT_NEED_A, in[1]), give(needs, MT_NEED_B, in[2]),
+                                          give(needs, MT_NEED_Y, in[3]), p0, p1);
         *place_of(to, index) = result;
     } while (next_index(out->rank, out->size, index));
     return MT_OK;

@@ -6,7 +6,7 @@ namespace MT_TWIN {
 
 namespace {
 
-/* y = f(x), and g d(x, y) from g, x and y. */
+/* y = f(x), and d(g, x, y). */
 #define MT_MAP(name, params, needs, low, high, formula)                                              \
     struct map_##name {                                                                              \
         typedef mt_real in, out;                                                                     \
@@ -24,7 +24,7 @@ namespace {
                              reads = 1 | ((needs)&MT_NEED_A ? 2 : 0) | ((needs)&MT_NEED_Y ? 4 : 0);  \
         static __device__ __forceinline__ mt_real apply(const mt_real (&x)[3], const two_numbers &p) \
         {                                                                                            \
-            return x[0] * mt_d_##name(given(reads & 2, x[1]), given(reads & 4, x[2]), p.p0, p.p1);   \
+            return mt_d_##name(x[0], given(reads & 2, x[1]), given(reads & 4, x[2]), p.p0, p.p1);    \
         }                                                                                            \
     };
 #include "tensor/op_table.inc"

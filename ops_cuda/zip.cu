@@ -30,8 +30,8 @@ template <class DERIVATIVE, int NEEDS> struct zip_grad {
                                              (NEEDS & MT_NEED_Y ? 8 : 0);
     static __device__ __forceinline__ mt_real apply(const mt_real (&x)[4], const two_numbers &p)
     {
-        return x[0] *
-               DERIVATIVE::at(given(reads & 2, x[1]), given(reads & 4, x[2]), given(reads & 8, x[3]), p);
+        return DERIVATIVE::at(x[0], given(reads & 2, x[1]), given(reads & 4, x[2]), given(reads & 8, x[3]),
+                              p);
     }
 };
 template <class DERIVATIVE> struct zip_grad<DERIVATIVE, MT_IS_ONE> : zip_grad_constant<1> {
@@ -50,12 +50,13 @@ template <class D> struct shared_row<zip_grad<D, MT_IS_ZERO>> {
     typedef zip_grad_constant<0> type;
 };
 
-#define ZIP_DERIVATIVE(name, side)                                                                          \
-    struct side##_##name {                                                                                  \
-        static __device__ __forceinline__ mt_real at(mt_real a, mt_real b, mt_real y, const two_numbers &p) \
-        {                                                                                                   \
-            return mt_##side##_##name(a, b, y, p.p0, p.p1);                                                 \
-        }                                                                                                   \
+#define ZIP_DERIVATIVE(name, side)                                                               \
+    struct side##_##name {                                                                       \
+        static __device__ __forceinline__ mt_real at(mt_real g, mt_real a, mt_real b, mt_real y, \
+                                                     const two_numbers &p)                       \
+        {                                                                                        \
+            return mt_##side##_##name(g, a, b, y, p.p0, p.p1);                                   \
+        }                                                                                        \
     };
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)                \
     struct zip_##name {                                                                              \

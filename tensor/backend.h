@@ -31,9 +31,9 @@ enum { MT_MAX_OPERANDS = 5 }; /* of elementwise work: an output and up to four i
 
 /* Which function of a row of op_table.inc is applied, element by element:
  *   VALUE   out = f(in[0]) or f(in[0], in[1])
- *   GRAD_A  out = g d(x, y)     with in = g, x, y          for a map
- *           out = g da(a, b, y) with in = g, a, b, y       for a zip
- *   GRAD_B  out = g db(a, b, y) with in = g, a, b, y
+ *   GRAD_A  out = d(g, x, y)     with in = g, x, y          for a map
+ *           out = da(g, a, b, y) with in = g, a, b, y       for a zip
+ *   GRAD_B  out = db(g, a, b, y) with in = g, a, b, y
  * An operand that the row does not declare as needed repeats g and is not read. */
 typedef enum mt_part { MT_PART_VALUE, MT_PART_GRAD_A, MT_PART_GRAD_B } mt_part;
 

@@ -24,7 +24,7 @@ BLOCK = re.compile(r"^```c\n(.*?)^```$(?:\n\nIt prints:\n\n```text\n(.*?)^```$)?
 SKIP = {".git", ".venv", ".cache", "__pycache__", "golden"}
 NAMED = ("README.md", "docs/design.md", "docs/semantics.md", "docs/extending.md")
 MADE = {"project/run_fast"}  # by a build
-RIGHT, WRONG = "return r * r;", "return -r * r;"
+RIGHT, WRONG = "return g * (r * r);", "return -g * (r * r);"
 
 problems = []
 

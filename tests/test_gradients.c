@@ -8,6 +8,7 @@
  */
 #include "support.h"
 
+#include <float.h>
 #include <math.h>
 #include <pthread.h>
 #include <string.h>
@@ -205,20 +206,20 @@ static void test_unneeded_arguments(void **data)
     for (int round = 0; round < 50; round++) {
         const mt_real p0 = (mt_real)constants[0], p1 = (mt_real)constants[1], nan = (mt_real)NAN;
 #define GIVE(needs, bit, value) ((needs) & (bit) ? (value) : nan)
-#define MT_MAP(name, params, needs, low, high, formula)                                            \
-    {                                                                                              \
-        mt_real x = (mt_real)sample(low, high, 0), y = mt_f_##name(x, p0, p1);                     \
-        mt_real full = mt_d_##name(x, y, p0, p1);                                                  \
-        mt_real bare = mt_d_##name(GIVE(needs, MT_NEED_A, x), GIVE(needs, MT_NEED_Y, y), p0, p1);  \
-        TEST_CHECK(full == bare,                                                                   \
-                   "the derivative of " #name " reads an argument that its row does not declare"); \
-        TEST_CHECK(test_close(full,                                                                \
-                              ((double)mt_f_##name(x + (mt_real)0.015625, p0, p1) -                \
-                               (double)mt_f_##name(x - (mt_real)0.015625, p0, p1)) /               \
-                                  0.03125,                                                         \
-                              0.05, 0.05),                                                         \
-                   "the derivative of " #name " at %g is %g", (double)x, (double)full);            \
-        test_cases++;                                                                              \
+#define MT_MAP(name, params, needs, low, high, formula)                                              \
+    {                                                                                                \
+        mt_real x = (mt_real)sample(low, high, 0), y = mt_f_##name(x, p0, p1);                       \
+        mt_real full = mt_d_##name(1, x, y, p0, p1);                                                 \
+        mt_real bare = mt_d_##name(1, GIVE(needs, MT_NEED_A, x), GIVE(needs, MT_NEED_Y, y), p0, p1); \
+        TEST_CHECK(full == bare,                                                                     \
+                   "the derivative of " #name " reads an argument that its row does not declare");   \
+        TEST_CHECK(test_close(full,                                                                  \
+                              ((double)mt_f_##name(x + (mt_real)0.015625, p0, p1) -                  \
+                               (double)mt_f_##name(x - (mt_real)0.015625, p0, p1)) /                 \
+                                  0.03125,                                                           \
+                              0.05, 0.05),                                                           \
+                   "the derivative of " #name " at %g is %g", (double)x, (double)full);              \
+        test_cases++;                                                                                \
     }
 #include "tensor/op_table.inc"
 #define MT_IS_ONE_OR_ZERO(needs) ((needs) & (MT_IS_ONE | MT_IS_ZERO))
@@ -259,6 +260,68 @@ static void test_unneeded_arguments(void **data)
             }
             test_release();
         }
+    }
+}
+
+/* A gradient is finite where it is a number, though the derivative is none; a side that nothing flows to gets
+ * 0 of an infinite one, and NaN is passed on as PyTorch does. */
+static void test_edges(void **data)
+{
+    (void)data;
+    const double most = MT_REAL_MAX, least = sizeof(mt_real) == sizeof(float) ? (double)FLT_MIN : DBL_MIN,
+                 root = sqrt(least), inf = INFINITY, nan = NAN;
+    const struct {
+        mt_op op;
+        double g, a, b, da, db;
+    } edges[] = {
+        {MT_OP_square, 0.25, 0.75 * most, 0, 0.375 * most, 0},
+        {MT_OP_squared_difference, 0.25, 0.75 * most, 0, 0.375 * most, -0.375 * most},
+        {MT_OP_squared_difference, 0.25, 0, 0.75 * most, -0.375 * most, 0.375 * most},
+        {MT_OP_log, 0x1p-10, least / 8, 0, 0x1p-7 / least, 0},
+        {MT_OP_inv, 0x1p-30, root / 8, 0, -0x1p-24 / least, 0},
+        {MT_OP_div, 0x1p-30, least * 0x1p22, least * 4, 0x1p-32 / least, -0x1p-12 / least},
+        {MT_OP_relu, inf, -1, 0, 0, 0},
+        {MT_OP_relu, 3, nan, 0, 3, 0},
+        {MT_OP_leaky_relu, 3, nan, 0, -1.5, 0},
+        {MT_OP_clamp, inf, 2, 0, 0, 0},
+        {MT_OP_clamp, 3, nan, 0, 0, 0},
+        {MT_OP_abs, 3, nan, 0, 0, 0},
+        {MT_OP_maximum, inf, 1, 2, 0, inf},
+        {MT_OP_maximum, 3, nan, 2, 3, 3},
+        {MT_OP_maximum, 3, 1, nan, 3, 3},
+        {MT_OP_minimum, inf, 1, 2, inf, 0},
+        {MT_OP_minimum, 3, nan, 2, 3, 3},
+        {MT_OP_minimum, 3, 1, nan, 3, 3},
+    };
+    EACH_BACKEND(b)
+    {
+        for (size_t i = 0; i < TEST_LENGTH(edges); i++) {
+            const mt_op_info *info = mt_op_describe(edges[i].op);
+            mt_tape *tape = test_tape(b);
+            mt_tensor *in[2] = {OWN(mt_full(b, mt_shape(1), edges[i].a)),
+                                OWN(mt_full(b, mt_shape(1), edges[i].b))};
+            for (int k = 0; k < info->arity; k++) TEST_OK(mt_require_grad(in[k], true));
+            mt_tensor *y = info->arity == 1 ? mt_map(tape, edges[i].op, in[0], constants[0], constants[1])
+                                            : mt_zip(tape, edges[i].op, in[0], in[1], 0, 0);
+            TEST_OK(mt_backward_from(tape, ON(tape, y), OWN(mt_full(b, mt_shape(1), edges[i].g))));
+            for (int k = 0; k < info->arity; k++) {
+                const double got = mt_item(mt_grad(in[k])), want = k == 0 ? edges[i].da : edges[i].db;
+                TEST_CHECK(test_close(got, want, 0, 4 * test_epsilon),
+                           "%s: gradient %d of %s at (%g, %g) is %.9g instead of %.9g", b->name, k,
+                           info->name, edges[i].a, edges[i].b, got, want);
+            }
+            test_cases++;
+            test_release();
+        }
+        mt_tape *tape = test_tape(b);
+        mt_tensor *p = OWN(mt_full(b, mt_shape(4), 0.75 * most)), *target = OWN(mt_zeros(b, mt_shape(4)));
+        TEST_OK(mt_require_grad(p, true));
+        TEST_OK(mt_backward(tape, ON(tape, mt_mse(tape, p, target))));
+        for (int i = 0; i < 4; i++)
+            TEST_CHECK(test_close(test_read(mt_grad(p))[i], 0.375 * most, 0, 4 * test_epsilon),
+                       "%s: the gradient of mse is %g instead of %g", b->name, test_read(mt_grad(p))[i],
+                       0.375 * most);
+        test_release();
     }
 }
 
@@ -1120,21 +1183,14 @@ int main(void)
 {
     backend_count = test_backends(backends);
     static const struct CMUnitTest tests[] = {
-        TEST(test_table),
-        TEST(test_unneeded_arguments),
-        TEST(test_reductions),
-        TEST(test_chosen_values),
-        TEST(test_large_factors),
-        TEST(test_products),
-        TEST(test_linear_layers),
-        TEST(test_views),
-        TEST(test_taking_rows),
-        TEST(test_losses),
-        TEST(test_own_functions),
-        TEST(test_steep_functions),
-        TEST(test_planted_mistakes),
-        TEST(test_failing_checks),
-        TEST(test_minitorch_expressions),
+        TEST(test_table),           TEST(test_unneeded_arguments),
+        TEST(test_edges),           TEST(test_reductions),
+        TEST(test_chosen_values),   TEST(test_large_factors),
+        TEST(test_products),        TEST(test_linear_layers),
+        TEST(test_views),           TEST(test_taking_rows),
+        TEST(test_losses),          TEST(test_own_functions),
+        TEST(test_steep_functions), TEST(test_planted_mistakes),
+        TEST(test_failing_checks),  TEST(test_minitorch_expressions),
     };
     return TEST_RUN("gradients", tests);
 }

@@ -83,12 +83,6 @@ def differences(op, x, result, real):
     # Where 0 meets -0, maximum and minimum return the second; torch returns the first.
     if op in ("maximum", "minimum") and x[0] == x[1]:
         return x[1], *result[1:]
-    # relu's derivative is y > 0, which a NaN is not; torch lets the cotangent through.
-    if op == "relu" and math.isnan(x[0]):
-        return result[0], 0.0
-    # No side of a maximum or minimum with a NaN is the chosen one: no gradient flows; torch gives both all of it.
-    if op in ("maximum", "minimum") and any(map(math.isnan, x)):
-        return result[0], 0.0, 0.0
     # The loss of a logit of -inf is -label * logit; torch subtracts two infinities.
     if op == "sigmoid_cross_entropy" and x[0] == -math.inf:
         return -x[1] * x[0], *result[1:]
