@@ -1,11 +1,11 @@
-/* tensor/scalar_math.h - the functions that scalar_ops.h is made of, for one mt_real: exp, log, tanh, erf,
+/* tensor/scalar_math.h - the functions that scalar_ops.h is made of, for one mt_real: exp, log, tanh, pow,
  * ...
  *
  * In float they are polynomials without branches, a table or a call, so that the compiler turns a loop over
- * them into vector code and the GPU computes the same formula; each is within 4 ULP of the true value for
- * every float, subnormal results included (tests/test_scalar_math.c). In the double library, which is for
- * checking gradients, they are the C library's. launch.cuh defines MT_FN and MT_FMA before this is read by a
- * CUDA compiler.
+ * them into vector code and the GPU computes the same formula; each is within 4 ULP of the true value
+ * (mt_m_tail 8) for every float, subnormal results included (tests/test_scalar_math.c). In the double
+ * library, which is for checking gradients, they are the C library's. launch.cuh defines MT_FN and MT_FMA
+ * before this is read by a CUDA compiler.
  *
  * The polynomials are near-minimax fits by reweighted least squares, made with tools/fit_scalar_math.py.
  */
@@ -57,9 +57,13 @@ MT_FN mt_real mt_m_log(mt_real x)   { return log(x); }
 MT_FN mt_real mt_m_log1p(mt_real x) { return log1p(x); }
 MT_FN mt_real mt_m_log1p_unit(mt_real x) { return log1p(x); }
 MT_FN mt_real mt_m_tanh(mt_real x)  { return tanh(x); }
-MT_FN mt_real mt_m_erf(mt_real x)   { return erf(x); }
 MT_FN mt_real mt_m_pow(mt_real a, mt_real b) { return pow(a, b); }
 /* clang-format on */
+MT_FN mt_real mt_m_tail(mt_real z, mt_real *power)
+{
+    *power = exp(-0.5 * z * z);
+    return *power > 0 ? 0.5 * erfc(z * 0.70710678118654752440) / *power : 0;
+}
 #else
 #define MT_REAL_MAX FLT_MAX
 
@@ -145,14 +149,16 @@ MT_FN float mt_m_exp_plain(float x, uint32_t *most)
 
 MT_FN bool mt_m_is_plain_exp(uint32_t most) { return most < 0x42ae0000u; } /* 87 */
 
-/* For x <= 0, which takes fewer steps. NaN passes the bound, and through. */
-MT_FN float mt_m_exp_down(float x)
+/* e^(x + low) for x <= 0, which takes fewer steps. NaN passes the bound, and through. */
+MT_FN float mt_m_exp_down_from(float x, float low)
 {
     const float large = 0x1.8p23f + (64 + 127);
     float bounded = x < -104.0f ? -104.0f : x, shifted = MT_FMA(bounded, 0x1.715476p0f, large);
-    float p = 1.0f + mt_m_expm1_rest(bounded, MT_NO_LOW, shifted - large);
+    float p = 1.0f + mt_m_expm1_rest(bounded, low, shifted - large);
     return p * mt_m_from_bits(mt_m_bits(shifted) << 23) * 0x1p-64f;
 }
+
+MT_FN float mt_m_exp_down(float x) { return mt_m_exp_down_from(x, MT_NO_LOW); }
 
 /* e^x - 1 for |x| <= 80, as 2^n (e^r - 1) + (2^n - 1) with n and r as above: no digit is lost near 0. */
 MT_FN float mt_m_expm1_bounded(float x)
@@ -249,22 +255,25 @@ MT_FN float mt_m_tanh(float x)
     return copysignf(e / (e + 2.0f), x);
 }
 
-/* erf x = 1 - e^-q with q = -ln erfc x = (2 / sqrt pi) x + x p(x) for x >= 0, where p(0) is what a float for
- * 2 / sqrt pi lacks. From 3.92 on the result is 1. */
-MT_FN float mt_m_erf(float x)
+/* The normal distribution beyond z >= 0: P(Z > z) = r e^(-z^2 / 2). Returns r, which is 1 - u times a
+ * polynomial in u = 0.3 z / (1 + 0.3 z), with the exponential in *power: so nothing is lost of what lies near
+ * 0, where 1 - erf would leave few digits or none. From 14.45 on *power is 0. */
+MT_FN float mt_m_tail(float z, float *power)
 {
-    float size = fabsf(x), t = size > 4.0f ? 4.0f : size;
-    float p = -0x1.36976ep-17f;
-    p = MT_FMA(p, t, 0x1.ed6d1cp-14f);
-    p = MT_FMA(p, t, -0x1.4bca3ep-11f);
-    p = MT_FMA(p, t, 0x1.b50096p-10f);
-    p = MT_FMA(p, t, -0x1.5061fcp-13f);
-    p = MT_FMA(p, t, -0x1.39cdc4p-6f);
-    p = MT_FMA(p, t, 0x1.a4fa5ep-4f);
-    p = MT_FMA(p, t, 0x1.45f2fap-1f);
-    p = MT_FMA(p, t, -0x1.d0e378p-25f);
-    float q = MT_FMA(t, 0x1.20dd76p0f, p * t);
-    return copysignf(mt_m_expm1_bounded(-q), x);
+    const float bounded = z > 14.45f ? 14.45f : z, t = 1.0f / MT_FMA(0.3f, bounded, 1.0f),
+                u = 0.3f * bounded * t;
+    const float square = bounded * bounded, lacks = mt_m_rest(bounded, bounded, -square);
+    *power = mt_m_exp_down_from(-0.5f * square, -0.5f * lacks);
+    float p = 0x1.4eece6p-6f;
+    p = MT_FMA(p, u, -0x1.28d76cp-4f);
+    p = MT_FMA(p, u, 0x1.1ecc3p-4f);
+    p = MT_FMA(p, u, 0x1.6d6912p-7f);
+    p = MT_FMA(p, u, 0x1.75bc76p-6f);
+    p = MT_FMA(p, u, -0x1.1dce6ep-3f);
+    p = MT_FMA(p, u, -0x1.4bfeccp-4f);
+    p = MT_FMA(p, u, 0x1.3c7df6p-1f);
+    p = MT_FMA(p, u, -0x1.a8dc8p-1f);
+    return MT_FMA(p, u, 0.5f) * t;
 }
 
 /* A logarithm, or a multiple of one, that a single float has no room for: high + low. */

@@ -82,14 +82,19 @@ MT_MAP_D(square)  { MT_D_OF_X; return 2 * (g * x); }
 MT_MAP_FN(abs) { MT_X_ONLY; return mt_m_abs(x); }
 MT_MAP_D(abs)  { MT_D_OF_X; return g * (x > 0 ? (mt_real)1 : x < 0 ? (mt_real)-1 : 0); }
 
-/* The erf form, not the tanh approximation. Hendrycks and Gimpel, arXiv:1606.08415. */
-MT_MAP_FN(gelu) { MT_X_ONLY; return (mt_real)0.5 * x * (1 + mt_m_erf(x * (mt_real)0.70710678118654752440)); }
+/* x P(Z < x): the erf form, not the tanh approximation. Hendrycks and Gimpel, arXiv:1606.08415. */
+MT_MAP_FN(gelu)
+{
+    MT_X_ONLY;
+    mt_real power, r = mt_m_tail(mt_m_abs(x), &power);
+    return x < 0 ? x * r * power : x * (1 - r * power);
+}
 MT_MAP_D(gelu)
 {
     MT_D_OF_X;
-    mt_real cumulative = (mt_real)0.5 * (1 + mt_m_erf(x * (mt_real)0.70710678118654752440));
-    mt_real density = (mt_real)0.39894228040143267794 * mt_m_exp_down((mt_real)-0.5 * x * x);
-    return g * (cumulative + x * density);
+    mt_real power, z = mt_m_abs(x), r = mt_m_tail(z, &power);
+    mt_real share = (r - z * (mt_real)0.39894228040143267794) * power; /* z / sqrt(2 pi) */
+    return g * (x < 0 ? share : 1 - share);
 }
 
 MT_MAP_FN(silu) { MT_X_ONLY; return x * mt_f_sigmoid(x, 0, 0); }

@@ -325,6 +325,39 @@ static void test_edges(void **data)
     }
 }
 
+/* gelu = x P(Z < x) and its derivative P(Z < x) + x density(x), where 1 + erf would leave no digit. */
+static void test_tails(void **data)
+{
+    (void)data;
+    static const double points[][3] = {
+        {-0.5, -0.15426876936299345, 0.13250487534383716},
+        {0.5, 0.34573123063700655, 0.86749512465616284},
+        {-2.5, -0.015524163314440338, -0.037611085908145208},
+        {-4, -0.00012668496733247969, -0.00050364966122642149},
+        {-5.5, -1.0444259356238246e-7, -5.7334723987399248e-7},
+        {-8, -4.9767684594174273e-15, -3.979607261086796e-14},
+        {-12, -2.1317785344932148e-32, -2.5578956616748956e-31},
+    };
+    EACH_BACKEND(b)
+    {
+        for (size_t i = 0; i < TEST_LENGTH(points); i++) {
+            mt_tape *tape = test_tape(b);
+            mt_tensor *x = OWN(mt_full(b, mt_shape(1), points[i][0]));
+            TEST_OK(mt_require_grad(x, true));
+            mt_tensor *y = ON(tape, mt_gelu(tape, x));
+            TEST_OK(mt_backward(tape, y));
+            const double got[] = {mt_item(y), mt_item(mt_grad(x))};
+            for (int k = 0; k < 2; k++)
+                TEST_CHECK(test_close(got[k], points[i][k + 1], 0,
+                                      (16 + 2 * points[i][0] * points[i][0]) * test_epsilon),
+                           "%s: gelu's %s at %g is %.9g instead of %.9g", b->name, k ? "derivative" : "value",
+                           points[i][0], got[k], points[i][k + 1]);
+            test_cases++;
+            test_release();
+        }
+    }
+}
+
 /* ---- reductions ---- */
 
 enum { SUM, MEAN, PROD, MAX, MIN, VAR, REDUCTIONS };
@@ -1183,14 +1216,23 @@ int main(void)
 {
     backend_count = test_backends(backends);
     static const struct CMUnitTest tests[] = {
-        TEST(test_table),           TEST(test_unneeded_arguments),
-        TEST(test_edges),           TEST(test_reductions),
-        TEST(test_chosen_values),   TEST(test_large_factors),
-        TEST(test_products),        TEST(test_linear_layers),
-        TEST(test_views),           TEST(test_taking_rows),
-        TEST(test_losses),          TEST(test_own_functions),
-        TEST(test_steep_functions), TEST(test_planted_mistakes),
-        TEST(test_failing_checks),  TEST(test_minitorch_expressions),
+        TEST(test_table),
+        TEST(test_unneeded_arguments),
+        TEST(test_edges),
+        TEST(test_tails),
+        TEST(test_reductions),
+        TEST(test_chosen_values),
+        TEST(test_large_factors),
+        TEST(test_products),
+        TEST(test_linear_layers),
+        TEST(test_views),
+        TEST(test_taking_rows),
+        TEST(test_losses),
+        TEST(test_own_functions),
+        TEST(test_steep_functions),
+        TEST(test_planted_mistakes),
+        TEST(test_failing_checks),
+        TEST(test_minitorch_expressions),
     };
     return TEST_RUN("gradients", tests);
 }

@@ -17,19 +17,30 @@ def chebyshev(low, high, count):
     return points[np.abs(points) > 1e-6]
 
 
-def fit(name, function, weight, powers, points):
-    """Minimises the largest weight * |function - polynomial| over points."""
-    values = np.array([float(function(mp.mpf(x))) for x in points])
-    weights = np.array([float(weight(mp.mpf(x))) for x in points])
-    basis = np.stack([points**k for k in powers], axis=1)
-    share = np.ones(len(points))
+def minimax(basis, values, weights):
+    """Coefficients with the smallest largest weight * |values - basis @ coefficients|, and that error."""
+    share = np.ones(len(values))
     for _ in range(60):
         root = np.sqrt(share) * weights
         coefficients = np.linalg.lstsq(basis * root[:, None], values * root, rcond=None)[0]
         error = np.abs((values - basis @ coefficients) * weights)
         share = share * error
-        share *= len(points) / share.sum()
-    print(f"{name}: error {error.max():.2g}")
+        share *= len(values) / share.sum()
+    return coefficients, error.max()
+
+
+def fit(name, function, weight, powers, points, in_turn=False):
+    """Minimises the largest weight * |function - polynomial| over points. in_turn: each coefficient is rounded before the
+    next ones are fitted again, which make up for some of that."""
+    values = np.array([float(function(mp.mpf(x))) for x in points])
+    weights = np.array([float(weight(mp.mpf(x))) for x in points])
+    basis = np.stack([points**k for k in powers], axis=1)
+    coefficients, error = minimax(basis, values, weights)
+    for k in range(len(powers) if in_turn else 0):
+        values = values - basis[:, k] * float(np.float32(coefficients[k]))
+        if k + 1 < len(powers):
+            coefficients[k + 1:] = minimax(basis[:, k + 1:], values, weights)[0]
+    print(f"{name}: error {error:.2g}")
     print("    " + ", ".join(float(np.float32(c)).hex() for c in coefficients))
 
 
@@ -38,9 +49,17 @@ fit("expm1: (e^r - 1 - r) / r^2", lambda r: (mp.expm1(r) - r) / r**2, lambda r: 
     chebyshev(-half_ln2, half_ln2, 400))
 fit("log: (ln(1 + f) - f + f^2 / 2) / f^3", lambda f: (mp.log1p(f) - f + f**2 / 2) / f**3,
     lambda f: abs(f**3 / mp.log1p(f)), range(9), chebyshev(2**-0.5 - 1, 2**0.5 - 1, 400))
-slope = float(np.float32(2 / np.sqrt(np.pi)))  # given; the first coefficient is what it lacks
-fit("erf: -ln(erfc x) / x - 2 / sqrt pi", lambda x: -mp.log(mp.erfc(x)) / x - slope, lambda x: x * mp.erfc(x) / mp.erf(x),
-    range(9), chebyshev(0.0, 4.0, 600))
+squeeze = float(np.float32(0.3))  # z = 0 to 14.45 as u = squeeze z / (1 + squeeze z)
+
+
+def tail(u):
+    """e^(z^2 / 2) P(Z > z) / (1 - u), 1/2 at 0."""
+    z = u / (1 - u) / squeeze
+    return mp.erfc(z / mp.sqrt(2)) / 2 * mp.exp(z**2 / 2) / (1 - u)
+
+
+fit("tail: (e^(z^2 / 2) P(Z > z) / (1 - u) - 1/2) / u", lambda u: (tail(u) - 0.5) / u, lambda u: u / tail(u), range(9),
+    chebyshev(0.0, squeeze * 14.45 / (1 + squeeze * 14.45), 400), in_turn=True)
 fit("log1p from 0 to 1: ln(1 + x) / x", lambda x: mp.log1p(x) / x, lambda x: x / mp.log1p(x), range(10),
     chebyshev(0.0, 1.0, 400))
 largest = float((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) * 1.001
