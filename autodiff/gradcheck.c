@@ -105,7 +105,7 @@ static mt_status compare(const checker *check, int input, int64_t trial, bool al
     return mt_fail(MT_ERR_VALUE,
                    "gradcheck: input %d, %s %" PRId64
                    ": the difference quotient is %.9g and the gradient %.9g",
-                   input, along ? "direction" : "element", trial, whole, found);
+                   input, along ? "direction" : "element", trial, mt_printable(whole), mt_printable(found));
 }
 
 /* One input: grad holds its gradient, start its values; direction and moved are scratch. */

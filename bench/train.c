@@ -200,8 +200,8 @@ static bool agree(trainer *self)
         }
     }
     const double away = fabs(self->loss - self->hand_loss);
-    printf("the step by hand agrees: loss %.7g and %.7g after %d epochs\n", self->loss, self->hand_loss,
-           CHECKED_EPOCHS);
+    printf("the step by hand agrees: loss %.7g and %.7g after %d epochs\n", mt_printable(self->loss),
+           mt_printable(self->hand_loss), CHECKED_EPOCHS);
     if (away <= 1e-3 * (fabs(self->loss) + 1e-3)) return true;
     return bench_fail(PROGRAM,
                       "the step by hand and the library come to different losses: one of them is wrong") == 0;

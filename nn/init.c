@@ -44,7 +44,8 @@ mt_status mt_init_constant(mt_tensor *x, double value)
 {
     if (!x) return MT_ERR_NULL;
     if (!isfinite(value))
-        return mt_fail(MT_ERR_VALUE, "init_constant: the value is %g; give a finite number", value);
+        return mt_fail(MT_ERR_VALUE, "init_constant: the value is %g; give a finite number",
+                       mt_printable(value));
     return mt_op_fill(x, value);
 }
 
@@ -60,7 +61,8 @@ static mt_status fans(const mt_tensor *weight, double gain, const char *what, do
             "%s: a tensor of shape %s has no fans; give a weight of shape (in, out), both at least 1", what,
             mt_shape_text(shape, text));
     if (!isfinite(gain) || gain < 0)
-        return mt_fail(MT_ERR_VALUE, "%s: the gain is %g; give a finite number of at least 0", what, gain);
+        return mt_fail(MT_ERR_VALUE, "%s: the gain is %g; give a finite number of at least 0", what,
+                       mt_printable(gain));
     *in = (double)shape.size[0];
     *out = (double)shape.size[1];
     return MT_OK;

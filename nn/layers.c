@@ -110,9 +110,9 @@ mt_module *mt_activation_layer(mt_op op, double p0, double p1)
     if (info->params == 0)
         snprintf(kind, sizeof kind, "%s", info->name);
     else if (info->params == 1)
-        snprintf(kind, sizeof kind, "%s(%g)", info->name, p0);
+        snprintf(kind, sizeof kind, "%s(%g)", info->name, mt_printable(p0));
     else
-        snprintf(kind, sizeof kind, "%s(%g, %g)", info->name, p0, p1);
+        snprintf(kind, sizeof kind, "%s(%g, %g)", info->name, mt_printable(p0), mt_printable(p1));
     mt_module *module = mt_module_new(kind, activation_forward);
     activation *layer = mt_alloc(sizeof *layer);
     if (layer) *layer = (activation){op, p0, p1};

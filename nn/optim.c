@@ -47,13 +47,14 @@ static mt_status check_at_least_zero(const char *what, const char *option, doubl
 {
     if (value >= 0 && isfinite(value)) return MT_OK;
     return mt_fail(MT_ERR_VALUE, "%s: the %s is %g; it must be a finite number of at least 0", what, option,
-                   value);
+                   mt_printable(value));
 }
 
 static mt_status check_beta(const char *option, double value)
 {
     if (value >= 0 && value < 1) return MT_OK;
-    return mt_fail(MT_ERR_VALUE, "adam: %s is %g; it must be at least 0 and below 1", option, value);
+    return mt_fail(MT_ERR_VALUE, "adam: %s is %g; it must be at least 0 and below 1", option,
+                   mt_printable(value));
 }
 
 /* ---- making ---- */

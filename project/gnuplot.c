@@ -146,7 +146,7 @@ static void send_region(const plot_data *data, FILE *script)
     for (int j = 0; j < PLOT_SIDE; j++) {
         for (int i = 0; i < PLOT_SIDE; i++) {
             fprintf(script, "%.6g %.6g %.6g\n", plot_cell(data, i), plot_cell(data, j),
-                    data->region[j * PLOT_SIDE + i]);
+                    mt_printable(data->region[j * PLOT_SIDE + i]));
         }
         fputc('\n', script);
     }
@@ -169,7 +169,7 @@ static void send_curve(const plot_data *data, FILE *script)
 {
     fputs("$curve << END\n", script);
     for (int i = 0; i < data->curve->count; i++) {
-        fprintf(script, "%" PRId64 " %.9g\n", data->curve->epoch[i], data->curve->loss[i]);
+        fprintf(script, "%" PRId64 " %.9g\n", data->curve->epoch[i], mt_printable(data->curve->loss[i]));
     }
     fputs("END\n", script);
 }

@@ -20,8 +20,7 @@ bool log_text(const char *text) { return fputs(text, stdout) != EOF && log_flush
 
 const char *plain_number(double value, char buffer[32])
 {
-    if (isnan(value)) return "nan";
-    snprintf(buffer, 32, "%.9g", value);
+    snprintf(buffer, 32, "%.9g", mt_printable(value));
     return buffer;
 }
 

@@ -85,15 +85,16 @@ static void write_csv(const plot_data *data, FILE *stream)
     for (int j = 0; j < PLOT_SIDE; j++) {
         for (int i = 0; i < PLOT_SIDE; i++) {
             fprintf(stream, "region,%.6g,%.6g,,%.6g\n", plot_cell(data, i), plot_cell(data, j),
-                    data->region[j * PLOT_SIDE + i]);
+                    mt_printable(data->region[j * PLOT_SIDE + i]));
         }
     }
     for (int64_t i = 0; i < data->points; i++) {
         fprintf(stream, "point,%.9g,%.9g,%d,%.6g\n", data->x[2 * i], data->x[2 * i + 1], data->y[i] > 0.5,
-                data->p[i]);
+                mt_printable(data->p[i]));
     }
     for (int i = 0; i < data->curve->count; i++) {
-        fprintf(stream, "loss,%" PRId64 ",,,%.9g\n", data->curve->epoch[i], data->curve->loss[i]);
+        fprintf(stream, "loss,%" PRId64 ",,,%.9g\n", data->curve->epoch[i],
+                mt_printable(data->curve->loss[i]));
     }
 }
 

@@ -51,6 +51,9 @@ typedef float mt_real;
 #define MT_END
 #endif
 
+/* x as it is printed: NaN without its sign, which means nothing, and for which printf writes "-nan". */
+static inline double mt_printable(double x) { return x == x ? x : (double)__builtin_nanf(""); }
+
 MT_BEGIN
 /* The library's version, "MAJOR.MINOR.PATCH"; compare with MT_VERSION to see that header and library agree.
  */

@@ -190,6 +190,7 @@ int64_t mt_format(const mt_tensor *x, char *buffer, size_t size)
     sink out = {.buffer = buffer, .size = buffer ? size : 0};
     if (out.size) buffer[0] = '\0';
     excerpt shown;
+    if (!x) mt_fail_null("format");
     if (excerpt_of(x, everything, &shown) != MT_OK) return -1;
     put_tensor(&out, &shown, &(page){.lines = false});
     excerpt_free(&shown);
@@ -209,6 +210,11 @@ mt_status mt_print_with(FILE *stream, const mt_tensor *x, mt_print_options optio
                        "print: digits is %d (1 to 17), threshold %" PRId64 " (0 or more), edge %" PRId64
                        " (1 or more), width %d (0 or more)",
                        options.digits, options.threshold, options.edge, options.width);
+    if (!x) {
+        mt_fail_null("print");
+        return fprintf(stream, "%s\n", mt_last_message()) < 0 || fflush(stream) != 0 ? MT_ERR_IO
+                                                                                     : MT_ERR_NULL;
+    }
     excerpt shown;
     mt_status status = excerpt_of(x, options, &shown);
     if (status != MT_OK) return status;

@@ -470,11 +470,11 @@ static mt_status draw(const char *what, mt_tensor *out, mt_rng *rng, mt_distribu
             mt_fail(MT_ERR_VALUE,
                     "%s: the interval from %g to %g is not one; give finite numbers, the lower first, and "
                     "a finite distance",
-                    what, a, b);
+                    what, mt_printable(a), mt_printable(b));
     if (status == MT_OK && distribution == MT_NORMAL && !(finite && b >= 0))
         status =
             mt_fail(MT_ERR_VALUE, "%s: mean %g and deviation %g must be finite, and the deviation at least 0",
-                    what, a, b);
+                    what, mt_printable(a), mt_printable(b));
     if (status != MT_OK) return status;
     mt_random_work work = {distribution, *rng, a, b, mt_tensor_operand(out)};
     mt_tensor_touch(out);

@@ -4,9 +4,12 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static _Thread_local struct {
     mt_status status;
+    size_t
+        cause; /* where the failure itself begins in message, behind what mt_fail_null wrote in front of it */
     char message[640];
 } last;
 
@@ -38,6 +41,21 @@ mt_status mt_fail(mt_status status, const char *format, ...)
     va_end(arguments);
     mt_text_clean(text); /* names, paths and numbers in it may be anybody's */
     last.status = status;
+    last.cause = 0;
     snprintf(last.message, sizeof last.message, "%s", text);
     return status;
+}
+
+mt_status mt_fail_null(const char *what)
+{
+    char text[sizeof last.message];
+    const char *cause = last.message + last.cause;
+    int front =
+        snprintf(text, sizeof text, "%s: the tensor is NULL: what should have made it was refused", what);
+    if (*cause) front += snprintf(text + front, sizeof text - (size_t)front, "; the latest failure: ");
+    last.status = MT_ERR_NULL;
+    snprintf(text + front, sizeof text - (size_t)front, "%s", cause);
+    last.cause = (size_t)front;
+    memcpy(last.message, text, sizeof text);
+    return MT_ERR_NULL;
 }

@@ -11,7 +11,8 @@
 
 typedef enum mt_status {
     MT_OK = 0,
-    MT_ERR_NULL,  /* an argument was NULL: something before failed; the earlier sentence is left as it was */
+    MT_ERR_NULL,  /* an argument was NULL: something before failed; the earlier sentence is left as it was, or
+                     told again */
     MT_ERR_SHAPE, /* shapes, dimensions or strides do not fit */
     MT_ERR_INDEX, /* an index is out of bounds */
     MT_ERR_KIND,  /* REAL where INDEX is needed, or the other way round */
@@ -37,6 +38,9 @@ MT_API mt_status mt_last_status(void);
 /* Records a failure and returns its status: for code that extends the library. A NULL-argument failure
  * (MT_ERR_NULL) is never recorded, since the earlier sentence explains it. */
 MT_API mt_status mt_fail(mt_status status, const char *format, ...) MT_PRINTF(2, 3);
+/* For what would otherwise fail without a word: records that the tensor given to what is NULL, beside the
+ * thread's latest failure, which is most often why. Returns MT_ERR_NULL. */
+MT_INTERNAL mt_status mt_fail_null(const char *what);
 
 MT_END
 

@@ -102,7 +102,7 @@ MT_API const void *mt_tensor_data(const mt_tensor *x);
 /* One element; index has as many entries as x has dimensions. set writes in place. */
 MT_API mt_status mt_get(const mt_tensor *x, mt_shape index, double *value);
 MT_API mt_status mt_set(mt_tensor *x, mt_shape index, double value);
-/* The value of a tensor of one element; NaN with a sentence for any other. */
+/* The value of a tensor of one element; NaN with a sentence for any other, and for NULL. NaN has no sign. */
 MT_API double mt_item(const mt_tensor *x);
 /* All elements, row-major; count must be the tensor's. mt_write overwrites x in place. */
 MT_API mt_status mt_to_floats(const mt_tensor *x, float *values, int64_t count);
@@ -115,7 +115,8 @@ MT_API mt_status mt_write(mt_tensor *x, const double *values, int64_t count);
  * nesting: "[]". */
 MT_API int64_t mt_format(const mt_tensor *x, char *buffer, size_t size);
 /* For a person: each row on a line, numbers in columns, and of a large tensor the elements at the edges, with
- * "..." between them. What is not summarised mt_parse reads back, within the digits. */
+ * "..." between them. What is not summarised mt_parse reads back, within the digits. Of NULL it prints the
+ * sentence, so that a program which prints its results shows that an operation was refused. */
 MT_API mt_status mt_print(FILE *stream, const mt_tensor *x);
 /* The same in another form; mt_print_defaults gives what mt_print uses. MT_ERR_VALUE for a number outside. */
 MT_API mt_status mt_print_with(FILE *stream, const mt_tensor *x, mt_print_options options);

@@ -39,7 +39,7 @@ mt_status mt_get(const mt_tensor *x, mt_shape index, double *value)
     mt_status status = value ? element(x, index, "get", &address) : MT_ERR_NULL;
     if (status == MT_OK)
         status = x->storage->backend->download(x->storage->backend, &raw, address, mt_kind_bytes(x->kind));
-    if (status == MT_OK) *value = x->kind == MT_REAL ? (double)raw.real : (double)raw.index;
+    if (status == MT_OK) *value = x->kind == MT_REAL ? mt_printable((double)raw.real) : (double)raw.index;
     return status;
 }
 
@@ -62,6 +62,7 @@ double mt_item(const mt_tensor *x)
 {
     char text[MT_SHAPE_TEXT];
     double value = NAN;
+    if (!x) mt_fail_null("item");
     if (mt_tensor_check(x) != MT_OK) return NAN;
     if (mt_tensor_count(x) != 1) {
         mt_fail(MT_ERR_SHAPE,

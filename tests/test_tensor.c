@@ -178,7 +178,6 @@ static void test_passing_null(void **data)
 {
     (void)data;
     double value = 5;
-    char text[8] = "before";
     mt_rng rng = mt_rng_make(1);
     test_stale();
     const char *before = mt_last_message();
@@ -195,9 +194,8 @@ static void test_passing_null(void **data)
     TEST_TRUE(mt_tensor_size(NULL, 0) == -1 && mt_tensor_stride(NULL, 0) == 0 && mt_tensor_offset(NULL) == 0);
     TEST_TRUE(!mt_tensor_is_contiguous(NULL) && !mt_tensor_backend(NULL) && mt_tensor_version(NULL) == 0);
     TEST_TRUE(mt_get(NULL, mt_at(0), &value) == MT_ERR_NULL && mt_set(NULL, mt_at(0), 1) == MT_ERR_NULL);
-    TEST_TRUE(isnan(mt_item(NULL)) && value == 5);
+    TEST_TRUE(value == 5);
     TEST_TRUE(mt_to_doubles(NULL, &value, 1) == MT_ERR_NULL && mt_write(NULL, &value, 1) == MT_ERR_NULL);
-    TEST_TRUE(mt_format(NULL, text, sizeof text) == -1 && mt_print(stdout, NULL) == MT_ERR_NULL);
     TEST_TRUE(mt_op_add(NULL, NULL, NULL) == MT_ERR_NULL && mt_op_sum(NULL, NULL, mt_axes(0)) == MT_ERR_NULL);
     mt_tensor_free(NULL);
     TEST_TRUE(!mt_zeros(NULL, mt_shape(1)) && !mt_parse(NULL, "1") && !mt_parse(test_cpu(), NULL));
@@ -205,6 +203,55 @@ static void test_passing_null(void **data)
     TEST_TRUE(!mt_uniform(test_cpu(), mt_shape(1), NULL, 0, 1) && !mt_uniform(NULL, mt_shape(1), &rng, 0, 1));
     TEST_TRUE(!mt_permutation(NULL, &rng, 3) && !mt_arange(NULL, 0, 1, 1) && !mt_eye(NULL, 1));
     TEST_CHECK(strcmp(mt_last_message(), kept) == 0, "NULL left the sentence \"%s\"", mt_last_message());
+}
+
+/* What reads a result says why there is none, and so shows a refused operation. */
+static void test_reading_null(void **data)
+{
+    (void)data;
+    char text[8] = "before", line[300];
+    mt_tensor *labels = OWN(mt_arange(test_cpu(), 0, 3, 1)), *to = OWN(mt_zeros(test_cpu(), mt_shape(3)));
+    FILE *file = tmpfile();
+    TEST_TRUE(file);
+    for (int how = 0; how < 3; how++)
+        for (int again = 0; again < 2; again++) { /* the failure is told once */
+            if (again == 0) TEST_FAILS(mt_op_eq(to, labels, labels), MT_ERR_KIND, "mt_tensor_as");
+            if (how == 0) TEST_TRUE(isnan(mt_item(NULL)));
+            if (how == 1) TEST_TRUE(mt_format(NULL, text, sizeof text) == -1);
+            if (how == 2) TEST_TRUE(mt_print(file, NULL) == MT_ERR_NULL);
+            TEST_TRUE(mt_last_status() == MT_ERR_NULL);
+            snprintf(line, sizeof line,
+                     "%s: the tensor is NULL: what should have made it was refused; the latest failure: "
+                     "eq: an operand holds indices (INDEX); convert it with mt_tensor_as(x, MT_REAL)",
+                     ((const char *const[]){"item", "format", "print"})[how]);
+            assert_string_equal(mt_last_message(), line);
+            test_cases++;
+        }
+    rewind(file);
+    char printed[300];
+    TEST_TRUE(fgets(printed, sizeof printed, file));
+    strcat(line, "\n");
+    assert_string_equal(printed, line);
+    fclose(file);
+}
+
+/* NaN is printed without a sign, also by programs that print what they got. */
+static void test_nan_without_sign(void **data)
+{
+    (void)data;
+    EACH_BACKEND(b)
+    {
+        char text[64];
+        double value;
+        mt_tensor *x = OWN(mt_from_doubles(b, (const double[]){copysign(NAN, -1)}, mt_shape(1)));
+        TEST_TRUE(mt_format(x, text, sizeof text) > 0);
+        assert_string_equal(text, "[nan]");
+        snprintf(text, sizeof text, "%g", mt_item(x));
+        assert_string_equal(text, "nan");
+        TEST_OK(mt_get(x, mt_at(0), &value));
+        TEST_TRUE(!signbit(value));
+        TEST_FAILS(mt_op_normal(x, &(mt_rng){0}, copysign(NAN, -1), 1), MT_ERR_VALUE, "mean nan");
+    }
 }
 
 /* ---- random numbers ---- */
@@ -708,15 +755,16 @@ static void test_round_trip(void **data)
             test_cases++;
             test_release();
         }
-        const char *const texts[][2] = {{"[[1, 2.5], [-30000, 0.25]]", "[[1, 2.5], [-30000, 0.25]]"},
-                                        {"7", "[7]"},
-                                        {" [ 1 ,\n\t2 ] ", "[1, 2]"},
-                                        {"[+1,-0,.5,5.,1e2,-1E-2]", NULL},
-                                        {"[nan, inf, -inf, NaN, INFINITY, -nan]", NULL},
-                                        {"[]", "[]"},
-                                        {"[[], []]", "[[], []]"},
-                                        {"[[[[[[[[1]]]]]]]]", "[[[[[[[[1]]]]]]]]"},
-                                        {"[1e-400]", "[0]"}};
+        const char *const texts[][2] = {
+            {"[[1, 2.5], [-30000, 0.25]]", "[[1, 2.5], [-30000, 0.25]]"},
+            {"7", "[7]"},
+            {" [ 1 ,\n\t2 ] ", "[1, 2]"},
+            {"[+1,-0,.5,5.,1e2,-1E-2]", NULL},
+            {"[nan, inf, -inf, NaN, INFINITY, -nan]", "[nan, inf, -inf, nan, inf, nan]"},
+            {"[]", "[]"},
+            {"[[], []]", "[[], []]"},
+            {"[[[[[[[[1]]]]]]]]", "[[[[[[[[1]]]]]]]]"},
+            {"[1e-400]", "[0]"}};
         for (size_t i = 0; i < TEST_LENGTH(texts); i++) {
             mt_tensor *x = OWN(mt_parse(b, texts[i][0]));
             if (texts[i][1]) assert_string_equal(format(x), texts[i][1]);
@@ -921,10 +969,12 @@ int main(void)
 {
     backend_count = test_backends(backends);
     static const struct CMUnitTest tests[] = {
-        TEST(test_from_arrays),  TEST(test_constants), TEST(test_ranges),         TEST(test_bad_shapes),
-        TEST(test_passing_null), TEST(test_draws),     TEST(test_views),          TEST(test_sharing),
-        TEST(test_copies),       TEST(test_writes),    TEST(test_locale),         TEST(test_round_trip),
-        TEST(test_hostile_text), TEST(test_printing),  TEST(test_clean_messages),
+        TEST(test_from_arrays),      TEST(test_constants),      TEST(test_ranges),
+        TEST(test_bad_shapes),       TEST(test_passing_null),   TEST(test_reading_null),
+        TEST(test_nan_without_sign), TEST(test_draws),          TEST(test_views),
+        TEST(test_sharing),          TEST(test_copies),         TEST(test_writes),
+        TEST(test_locale),           TEST(test_round_trip),     TEST(test_hostile_text),
+        TEST(test_printing),         TEST(test_clean_messages),
     };
     return TEST_RUN("tensor", tests);
 }

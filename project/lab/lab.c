@@ -107,7 +107,8 @@ static furthest furthest_of(const lab_task *t)
             }
             const double got = t->c[(size_t)i * t->n + j];
             const double error = fabs(got - sum) / (t->k * 0x1p-24 * size + 1e-30);
-            if (!(error <= most.error)) most = (furthest){i, j, got, sum, isnan(error) ? INFINITY : error};
+            if (!(error <= most.error))
+                most = (furthest){i, j, isnan(got) ? NAN : got, sum, isnan(error) ? INFINITY : error};
             if (isinf(most.error)) return most;
         }
     }

@@ -11,6 +11,7 @@
 #define LAB_CUH
 
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include "ops_cuda/launch.cuh"
 #include "lab.h"
@@ -81,7 +82,8 @@ template <class T> class array {
         int status = read(host);
         for (int i = 0; i < n && status == 0; i++) {
             if (host[i] == wanted(i)) continue;
-            snprintf(difference(), 160, "%s[%d] is %.9g, and should be %.9g", name, i, (double)host[i],
+            const double got = std::isnan((double)host[i]) ? NAN : (double)host[i];
+            snprintf(difference(), 160, "%s[%d] is %.9g, and should be %.9g", name, i, got,
                      (double)wanted(i));
             status = LAB_WRONG;
         }
