@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
@@ -75,10 +76,20 @@ static int start(process *self, int out)
 
 static bool tell(const char *reason)
 {
-    fprintf(stderr,
-            "run_fast: gnuplot cannot draw the plot: %s; install gnuplot (Debian: apt install gnuplot-nox), "
-            "or use --plot FILE.csv, which needs none\n",
-            reason);
+    fprintf(
+        stderr,
+        "run_fast: gnuplot cannot draw the plot: %s; --plot FILE.csv writes the numbers without gnuplot\n",
+        reason);
+    return false;
+}
+
+/* Why it could not be started, as an errno. */
+static bool tell_start(int error)
+{
+    if (error != ENOENT) return tell(strerror(error));
+    fputs("run_fast: gnuplot cannot draw the plot: it is not installed; install gnuplot (Debian: apt install "
+          "gnuplot-nox), or use --plot FILE.csv, which needs none\n",
+          stderr);
     return false;
 }
 
@@ -132,8 +143,7 @@ bool gnuplot_check(plot_format format)
     if (null < 0) return tell(strerror(errno));
     const int error = start(&self, null);
     close(null);
-    if (error == ENOENT) return tell("it is not installed");
-    if (error != 0) return tell(strerror(error));
+    if (error != 0) return tell_start(error);
     set_terminal(format, self.script);
     return finish(&self);
 }
@@ -153,16 +163,20 @@ static void send_region(const plot_data *data, FILE *script)
     fputs("END\n", script);
 }
 
-/* Columns: x1, x2, which of label 0, label 1; 1 when the model is wrong. */
-static void send_points(const plot_data *data, FILE *script)
+/* Columns: x1, x2, which of label 0, label 1; 1 when the model is wrong. Returns whether it is, at any of the
+ * points that are drawn. */
+static bool send_points(const plot_data *data, FILE *script)
 {
     const int64_t stride = (data->points + DRAWN_POINTS - 1) / DRAWN_POINTS;
+    bool wrong = false;
     fputs("$points << END\n", script);
     for (int64_t i = 0; i < data->points; i += stride) {
         const int label = data->y[i] > 0.5, predicted = data->p[i] > 0.5;
         fprintf(script, "%.6g %.6g %d %d\n", data->x[2 * i], data->x[2 * i + 1], label, label != predicted);
+        wrong = wrong || label != predicted;
     }
     fputs("END\n", script);
+    return wrong;
 }
 
 static void send_curve(const plot_data *data, FILE *script)
@@ -174,7 +188,8 @@ static void send_curve(const plot_data *data, FILE *script)
     fputs("END\n", script);
 }
 
-static void draw_region(plot_format format, const plot_data *data, FILE *script)
+/* wrong: points are marked as such, and the legend says how. */
+static void draw_region(plot_format format, const plot_data *data, bool wrong, FILE *script)
 {
     /* Points in SVG come out half as large again as in PNG. */
     const double size = (format == PLOT_SVG ? 0.6 : 0.9) * (data->points > 300 ? 0.6 : 1);
@@ -189,18 +204,34 @@ static void draw_region(plot_format format, const plot_data *data, FILE *script)
             "set cbrange [0:1]\nset cbtics 0, 0.25\nset title 'probability of label 1' font ',13'\n"
             "set colorbox user origin 0.407,0.22 size 0.013,0.64\n"
             "set xrange [%.6g:%.6g]\nset yrange [%.6g:%.6g]\nset xtics 0, 0.2, 1\nset ytics 0, 0.2, 1\n"
-            "set xlabel 'x1'\nset ylabel 'x2' offset 1,0\n"
-            "set key at screen 0.235,0.05 center center horizontal samplen 1.5 width -1\n",
+            "set xlabel 'x1' offset 0,0.5\nset ylabel 'x2' offset 1,0\n"
+            "set key at screen 0.235,0.045 center center horizontal samplen 1.5 width -1\n",
             data->title, data->low, data->high, data->low, data->high);
     fprintf(
         script,
         "plot $region using 1:2:3 with image notitle, \\\n"
         "  $boundary using 1:2 with lines lw 1.5 lc rgb '#555555' title 'p = 0.5', \\\n"
         "  $points using 1:($3 == 0 ? $2 : 1/0) with points pt 7 ps %g lc rgb '#0072b2' title 'label 0', \\\n"
-        "  $points using 1:($3 == 1 ? $2 : 1/0) with points pt 9 ps %g lc rgb '#c04a00' title 'label 1', \\\n"
-        "  $points using 1:($4 == 1 ? $2 : 1/0) with points pt 6 ps %g lw 1.5 lc rgb '#000000' title "
-        "'wrong'\n",
-        size, 1.2 * size, 2.2 * size);
+        "  $points using 1:($3 == 1 ? $2 : 1/0) with points pt 9 ps %g lc rgb '#c04a00' title 'label 1'",
+        size, 1.2 * size);
+    if (wrong)
+        fprintf(script,
+                ", \\\n  $points using 1:($4 == 1 ? $2 : 1/0) with points pt 6 ps %g lw 1.5 lc rgb '#000000' "
+                "title 'wrong'",
+                2.2 * size);
+    fputc('\n', script);
+}
+
+/* A loss that spans more than two decades is drawn on a logarithmic axis. */
+static bool spans_decades(const plot_data *data)
+{
+    double least = INFINITY, most = 0;
+    for (int i = 0; i < data->curve->count; i++) {
+        const double loss = data->curve->loss[i];
+        if (loss > 0 && loss < least) least = loss;
+        if (isfinite(loss) && loss > most) most = loss;
+    }
+    return most > 100 * least;
 }
 
 static void draw_curve(const plot_data *data, FILE *script)
@@ -210,24 +241,27 @@ static void draw_curve(const plot_data *data, FILE *script)
     fprintf(script,
             "unset colorbox\nunset key\n"
             "set lmargin at screen 0.555\nset rmargin at screen 0.97\n"
-            "set xrange [0:%" PRId64 "]\nset yrange [0:*]\nset xtics auto\nset ytics auto\n"
+            "set xrange [0:%" PRId64 "]\n%sset xtics auto\nset ytics auto\n"
             "set xlabel 'epoch'\nunset ylabel\nset title '%s' font ',13'\n"
             "set grid lt 1 lw 1 lc rgb '#dddddd'\n"
             "plot $curve using 1:2 with %s lw 1.5 pt 7 ps 1 lc rgb '#333333'\n"
             "unset multiplot\n",
-            end, data->loss_name, last == 0 ? "points" : "lines");
+            end,
+            spans_decades(data) ? "set logscale y\nset format y '%g'\nset yrange [*:*]\n"
+                                : "set yrange [0:*]\n",
+            data->loss_name, last == 0 ? "points" : "lines");
 }
 
 bool gnuplot_draw(plot_format format, const plot_data *data, int out)
 {
     process self;
     const int error = start(&self, out);
-    if (error != 0) return tell(strerror(error));
+    if (error != 0) return tell_start(error);
     set_terminal(format, self.script);
     send_region(data, self.script);
-    send_points(data, self.script);
+    const bool wrong = send_points(data, self.script);
     send_curve(data, self.script);
-    draw_region(format, data, self.script);
+    draw_region(format, data, wrong, self.script);
     draw_curve(data, self.script);
     return finish(&self);
 }

@@ -334,8 +334,8 @@ def plots():
         file.write("#!/bin/sh\necho 'line 1: this gnuplot is broken' >&2\nexit 3\n")
     os.chmod(fake, 0o755)
     broken = run("--plot", "p.svg", *FAST, env={"PATH": empty})
-    check("a gnuplot that fails is quoted", broken.returncode == 1 and broken.stdout == b"" and
-          "this gnuplot is broken" in sentence(broken) and not os.path.exists("p.svg"), broken)
+    check("a gnuplot that fails is quoted, without advice to install it", broken.returncode == 1 and broken.stdout == b"" and
+          "this gnuplot is broken" in sentence(broken) and "install" not in sentence(broken) and not os.path.exists("p.svg"), broken)
     with open(fake, "w", encoding="ascii") as file:
         file.write("#!/bin/sh\nkill -9 $$\n")
     killed = run("--plot", "p.svg", *FAST, env={"PATH": empty})
@@ -358,6 +358,17 @@ def plots():
                 content = file.read()
             good = content.startswith(start) and len(content) > 5000 and (start != b"<?xml" or b"</svg>" in content)
         check(f"--plot {name!r}", good, result)
+    for what, options, has in [("wrong points", ["--epochs", "1"], "wrong"), ("none wrong", ["--epochs", "300", "--hidden", "20"], None)]:
+        run("--plot", "legend.svg", "--dataset", "simple", "--rate", "0.5", *options)
+        with open("legend.svg", encoding="utf-8") as file:
+            text = file.read()
+        check(f"the legend of a picture with {what}", (">wrong<" in text) == bool(has), text[-200:])
+    for what, options, power in [("less than two decades", ["--epochs", "3"], False),
+                                 ("more", ["--epochs", "1000", "--optimizer", "adam", "--rate", "0.01"], True)]:
+        run("--plot", "axis.svg", "--dataset", "xor", "--report-loss", "mean-epoch", *options)
+        with open("axis.svg", encoding="utf-8") as file:
+            small = re.search(r">\s*(0\.0+1|1e-\d+)<", file.read())
+        check(f"the axis of a loss that spans {what}", bool(small) == power, small)
     check("a file name is never run", not os.path.exists("hacked"), os.listdir("."))
     for extra in [["--epochs", "0"], ["--points", "1"], ["--points", "5000", "--epochs", "1"], ["--init", "zeros"]]:
         result = run("--plot", "q.svg", *FAST, *extra)
