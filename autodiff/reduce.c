@@ -66,49 +66,110 @@ static mt_status vjp_choice(mt_tape *tape, mt_node *node, mt_tensor *g)
     return status == MT_OK ? mt_tape_accumulate(tape, x, share, true) : status;
 }
 
-/* Writes value where there are count zeros, and 0 elsewhere, also for an infinite value: it is held between
- * -limit and limit, which are infinite or 0. */
-static mt_status where_zeros(mt_tape *tape, mt_tensor *out, const mt_tensor *value, const mt_tensor *zeros,
-                             double count)
+/* ---- prod: each factor receives the product of the others, and no division makes it: x may be 0, and the
+ * product too small or too large for a number where that of the others is none of these ---- */
+
+/* Halvings until one element is left: of up to 2^63 - 1, and one more in each dimension of an odd size. */
+enum { HALVINGS = 63 + MT_MAX_DIMS };
+
+/* Elements first to first + n - 1 of x along dim. */
+static mt_tensor part_of(const mt_tensor *x, int dim, int64_t first, int64_t n)
 {
-    mt_tensor *number = mt_tape_number(tape, count), *limit = mt_tape_like(tape, value),
-              *distance = mt_tape_like(tape, value);
-    if (!number || !limit || !distance) return MT_ERR_MEMORY;
-    mt_status status = mt_op_eq(limit, zeros, number);
-    if (status == MT_OK) status = mt_op_sub(distance, zeros, number);
-    if (status == MT_OK) status = mt_op_div(limit, limit, distance); /* 1 / 0, or 0 / a number */
-    if (status == MT_OK) status = mt_op_minimum(out, value, limit);
-    if (status == MT_OK) status = mt_op_neg(limit, limit);
-    return status == MT_OK ? mt_op_maximum(out, out, limit) : status;
+    mt_layout layout = x->layout;
+    layout.offset += first * layout.stride[dim];
+    layout.size[dim] = n;
+    return mt_alias(x, &layout);
 }
 
-/* The product of the others: with z zeros among the factors, and P the product of those that are not 0, the
- * derivative is P / x where z = 0, P at the zero where z = 1, and 0 elsewhere. P may be infinite, and times 0
- * it would be NaN: so it is chosen by where_zeros, and sent to the zero by a scatter. */
+/* The size n of x along dim becomes half = (n + 1) / 2: y[i] = x[i] x[i + half], and x[i] where an odd n
+ * leaves no other. */
+static mt_status fold_half(mt_tensor *y, const mt_tensor *x, int dim)
+{
+    const int64_t half = y->layout.size[dim], pairs = x->layout.size[dim] - half;
+    mt_tensor to = part_of(y, dim, 0, pairs), left = part_of(x, dim, 0, pairs),
+              right = part_of(x, dim, half, pairs);
+    const mt_status status = mt_op_mul(&to, &left, &right);
+    if (pairs == half || status != MT_OK) return status;
+    to = part_of(y, dim, pairs, 1), left = part_of(x, dim, pairs, 1);
+    return mt_op_copy(&to, &left);
+}
+
+/* And back: others[i] is what elements i and i + half of x are not part of, all[i] what their pair is not. */
+static mt_status unfold_half(mt_tensor *others, const mt_tensor *all, const mt_tensor *x, int dim)
+{
+    const int64_t half = all->layout.size[dim], pairs = x->layout.size[dim] - half;
+    mt_status status = MT_OK;
+    for (int side = 0; side < 2 && status == MT_OK; side++) {
+        mt_tensor to = part_of(others, dim, side * half, pairs), from = part_of(all, dim, 0, pairs),
+                  other = part_of(x, dim, half - side * half, pairs);
+        status = mt_op_mul(&to, &from, &other);
+    }
+    if (pairs == half || status != MT_OK) return status;
+    mt_tensor to = part_of(others, dim, pairs, 1), from = part_of(all, dim, pairs, 1);
+    return mt_op_copy(&to, &from);
+}
+
+/* For each element of x the product of the others along the reduced dimensions: products of halves on the way
+ * down to one element, and on the way back up, times each half's other half. NULL with a sentence. */
+static mt_tensor *products_of_others(mt_tape *tape, mt_tensor *x, const reduction *r)
+{
+    mt_tensor *level[HALVINGS + 1] = {x};
+    int along[HALVINGS], depth = 0;
+    for (int i = 0; i < r->dims.rank; i++)
+        while (level[depth]->layout.size[r->dims.size[i]] > 1) {
+            const int dim = along[depth] = r->dims.size[i];
+            mt_shape shape = mt_tensor_shape(level[depth]);
+            shape.size[dim] = (shape.size[dim] + 1) / 2;
+            mt_tensor *half = mt_tape_empty(tape, shape, MT_REAL);
+            if (!half || fold_half(half, level[depth], dim) != MT_OK) return NULL;
+            level[++depth] = half;
+        }
+    mt_tensor *all = mt_tape_empty(tape, r->kept, MT_REAL);
+    if (!all || mt_op_fill(all, 1) != MT_OK) return NULL;
+    for (; depth > 0; depth--) {
+        mt_tensor *others = mt_tape_like(tape, level[depth - 1]);
+        if (!others || unfold_half(others, all, level[depth - 1], along[depth - 1]) != MT_OK) return NULL;
+        all = others;
+    }
+    return all;
+}
+
+/* The same where some of x are 0. A zero among the others makes their product 0 whatever else is there, NaN
+ * excepted, also where large factors have made infinity of it: so zeros stand as ones in the products, which
+ * are kept where no other is zero or where they are NaN. */
+static mt_tensor *products_beside_zeros(mt_tape *tape, mt_tensor *x, const reduction *r)
+{
+    mt_tensor *zero = mt_tape_number(tape, 0), *is_zero = mt_tape_like(tape, x),
+              *factor = mt_tape_like(tape, x), *zeros = mt_tape_empty(tape, r->kept, MT_REAL),
+              *keep = is_zero;
+    if (!zero || !is_zero || !factor || !zeros) return NULL;
+    mt_status status = mt_op_eq(is_zero, x, zero);
+    if (status == MT_OK) status = mt_op_add(factor, x, is_zero);
+    if (status == MT_OK) status = mt_op_sum(zeros, is_zero, r->dims);
+    mt_tensor *others = status == MT_OK ? products_of_others(tape, factor, r) : NULL;
+    if (!others) return NULL;
+    status = mt_op_eq(keep, zeros, is_zero);                         /* no zero but, maybe, this one */
+    if (status == MT_OK) status = mt_op_clamp(factor, others, 0, 0); /* NaN stays, numbers become 0 */
+    if (status == MT_OK) status = mt_op_add(keep, keep, factor);
+    if (status == MT_OK)
+        status = mt_op_map_grad(others, MT_OP_relu, others, keep, keep, 0, 0); /* keep <= 0 ? 0 : others */
+    return status == MT_OK ? others : NULL;
+}
+
 static mt_status vjp_prod(mt_tape *tape, mt_node *node, mt_tensor *g)
 {
     const reduction *r = node->extra;
     if (r->length <= 1) return vjp_sum(tape, node, g); /* there are no others */
-    mt_tensor *x = node->in[0].tensor, *zero = mt_tape_number(tape, 0), *is_zero = mt_tape_like(tape, x),
-              *factor = mt_tape_like(tape, x), *at_zero = mt_tape_like(tape, x);
-    mt_tensor *zeros = mt_tape_empty(tape, r->kept, MT_REAL),
-              *product = mt_tape_empty(tape, r->kept, MT_REAL), *none = mt_tape_empty(tape, r->kept, MT_REAL),
-              *one = mt_tape_empty(tape, r->kept, MT_REAL);
-    mt_tensor *index = mt_tape_empty(tape, r->kept, MT_INDEX), *wide = stretch(tape, node, g);
-    if (!zero || !is_zero || !factor || !at_zero || !zeros || !product || !none || !one || !index || !wide)
-        return MT_ERR_MEMORY;
-    mt_status status = mt_op_eq(is_zero, x, zero);
-    if (status == MT_OK) status = mt_op_add(factor, x, is_zero); /* zeros stand as ones */
-    if (status == MT_OK) status = mt_op_sum(zeros, is_zero, r->dims);
-    if (status == MT_OK) status = mt_op_prod(product, factor, r->dims);
-    if (status == MT_OK) status = where_zeros(tape, none, product, zeros, 0);
-    if (status == MT_OK) status = where_zeros(tape, one, product, zeros, 1);
-    if (status == MT_OK) status = mt_op_argmax(index, is_zero, r->dims);
-    if (status == MT_OK) status = mt_op_scatter(at_zero, index, one, r->dims);
-    if (status == MT_OK) status = mt_op_div(factor, none, factor);
-    if (status == MT_OK) status = mt_op_add(factor, factor, at_zero);
-    if (status == MT_OK) status = mt_op_mul(factor, factor, wide);
-    return status == MT_OK ? mt_tape_accumulate(tape, x, factor, true) : status;
+    mt_tensor *x = node->in[0].tensor, *nonzero = mt_tape_empty(tape, mt_shape(1), MT_REAL);
+    double all;
+    if (!nonzero || mt_op_all(nonzero, x, mt_every_dim(x)) != MT_OK ||
+        mt_get(nonzero, mt_at(0), &all) != MT_OK)
+        return mt_last_status();
+    mt_tensor *others = (all != 0 ? products_of_others : products_beside_zeros)(tape, x, r),
+              *wide = stretch(tape, node, g);
+    if (!others || !wide) return mt_last_status();
+    const mt_status status = mt_op_mul(others, others, wide);
+    return status == MT_OK ? mt_tape_accumulate(tape, x, others, true) : status;
 }
 
 /* all: nothing flows. */

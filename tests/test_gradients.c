@@ -497,6 +497,78 @@ static void test_chosen_values(void **data)
     }
 }
 
+/* What prod's gradient is by its definition, for elements of x that are reduced with element i: those whose
+ * indices differ in reduced dimensions alone. Powers of two, so that every order gives the same bits. */
+static double product_of_others(mt_shape shape, const double *values, const bool *reduced, int64_t i)
+{
+    int64_t at[MT_MAX_DIMS], other[MT_MAX_DIMS];
+    double product = 1;
+    bool zero = false, nan = false;
+    test_unravel(shape, i, at);
+    for (int64_t k = 0; k < test_count(shape); k++) {
+        test_unravel(shape, k, other);
+        bool same = k != i;
+        for (int d = 0; d < shape.rank; d++) same = same && (reduced[d] || at[d] == other[d]);
+        if (!same) continue;
+        product *= values[k];
+        zero = zero || values[k] == 0;
+        nan = nan || isnan(values[k]);
+    }
+    return nan ? NAN : zero ? 0 : product;
+}
+
+/* prod's gradient in any shape, over any dimensions, with zeros, infinities and NaN among the factors. */
+static void test_products_of_others(void **data)
+{
+    (void)data;
+    static const double factors[] = {1, -1, 2, 0.5, -2, -0.5}, odd[] = {0, -0.0, INFINITY, -INFINITY, NAN, 0};
+    EACH_BACKEND(b)
+    {
+        for (int round = 0; round < 60; round++) {
+            const mt_shape shape = test_shape(4, 60, false);
+            double *values = test_memory((size_t)test_count(shape) * sizeof *values);
+            const double chance = round % 3 * 0.1;
+            for (int64_t i = 0; i < test_count(shape); i++)
+                values[i] = test_chance(chance) ? odd[test_below(TEST_LENGTH(odd))]
+                                                : factors[test_below(TEST_LENGTH(factors))];
+            mt_tensor *x = OWN(mt_from_doubles(b, values, shape));
+            bool reduced[MT_MAX_DIMS] = {false};
+            mt_shape dims = {0};
+            for (int d = 0; d < shape.rank; d++) reduced[d] = test_chance(0.6);
+            reduced[test_below(shape.rank)] = true;
+            for (int d = 0; d < shape.rank; d++)
+                if (reduced[d]) dims.size[dims.rank++] = d;
+            test_shuffle(dims.size, dims.rank);
+            mt_tape *tape = test_tape(b);
+            TEST_OK(mt_require_grad(x, true));
+            TEST_OK(mt_backward(tape, ON(tape, mt_sum(tape, mt_prod_dims(tape, x, dims, round % 2)))));
+            const double *got = test_read(mt_grad(x));
+            for (int64_t i = 0; i < test_count(shape); i++) {
+                const double want = product_of_others(shape, values, reduced, i);
+                TEST_CHECK(test_close(got[i], want, 0, 0),
+                           "%s: shape %s, dimensions %s: gradient %d is %g instead of %g", b->name,
+                           test_text(shape), test_text(dims), (int)i, got[i], want);
+            }
+            test_cases++;
+            test_release();
+        }
+        /* the product of two is no number, each alone is one */
+        const double most = sizeof(mt_real) == sizeof(float) ? 0x1p100 : 0x1p1000;
+        for (int k = 0; k < 3; k++) {
+            const double pair[][2] = {{most, -most}, {1 / most, 1 / most}, {INFINITY, 2}};
+            mt_tape *tape = test_tape(b);
+            mt_tensor *x = OWN(mt_from_doubles(b, pair[k], mt_shape(2)));
+            TEST_OK(mt_require_grad(x, true));
+            TEST_OK(mt_backward(tape, ON(tape, mt_prod(tape, x))));
+            for (int i = 0; i < 2; i++)
+                TEST_CHECK(test_read(mt_grad(x))[i] == pair[k][1 - i], "%s: the gradient beside %g is %g",
+                           b->name, pair[k][1 - i], test_read(mt_grad(x))[i]);
+            test_cases++;
+            test_release();
+        }
+    }
+}
+
 /* prod's gradient where factors, or their product, are infinite. */
 static void test_large_factors(void **data)
 {
@@ -1222,6 +1294,7 @@ int main(void)
         TEST(test_tails),
         TEST(test_reductions),
         TEST(test_chosen_values),
+        TEST(test_products_of_others),
         TEST(test_large_factors),
         TEST(test_products),
         TEST(test_linear_layers),
