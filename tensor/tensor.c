@@ -34,30 +34,35 @@ static mt_tensor *keep_if(mt_tensor *tensor, mt_status status)
     return NULL;
 }
 
-/* Values are converted and sent a block at a time, so that no second copy of a large array is needed. */
-enum { BLOCK = 4096 };
+/* What is sent to a device, or between two, at a time where it needs memory of the library's own. */
+enum { PIECE_BYTES = 1 << 20 };
 
-/* Fills a new tensor from values of another type: convert(from, first, n, to) writes n elements of the
- * tensor's kind. */
+/* Fills a new tensor: convert(values, first, n, to) writes elements first to first+n-1 as the tensor's kind.
+ * Where the values are such elements already (as_they_are) a device gets them in one piece. */
 static mt_tensor *from_host(mt_backend *backend, mt_shape shape, mt_kind kind, const void *values,
+                            bool as_they_are,
                             void (*convert)(const void *values, int64_t first, int64_t n, void *to))
 {
     if (!values) return NULL;
     mt_tensor *tensor = mt_empty(backend, shape, kind);
     if (!tensor) return NULL;
-    union {
-        mt_real real[BLOCK];
-        int64_t index[BLOCK];
-    } block;
-    size_t element = mt_kind_bytes(kind);
-    int64_t count = mt_tensor_count(tensor);
-    mt_status status = MT_OK;
-    for (int64_t first = 0; first < count && status == MT_OK; first += BLOCK) {
-        int64_t n = count - first < BLOCK ? count - first : BLOCK;
-        convert(values, first, n, &block);
-        status = backend->upload(backend, (char *)tensor->storage->data + (size_t)first * element, &block,
-                                 (size_t)n * element);
+    const size_t size = mt_kind_bytes(kind);
+    const int64_t count = mt_tensor_count(tensor), most = PIECE_BYTES / (int64_t)size;
+    char *data = tensor->storage->data;
+    if (backend->host || count == 0) {
+        convert(values, 0, count, data);
+        return tensor;
     }
+    if (as_they_are) return keep_if(tensor, backend->upload(backend, data, values, (size_t)count * size));
+    const size_t bytes = (size_t)(count < most ? count : most) * size;
+    void *piece = mt_alloc(bytes);
+    mt_status status = piece ? MT_OK : MT_ERR_MEMORY;
+    for (int64_t first = 0; first < count && status == MT_OK; first += most) {
+        const int64_t n = count - first < most ? count - first : most;
+        convert(values, first, n, piece);
+        status = backend->upload(backend, data + (size_t)first * size, piece, (size_t)n * size);
+    }
+    mt_free(piece, bytes);
     return keep_if(tensor, status);
 }
 
@@ -83,7 +88,7 @@ static void from_index(const void *values, int64_t first, int64_t n, void *to)
 
 mt_tensor *mt_from_floats(mt_backend *backend, const float *values, mt_shape shape)
 {
-    return from_host(backend, shape, MT_REAL, values, from_float);
+    return from_host(backend, shape, MT_REAL, values, sizeof(mt_real) == sizeof(float), from_float);
 }
 
 mt_tensor *mt_from_doubles(mt_backend *backend, const double *values, mt_shape shape)
@@ -93,12 +98,14 @@ mt_tensor *mt_from_doubles(mt_backend *backend, const double *values, mt_shape s
 
 mt_tensor *mt_from_doubles_as(mt_backend *backend, const double *values, mt_shape shape, mt_kind kind)
 {
-    return from_host(backend, shape, kind, values, kind == MT_REAL ? from_double : from_double_to_index);
+    const bool real = kind == MT_REAL;
+    return from_host(backend, shape, kind, values, real && sizeof(mt_real) == sizeof(double),
+                     real ? from_double : from_double_to_index);
 }
 
 mt_tensor *mt_from_indices(mt_backend *backend, const int64_t *values, mt_shape shape)
 {
-    return from_host(backend, shape, MT_INDEX, values, from_index);
+    return from_host(backend, shape, MT_INDEX, values, true, from_index);
 }
 
 mt_tensor *mt_full(mt_backend *backend, mt_shape shape, double value)
@@ -143,7 +150,7 @@ mt_tensor *mt_arange(mt_backend *backend, int64_t start, int64_t stop, int64_t s
         return NULL;
     }
     arange range = {start, step};
-    return from_host(backend, mt_shape((int64_t)count), MT_INDEX, &range, from_arange);
+    return from_host(backend, mt_shape((int64_t)count), MT_INDEX, &range, false, from_arange);
 }
 
 typedef struct {
@@ -164,7 +171,7 @@ static void from_linspace(const void *values, int64_t first, int64_t n, void *to
 mt_tensor *mt_linspace(mt_backend *backend, double first, double last, int64_t count)
 {
     linspace line = {first, last, count};
-    return from_host(backend, mt_shape(count), MT_REAL, &line, from_linspace);
+    return from_host(backend, mt_shape(count), MT_REAL, &line, false, from_linspace);
 }
 
 mt_tensor *mt_eye(mt_backend *backend, int64_t n)
@@ -280,6 +287,22 @@ mt_tensor *mt_tensor_as(const mt_tensor *x, mt_kind kind)
 
 mt_tensor *mt_tensor_copy(const mt_tensor *x) { return mt_tensor_as(x, mt_tensor_kind(x)); }
 
+/* By way of the host, a piece at a time. */
+static mt_status between_devices(mt_backend *source, const char *from, mt_backend *backend, char *to,
+                                 size_t bytes)
+{
+    const size_t most = bytes < PIECE_BYTES ? bytes : PIECE_BYTES;
+    void *piece = mt_alloc(most);
+    mt_status status = piece ? MT_OK : MT_ERR_MEMORY;
+    for (size_t done = 0, n; done < bytes && status == MT_OK; done += n) {
+        n = bytes - done < most ? bytes - done : most;
+        status = source->download(source, piece, from + done, n);
+        if (status == MT_OK) status = backend->upload(backend, to + done, piece, n);
+    }
+    mt_free(piece, most);
+    return status;
+}
+
 mt_tensor *mt_tensor_to(const mt_tensor *x, mt_backend *backend)
 {
     if (mt_tensor_check(x) != MT_OK || !backend) return NULL;
@@ -291,17 +314,13 @@ mt_tensor *mt_tensor_to(const mt_tensor *x, mt_backend *backend)
     size_t element = mt_kind_bytes(x->kind), bytes = (size_t)mt_tensor_count(x) * element;
     if (copy && bytes) {
         const char *from = (const char *)rows->storage->data + (size_t)rows->layout.offset * element;
-        void *to = copy->storage->data;
+        char *to = copy->storage->data;
         if (source->host)
             status = backend->upload(backend, to, from, bytes);
         else if (backend->host)
             status = source->download(source, to, from, bytes);
-        else {
-            void *host = mt_alloc(bytes);
-            status = host ? source->download(source, host, from, bytes) : MT_ERR_MEMORY;
-            if (status == MT_OK) status = backend->upload(backend, to, host, bytes);
-            mt_free(host, bytes);
-        }
+        else
+            status = between_devices(source, from, backend, to, bytes);
     }
     mt_tensor_free(rows);
     return keep_if(copy, status);

@@ -86,71 +86,82 @@ static mt_status check_count(const mt_tensor *x, const void *values, int64_t cou
     return status;
 }
 
-enum { BLOCK = 4096 };
+/* Converts n elements of that kind to the caller's type. Element i of `to` is written after element i of
+ * `from` was read and before the next one is: the arrays may overlap as read_all lets them, so they are read
+ * and written as bytes. */
+typedef void (*conversion)(void *to, const void *from, int64_t n, mt_kind kind);
 
-/* Reads x in row-major order, a block at a time; store receives elements of x's kind. */
-static mt_status read_all(const mt_tensor *x, void *values,
-                          void (*store)(void *values, int64_t first, int64_t n, const mt_tensor *x,
-                                        const void *block))
+#define CONVERT(from_type, to_type, convert)                         \
+    for (size_t i = 0; i < (size_t)n; i++) {                         \
+        from_type x;                                                 \
+        memcpy(&x, (const char *)from + i * sizeof x, sizeof x);     \
+        const to_type value = convert(x);                            \
+        memcpy((char *)to + i * sizeof value, &value, sizeof value); \
+    }
+#define CONVERSION(name, type, of_real)                                   \
+    static void name(void *to, const void *from, int64_t n, mt_kind kind) \
+    {                                                                     \
+        if (kind == MT_REAL)                                              \
+            CONVERT(mt_real, type, of_real)                               \
+        else                                                              \
+            CONVERT(int64_t, type, (type))                                \
+    }
+CONVERSION(store_floats, float, (float))
+CONVERSION(store_doubles, double, (double))
+CONVERSION(store_indices, int64_t, mt_m_to_index)
+
+/* Reads x in row-major order into an array of elements of `bytes` bytes each; backend->download waits, so it
+ * is called as seldom as can be without memory of the library's own. All that is left is asked for at once,
+ * arrives at the array's end and is converted from there to its place. With r elements left, n of them sent
+ * and offsets in bytes from the place of the first, element i arrives at r*bytes - n*size + i*size and goes
+ * to i*bytes, which is never behind the start of one that is still to be read. Where the device's elements
+ * are the larger ones, r/2 of them have room there: the pieces halve until one fits into a block. */
+static mt_status read_all(const mt_tensor *x, void *values, size_t bytes, conversion convert)
 {
+    union {
+        mt_real real[4096];
+        int64_t index[4096];
+    } block;
     mt_tensor *rows = mt_tensor_contiguous((mt_tensor *)x);
     if (!rows) return mt_last_status();
-    union {
-        mt_real real[BLOCK];
-        int64_t index[BLOCK];
-    } block;
     mt_backend *backend = x->storage->backend;
-    size_t size = mt_kind_bytes(x->kind);
-    int64_t count = mt_tensor_count(x);
+    const size_t size = mt_kind_bytes(x->kind), count = (size_t)mt_tensor_count(x);
+    const char *from = (const char *)rows->storage->data + (size_t)rows->layout.offset * size;
+    char *to = values, *const end = to + count * bytes;
     mt_status status = MT_OK;
-    for (int64_t first = 0; first < count && status == MT_OK; first += BLOCK) {
-        int64_t n = count - first < BLOCK ? count - first : BLOCK;
-        const char *from = (const char *)rows->storage->data + (size_t)(rows->layout.offset + first) * size;
-        status = backend->download(backend, &block, from, (size_t)n * size);
-        if (status == MT_OK) store(values, first, n, x, &block);
+    size_t left = count;
+    if (backend->host) {
+        convert(to, from, (int64_t)count, x->kind);
+        left = 0;
+    }
+    while (left > 0 && status == MT_OK) {
+        const bool fits = left * size <= sizeof block;
+        const size_t n = fits || size <= bytes ? left : left * bytes / size;
+        void *place = fits ? (void *)&block : end - n * size;
+        status = backend->download(backend, place, from, n * size);
+        if (status == MT_OK) convert(to, place, (int64_t)n, x->kind);
+        from += n * size, to += n * bytes, left -= n;
     }
     mt_tensor_free(rows);
     return status;
 }
 
-static double block_value(const mt_tensor *x, const void *block, int64_t i)
-{
-    return x->kind == MT_REAL ? (double)((const mt_real *)block)[i] : (double)((const int64_t *)block)[i];
-}
-
-static void store_float(void *values, int64_t first, int64_t n, const mt_tensor *x, const void *block)
-{
-    for (int64_t i = 0; i < n; i++) ((float *)values)[first + i] = (float)block_value(x, block, i);
-}
-
-static void store_double(void *values, int64_t first, int64_t n, const mt_tensor *x, const void *block)
-{
-    for (int64_t i = 0; i < n; i++) ((double *)values)[first + i] = block_value(x, block, i);
-}
-
-static void store_index(void *values, int64_t first, int64_t n, const mt_tensor *x, const void *block)
-{
-    for (int64_t i = 0; i < n; i++)
-        ((int64_t *)values)[first + i] =
-            x->kind == MT_INDEX ? ((const int64_t *)block)[i] : mt_m_to_index(block_value(x, block, i));
-}
-
 mt_status mt_to_floats(const mt_tensor *x, float *values, int64_t count)
 {
     mt_status status = check_count(x, values, count, "to_floats");
-    return status == MT_OK ? read_all(x, values, store_float) : status;
+    return status == MT_OK ? read_all(x, values, sizeof *values, store_floats) : status;
 }
 
 mt_status mt_to_doubles(const mt_tensor *x, double *values, int64_t count)
 {
     mt_status status = check_count(x, values, count, "to_doubles");
-    return status == MT_OK ? read_all(x, values, store_double) : status;
+    return status == MT_OK ? read_all(x, values, sizeof *values, store_doubles) : status;
 }
 
 mt_status mt_to_indices(const mt_tensor *x, int64_t *values, int64_t count)
 {
     mt_status status = check_count(x, values, count, "to_indices");
-    return status == MT_OK ? read_all(x, values, store_index) : status;
+    return status == MT_OK ? read_all(x, values, sizeof *values, store_indices) : status;
 }
 
 mt_status mt_write(mt_tensor *x, const double *values, int64_t count)

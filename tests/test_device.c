@@ -1,0 +1,237 @@
+/* tests/test_device.c - backends whose memory is not the host's: how often they are asked for copies.
+ *
+ * Beside the backends under test there is `simple` as if its memory were a device's, so that the host's part
+ * is tested wherever the library runs.
+ */
+#include "support.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MEGABYTE = 1 << 20 };
+
+/* ---- backends with a memory of their own ---- */
+
+static mt_backend *devices[TEST_MAX_BACKENDS + 1];
+static int device_count;
+
+#define EACH_DEVICE(b)                                 \
+    for (int b##_i = 0; b##_i < device_count; b##_i++) \
+        for (mt_backend *b = devices[b##_i]; b; b = NULL)
+
+static mt_backend imitation;
+static mt_backend_counts imitation_counts;
+
+static mt_status imitation_upload(mt_backend *b, void *to, const void *from, size_t bytes)
+{
+    imitation_counts.uploads++;
+    return test_simple()->upload(b, to, from, bytes);
+}
+
+static mt_status imitation_download(mt_backend *b, void *to, const void *from, size_t bytes)
+{
+    imitation_counts.downloads++;
+    return test_simple()->download(b, to, from, bytes);
+}
+
+static void imitation_count(mt_backend *b, mt_backend_counts *counts)
+{
+    (void)b;
+    *counts = imitation_counts;
+}
+
+static void find_devices(void)
+{
+    mt_backend *all[TEST_MAX_BACKENDS];
+    const int count = test_backends(all);
+    imitation = *test_simple();
+    imitation.name = "imitation";
+    imitation.host = false;
+    imitation.upload = imitation_upload, imitation.download = imitation_download;
+    imitation.counts = imitation_count;
+    devices[device_count++] = &imitation;
+    for (int i = 0; i < count; i++)
+        if (!all[i]->host) devices[device_count++] = all[i];
+}
+
+static mt_backend_counts counts_of(mt_backend *b)
+{
+    mt_backend_counts counts;
+    b->counts(b, &counts);
+    return counts;
+}
+
+/* ---- copies ---- */
+
+static const int64_t lengths[] = {0, 1, 2, 3, 511, 4095, 4096, 4097, 8193, 100003, 300000};
+
+static int64_t pieces(int64_t bytes) { return (bytes + MEGABYTE - 1) / MEGABYTE; }
+
+/* An array of n elements of that many bytes between two marks, which are looked at afterwards. */
+typedef struct {
+    char *memory, *values;
+    size_t bytes;
+} guarded;
+
+enum { MARK = 16 };
+static const char mark[] = "before and after";
+
+static guarded guarded_array(int64_t n, size_t size)
+{
+    guarded a = {.bytes = (size_t)n * size};
+    a.memory = test_memory(a.bytes + 2 * MARK);
+    a.values = a.memory + MARK;
+    memcpy(a.memory, mark, MARK);
+    memcpy(a.values + a.bytes, mark, MARK);
+    return a;
+}
+
+static void check_marks(guarded a)
+{
+    TEST_TRUE(memcmp(a.memory, mark, MARK) == 0 && memcmp(a.values + a.bytes, mark, MARK) == 0);
+}
+
+/* The most downloads that n elements of size bytes may take into an array whose elements have `to` bytes:
+ * one, or one for each halving down to a block of 4096. */
+static uint64_t downloads_for(int64_t n, size_t size, size_t to)
+{
+    uint64_t most = n > 0;
+    for (; size > to && n > 4096; n -= n / 2) most++;
+    return most;
+}
+
+/* Whole arrays come to the host in few copies, whatever they are converted to, and nothing beside them is
+ * written. */
+static void test_reading(void **data)
+{
+    (void)data;
+    EACH_DEVICE(b)
+    for (size_t l = 0; l < TEST_LENGTH(lengths); l++)
+        for (int kind = MT_REAL; kind <= MT_INDEX; kind++) {
+            const int64_t n = lengths[l];
+            const size_t size = mt_kind_bytes(kind);
+            double *want = test_memory((size_t)n * sizeof *want);
+            for (int64_t i = 0; i < n; i++)
+                want[i] =
+                    kind == MT_INDEX ? (double)(i * 7 - 1000) : test_round((double)(i % 8191) / 4 - 500);
+            mt_tensor *x = OWN(mt_tensor_as(OWN(mt_from_doubles(b, want, mt_shape(n))), kind));
+            guarded floats = guarded_array(n, sizeof(float)), doubles = guarded_array(n, sizeof(double)),
+                    indices = guarded_array(n, sizeof(int64_t));
+            const uint64_t before = counts_of(b).downloads;
+            TEST_OK(mt_to_floats(x, (float *)floats.values, n));
+            const uint64_t first = counts_of(b).downloads;
+            TEST_OK(mt_to_doubles(x, (double *)doubles.values, n));
+            const uint64_t second = counts_of(b).downloads;
+            TEST_OK(mt_to_indices(x, (int64_t *)indices.values, n));
+            const uint64_t third = counts_of(b).downloads;
+            const uint64_t most[] = {downloads_for(n, size, sizeof(float)), n > 0, n > 0},
+                           took[] = {first - before, second - first, third - second};
+            for (int i = 0; i < 3; i++)
+                TEST_CHECK(took[i] <= most[i],
+                           "%s: %lld elements of %zu bytes in %d copies to the host, not %d", b->name,
+                           (long long)n, size, (int)took[i], (int)most[i]);
+            for (int64_t i = 0; i < n; i++) {
+                TEST_TRUE(((float *)floats.values)[i] == (float)want[i]);
+                TEST_TRUE(((double *)doubles.values)[i] == want[i]);
+                TEST_TRUE(((int64_t *)indices.values)[i] == (int64_t)want[i]);
+            }
+            check_marks(floats), check_marks(doubles), check_marks(indices);
+            test_cases++;
+            test_release();
+        }
+}
+
+/* A view is put in order on the device first, and then is one copy too. */
+static void test_reading_views(void **data)
+{
+    (void)data;
+    enum { ROWS = 90, COLUMNS = 70 };
+    EACH_DEVICE(b)
+    {
+        double want[ROWS * COLUMNS], got[ROWS * COLUMNS];
+        for (int i = 0; i < ROWS * COLUMNS; i++) want[i] = i;
+        mt_tensor *x = OWN(mt_from_doubles(b, want, mt_shape(ROWS, COLUMNS))),
+                  *turned = OWN(mt_tensor_transpose(x, 0, 1));
+        const uint64_t before = counts_of(b).downloads;
+        TEST_OK(mt_to_doubles(turned, got, ROWS * COLUMNS));
+        TEST_TRUE(counts_of(b).downloads == before + 1);
+        for (int i = 0; i < ROWS * COLUMNS; i++) TEST_TRUE(got[i] == want[i % ROWS * COLUMNS + i / ROWS]);
+        test_cases++;
+    }
+}
+
+/* Arrays go to a device whole where nothing is converted, else a megabyte at a time. */
+static void test_writing(void **data)
+{
+    (void)data;
+    EACH_DEVICE(b)
+    for (size_t l = 0; l < TEST_LENGTH(lengths); l++) {
+        const int64_t n = lengths[l];
+        const size_t size = sizeof(mt_real);
+        double *doubles = test_memory((size_t)n * sizeof *doubles);
+        float *floats = test_memory((size_t)n * sizeof *floats);
+        int64_t *indices = test_memory((size_t)n * sizeof *indices);
+        for (int64_t i = 0; i < n; i++)
+            doubles[i] = (double)(i % 1000), floats[i] = (float)doubles[i], indices[i] = (int64_t)doubles[i];
+        mt_tensor *x[5];
+        uint64_t sent[6] = {counts_of(b).uploads};
+        x[0] = OWN(mt_from_floats(b, floats, mt_shape(n)));
+        sent[1] = counts_of(b).uploads;
+        x[1] = OWN(mt_from_doubles(b, doubles, mt_shape(n)));
+        sent[2] = counts_of(b).uploads;
+        x[2] = OWN(mt_from_indices(b, indices, mt_shape(n)));
+        sent[3] = counts_of(b).uploads;
+        x[3] = OWN(mt_arange(b, 0, n, 1));
+        sent[4] = counts_of(b).uploads;
+        x[4] = OWN(mt_empty(b, mt_shape(n), MT_REAL));
+        TEST_OK(mt_write(x[4], doubles, n));
+        sent[5] = counts_of(b).uploads;
+        const int64_t converted = pieces(n * (int64_t)size),
+                      most[] = {size == sizeof(float) ? n > 0 : converted,
+                                size == sizeof(double) ? n > 0 : converted, n > 0,
+                                pieces(n * (int64_t)sizeof(int64_t)),
+                                size == sizeof(double) ? n > 0 : converted};
+        for (int i = 0; i < 5; i++) {
+            TEST_CHECK((int64_t)(sent[i + 1] - sent[i]) == most[i],
+                       "%s: constructor %d sends %lld elements in %d copies, not %d", b->name, i,
+                       (long long)n, (int)(sent[i + 1] - sent[i]), (int)most[i]);
+            const double *got = test_read(x[i]);
+            for (int64_t k = 0; k < n; k++) TEST_TRUE(got[k] == (i == 3 ? (double)k : doubles[k]));
+        }
+        test_cases++;
+        test_release();
+    }
+}
+
+/* From one device to another by way of the host, a megabyte at a time. */
+static void test_between_devices(void **data)
+{
+    (void)data;
+    EACH_DEVICE(a)
+    EACH_DEVICE(b)
+    {
+        if (a == b) continue;
+        const int64_t n = lengths[TEST_LENGTH(lengths) - 1];
+        mt_tensor *x = OWN(mt_tensor_as(OWN(mt_arange(a, 0, n, 1)), MT_REAL));
+        const uint64_t down = counts_of(a).downloads, up = counts_of(b).uploads;
+        mt_tensor *y = OWN(mt_tensor_to(x, b));
+        const uint64_t want = (uint64_t)pieces(n * (int64_t)sizeof(mt_real));
+        TEST_TRUE(counts_of(a).downloads == down + want && counts_of(b).uploads == up + want);
+        const double *got = test_read(y);
+        for (int64_t i = 0; i < n; i++) TEST_TRUE(got[i] == test_round((double)i));
+        test_cases++;
+        test_release();
+    }
+}
+
+int main(void)
+{
+    find_devices();
+    static const struct CMUnitTest tests[] = {
+        TEST(test_reading),
+        TEST(test_reading_views),
+        TEST(test_writing),
+        TEST(test_between_devices),
+    };
+    return TEST_RUN("device", tests);
+}
