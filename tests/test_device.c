@@ -1,4 +1,5 @@
-/* tests/test_device.c - backends whose memory is not the host's: how often they are asked for copies.
+/* tests/test_device.c - backends whose memory is not the host's: how often they are asked for memory and for
+ * copies, and what they say to a request that no card can meet.
  *
  * Beside the backends under test there is `simple` as if its memory were a device's, so that the host's part
  * is tested wherever the library runs.
@@ -224,6 +225,102 @@ static void test_between_devices(void **data)
     }
 }
 
+/* ---- memory ---- */
+
+/* Sizes that no card has, at each power of two and beside it: an error with a sentence, and nothing that is
+ * in use is handed out again. */
+static void test_too_large(void **data)
+{
+    (void)data;
+    EACH_DEVICE(b)
+    {
+        if (b == &imitation)
+            continue; /* its memory is the host's, which some systems promise without having */
+        const size_t held = mt_get_alloc_stats().bytes;
+        mt_tensor *small = OWN(mt_full(b, mt_shape(100), 3)), *large = OWN(mt_full(b, mt_shape(100000), 4));
+        for (int power = 40; power < 60; power++)
+            for (int more = -1; more <= 1; more++) {
+                const int64_t count = ((int64_t)1 << power) + more;
+                TEST_NULL(mt_empty(b, mt_shape(count), MT_INDEX), MT_ERR_MEMORY, "bytes asked for");
+                test_cases++;
+            }
+        TEST_NULL(mt_empty(b, mt_shape(1 << 20, 1 << 20), MT_REAL), MT_ERR_MEMORY, "bytes asked for");
+        const double *got = test_read(OWN(mt_tensor_copy(small)));
+        for (int i = 0; i < 100; i++) TEST_TRUE(got[i] == 3);
+        got = test_read(large);
+        for (int i = 0; i < 100000; i++) TEST_TRUE(got[i] == 4);
+        test_release();
+        TEST_NULL(mt_empty(b, mt_shape(1 << 20, 1 << 20), MT_REAL), MT_ERR_MEMORY, "bytes asked for");
+        TEST_TRUE(mt_get_alloc_stats().bytes == held);
+    }
+}
+
+/* A program that makes and frees one tensor, or some, again and again asks the device in the first round
+ * only, and what stays with it afterwards is bounded. */
+static void test_again_and_again(void **data)
+{
+    (void)data;
+    static const int64_t counts[][3] = {
+        {1}, {1000}, {100000}, {3000000}, {1, 5000, 200000}, {70000, 70000, 70000}};
+    EACH_DEVICE(b)
+    {
+        if (b == &imitation) continue;
+        for (size_t set = 0; set < TEST_LENGTH(counts); set++) {
+            uint64_t after_first = 0;
+            for (int round = 0; round < 50; round++) {
+                mt_tensor *x[3] = {NULL};
+                for (int i = 0; i < 3; i++) {
+                    if (counts[set][i] == 0) continue;
+                    x[i] = mt_empty(b, mt_shape(counts[set][i]), MT_REAL);
+                    TEST_CHECK(x[i], "%s", mt_last_message());
+                    TEST_OK(mt_op_fill(OWN(mt_tensor_slice(x[i], 0, 0, 1, 1)), round));
+                }
+                test_release();
+                for (int i = 0; i < 3; i++) mt_tensor_free(x[i]);
+                if (round == 0) after_first = counts_of(b).allocations;
+            }
+            TEST_CHECK(counts_of(b).allocations == after_first,
+                       "%s: %d more requests for device memory in 49 rounds of set %zu", b->name,
+                       (int)(counts_of(b).allocations - after_first), set);
+            test_cases++;
+        }
+        const uint64_t most = 256 * (uint64_t)MEGABYTE + 2 * MEGABYTE;
+        TEST_TRUE(counts_of(b).device_bytes <= most);
+        /* More and larger pieces than may stay. */
+        enum { PIECES = 12 };
+        mt_tensor *x[PIECES];
+        for (int i = 0; i < PIECES; i++) {
+            x[i] = mt_empty(b, mt_shape((i + 1) * (int64_t)MEGABYTE), MT_INDEX);
+            TEST_CHECK(x[i], "%s", mt_last_message());
+        }
+        for (int i = 0; i < PIECES; i++) mt_tensor_free(x[i]);
+        TEST_TRUE(counts_of(b).device_bytes <= most);
+        x[0] = mt_empty(b, mt_shape(40 * (int64_t)MEGABYTE), MT_INDEX); /* 320 MB: more than may stay */
+        TEST_CHECK(x[0], "%s", mt_last_message());
+        mt_tensor_free(x[0]);
+        TEST_TRUE(counts_of(b).device_bytes <= most);
+        test_cases++;
+    }
+}
+
+/* Memory that stays is given back before a request is refused. */
+static void test_spare_memory_is_given_back(void **data)
+{
+    (void)data;
+    EACH_DEVICE(b)
+    {
+        if (b == &imitation) continue;
+        mt_tensor *x = mt_empty(b, mt_shape(20 * (int64_t)MEGABYTE), MT_INDEX);
+        TEST_CHECK(x, "%s", mt_last_message());
+        mt_tensor_free(x);
+        const uint64_t held = counts_of(b).device_bytes;
+        TEST_TRUE(held >= 20 * (uint64_t)MEGABYTE * sizeof(int64_t));
+        TEST_NULL(mt_empty(b, mt_shape((int64_t)1 << 45), MT_INDEX), MT_ERR_MEMORY, "bytes asked for");
+        TEST_TRUE(counts_of(b).device_bytes == 0);
+        test_cases++;
+    }
+}
+
 int main(void)
 {
     find_devices();
@@ -232,6 +329,9 @@ int main(void)
         TEST(test_reading_views),
         TEST(test_writing),
         TEST(test_between_devices),
+        TEST(test_too_large),
+        TEST(test_again_and_again),
+        TEST(test_spare_memory_is_given_back),
     };
     return TEST_RUN("device", tests);
 }
