@@ -1,4 +1,6 @@
 /* ops_cuda/backend.cu - the twin's backend: its slots, and the constructor that finds its device. */
+#include <type_traits>
+
 #include "backend.cuh"
 
 namespace MT_TWIN {
@@ -13,32 +15,40 @@ namespace MT_TWIN {
 #define CONSTRUCTOR mt_backend_gpu_sim
 #endif
 
+/* The entry that the table has for a launcher: the program's thread may have another device as its current
+ * one, and must find that again. */
+template <auto LAUNCHER> struct slot;
+template <class R, class... A, R (*LAUNCHER)(mt_backend *, A...)> struct slot<LAUNCHER> {
+    static R entry(mt_backend *backend, A... arguments)
+    {
+        on_device here;
+        if (here.status != 0) {
+            mt_status status = failed(backend);
+            if constexpr (std::is_same_v<R, mt_status>) return status;
+            if constexpr (std::is_pointer_v<R>) return nullptr;
+        }
+        return LAUNCHER(backend, arguments...);
+    }
+};
+#define SLOT(name) slot<MT_LAUNCHER(name)>::entry
+
 /* In the order of tensor/backend.h. */
 static mt_backend self = {
-    NAME,
-    SUMMARY,
-    false,
-    nullptr,
-    MT_LAUNCHER(allocate),
-    MT_LAUNCHER(release),
-    MT_LAUNCHER(mark),
-    MT_LAUNCHER(upload),
-    MT_LAUNCHER(download),
-    MT_LAUNCHER(fill),
-    MT_LAUNCHER(copy),
-    MT_LAUNCHER(map),
-    MT_LAUNCHER(zip),
-    MT_LAUNCHER(reduce),
-    MT_LAUNCHER(scatter),
-    MT_LAUNCHER(rows),
-    MT_LAUNCHER(matmul),
-    MT_LAUNCHER(random),
-    MT_LAUNCHER(permutation),
-    MT_LAUNCHER(update),
-    MT_LAUNCHER(describe),
-    MT_LAUNCHER(counts),
+    NAME,           SUMMARY,      false,        nullptr,           SLOT(allocate),
+    SLOT(release),  SLOT(mark),   SLOT(upload), SLOT(download),    SLOT(fill),
+    SLOT(copy),     SLOT(map),    SLOT(zip),    SLOT(reduce),      SLOT(scatter),
+    SLOT(rows),     SLOT(matmul), SLOT(random), SLOT(permutation), SLOT(update),
+    SLOT(describe), SLOT(counts),
 };
 
-extern "C" mt_backend *CONSTRUCTOR(void) { return MT_LAUNCHER(open)(&self) == MT_OK ? &self : nullptr; }
+extern "C" mt_backend *CONSTRUCTOR(void)
+{
+    on_device here;
+    if (here.status != 0) {
+        failed(&self);
+        return nullptr;
+    }
+    return MT_LAUNCHER(open)(&self) == MT_OK ? &self : nullptr;
+}
 
 } // namespace MT_TWIN

@@ -65,6 +65,19 @@ static inline mt_status failed(mt_backend *backend)
     return mt_fail(MT_ERR_BACKEND, "backend %s: %s", backend->name, dev_message());
 }
 
+/* While this lives the backend's device is the calling thread's current one; then the one before is again.
+ * Made where the backend is entered (backend.cu), and nowhere else. */
+struct on_device {
+    int before, status; /* status: not 0 where it could not be selected, which dev_message then tells */
+    on_device() : before(dev_current()), status(before == DEV_NUMBER ? 0 : dev_select(DEV_NUMBER)) {}
+    ~on_device()
+    {
+        if (before != DEV_NUMBER) dev_select(before);
+    }
+    on_device(const on_device &) = delete;
+    on_device &operator=(const on_device &) = delete;
+};
+
 /* Starts a kernel under a name of its own, which --stats and the simulator's reports show. */
 template <class... P, class... A>
 static inline mt_status start(mt_backend *backend, const char *name, const char *file, int line,

@@ -21,7 +21,8 @@
  *     } // namespace MT_TWIN
  *
  * MT_LAUNCH and the dev_ functions return 0, or another number after which dev_message() is a sentence for a
- * person.
+ * person. They work on the calling thread's current device, which must be DEV_NUMBER where the backend is
+ * meant.
  */
 #ifndef MT_LAUNCH_CUH
 #define MT_LAUNCH_CUH
@@ -51,6 +52,9 @@
 typedef struct dev_counts {
     uint64_t blocks, barriers, requests, sectors, shared_requests, bank_conflicts, partial;
 } dev_counts;
+
+/* The backend's device. On a machine with several CUDA_VISIBLE_DEVICES says which card that is. */
+enum { DEV_NUMBER = 0 };
 
 #ifdef __CUDACC__
 #define MT_TWIN cuda

@@ -63,9 +63,11 @@ static inline const char *dev_remedy(cudaError_t error)
     }
 }
 
+/* A failure becomes a sentence, and is told once: the program's own cudaGetLastError does not find it. */
 static inline int dev_check(cudaError_t error, const char *what, const char *file, int line)
 {
     if (error == cudaSuccess) return 0;
+    cudaGetLastError();
     const char *slash = strrchr(file, '/');
     snprintf(dev_message_buffer(), 512, "%s at %s:%d: %s (%s)%s", what, slash ? slash + 1 : file, line,
              cudaGetErrorString(error), cudaGetErrorName(error), dev_remedy(error));
@@ -81,14 +83,47 @@ static inline bool dev_synchronous()
     return on;
 }
 
+/* The calling thread's current device; where there is none a later call says why. */
+static inline int dev_current()
+{
+    int number = DEV_NUMBER;
+    if (cudaGetDevice(&number) == cudaSuccess) return number;
+    cudaGetLastError();
+    return DEV_NUMBER;
+}
+
+static inline int dev_select(int number)
+{
+    return dev_check(cudaSetDevice(number), "selecting the device", __FILE__, __LINE__);
+}
+
+/* What <<<>>> stands for, with its own status: cudaGetLastError may hold an earlier failure of the program's.
+ */
+template <class... P>
+static inline cudaError_t start_kernel(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes,
+                                       mt_stream stream, P... values)
+{
+    void *places[] = {const_cast<void *>(static_cast<const void *>(&values))..., nullptr};
+    return cudaLaunchKernel(reinterpret_cast<const void *>(kernel), grid, block, places, shared_bytes,
+                            stream);
+}
+
 template <class... P, class... A>
 static inline int launch(const char *name, const char *file, int line, dim3 grid, dim3 block,
                          size_t shared_bytes, mt_stream stream, void (*kernel)(P...), A &&...arguments)
 {
-    kernel<<<grid, block, shared_bytes, stream>>>(static_cast<P>(arguments)...);
-    int status = dev_check(cudaGetLastError(), name, file, line);
+    int status =
+        dev_check(start_kernel<P...>(kernel, grid, block, shared_bytes, stream, static_cast<P>(arguments)...),
+                  name, file, line);
     if (status == 0 && dev_synchronous()) status = dev_check(cudaStreamSynchronize(stream), name, file, line);
     return status;
+}
+
+static inline void dev_room(size_t *free_bytes, size_t *all_bytes)
+{
+    if (cudaMemGetInfo(free_bytes, all_bytes) == cudaSuccess) return;
+    cudaGetLastError();
+    *free_bytes = *all_bytes = 0;
 }
 
 static inline int dev_alloc(void **pointer, size_t bytes, const char *)
@@ -97,7 +132,7 @@ static inline int dev_alloc(void **pointer, size_t bytes, const char *)
     if (error != cudaErrorMemoryAllocation) return dev_check(error, "cudaMalloc", __FILE__, __LINE__);
     cudaGetLastError();
     size_t free_bytes = 0, all_bytes = 0;
-    cudaMemGetInfo(&free_bytes, &all_bytes);
+    dev_room(&free_bytes, &all_bytes);
     snprintf(dev_message_buffer(), 512, "the device has no room for %zu bytes: %zu of %zu are free", bytes,
              free_bytes, all_bytes);
     return (int)error;
@@ -163,7 +198,8 @@ static inline int dev_open(mt_stream *stream, char *text, size_t size)
     int status = dev_check(cudaGetDeviceCount(&cards), "looking for a GPU", __FILE__, __LINE__);
     cudaDeviceProp card;
     if (status == 0)
-        status = dev_check(cudaGetDeviceProperties(&card, 0), "looking at the GPU", __FILE__, __LINE__);
+        status =
+            dev_check(cudaGetDeviceProperties(&card, DEV_NUMBER), "looking at the GPU", __FILE__, __LINE__);
     cudaFuncAttributes probe;
     if (status == 0) {
         status = dev_check(cudaFuncGetAttributes(&probe, dev_probe), card.name, __FILE__, __LINE__);
@@ -184,17 +220,13 @@ static inline int dev_pinned(void **pointer, size_t bytes)
                      __LINE__);
 }
 
-static inline void dev_room(size_t *free_bytes, size_t *all_bytes)
-{
-    if (cudaMemGetInfo(free_bytes, all_bytes) != cudaSuccess) *free_bytes = *all_bytes = 0;
-}
-
-/* Of the card; 0 where it does not say. */
+/* Of the current card; 0 where it does not say. */
 static inline int dev_multiprocessors()
 {
-    int card = 0, count = 0;
-    if (cudaGetDevice(&card) != cudaSuccess) return 0;
-    return cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, card) == cudaSuccess ? count : 0;
+    int count = 0;
+    return cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, dev_current()) == cudaSuccess
+               ? count
+               : 0;
 }
 
 /* The simulator guards the edges of a pool's pieces; a card does not. */

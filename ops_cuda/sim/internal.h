@@ -158,6 +158,7 @@ void thread_index_of(u32 thread, unsigned index[3]);
 
 /* ---- scheduler.cpp ---- */
 void setup_once(void);
+bool device_current(const char *what); /* false, and a report, when the calling thread's is another one */
 u32 random_below(u32 n);
 void make_ready(u32 thread);
 void pause_here(

@@ -107,6 +107,7 @@ size_t find_gap(size_t from, size_t bytes)
 bool range_usable(const char *what, const void *pointer, size_t bytes, bool read)
 {
     if (bytes == 0) return true;
+    if (!device_current(what)) return false;
     size_t offset = offset_of(pointer), unwritten = SIZE_MAX, dead = SIZE_MAX;
     if (!is_device(pointer) || offset + bytes > g_memory.size) {
         report_threads(MT_SIM_LAUNCH, -1, nullptr, -1, nullptr,
@@ -242,7 +243,7 @@ extern "C" {
 void *mt_sim_alloc(size_t bytes, const char *name)
 {
     Call call;
-    if (bytes == 0) return nullptr;
+    if (bytes == 0 || !device_current("an allocation")) return nullptr;
     size_t offset = 0;
     if (memory_reserve() && bytes <= s_capacity && s_stats.held <= s_capacity - bytes) {
         offset = find_gap(s_cursor, bytes);
@@ -266,6 +267,7 @@ void *mt_sim_alloc(size_t bytes, const char *name)
 bool mt_sim_free(void *pointer)
 {
     Call call;
+    if (!device_current("a free")) return false;
     size_t offset = offset_of(pointer), i = lower(s_allocations, offset);
     if (i == s_allocations.size() || s_allocations[i].offset != offset) {
         report_threads(MT_SIM_LAUNCH, -1, nullptr, -1, nullptr,
@@ -284,8 +286,8 @@ bool mt_sim_free(void *pointer)
 
 void mt_sim_mark(void *pointer, size_t bytes, bool live)
 {
-    std::lock_guard<std::recursive_mutex> lock(g_lock);
-    if (!is_device(pointer) || bytes == 0) return;
+    Call call;
+    if (!is_device(pointer) || bytes == 0 || !device_current("a mark")) return;
     forget_pieces(offset_of(pointer), bytes);
     if (live) add_piece(offset_of(pointer), bytes, false, nullptr);
 }

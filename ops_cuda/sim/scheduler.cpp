@@ -23,6 +23,7 @@ std::vector<BlockRun> g_block_runs;
 
 namespace {
 
+__thread int t_device;
 u64 s_seed = 1, s_random, s_launches;
 char s_wrong_seed[64]; /* what MT_SIM_SEED holds where that is no seed, until another one is set */
 u32 s_clock = 1;       /* the latest stamp of all */
@@ -280,6 +281,17 @@ void setup_once(void)
     read_environment();
 }
 
+bool device_current(const char *what)
+{
+    if (t_device == 0) return true;
+    report_threads(
+        MT_SIM_LAUNCH, -1, nullptr, -1, nullptr,
+        "%s while device %d is the calling thread's current one, and the memory and kernels are device "
+        "0's; select that before, and the caller's again afterwards",
+        what, t_device);
+    return false;
+}
+
 u32 random_below(u32 n)
 {
     s_random ^= s_random << 13;
@@ -376,7 +388,7 @@ int mt_sim_run(const mt_sim_launch *launch)
         Site site = {launch->file, launch->line};
         report_threads(MT_SIM_LAUNCH, -1, &site, -1, nullptr,
                        "no addresses can be reserved for device memory");
-    } else if (acceptable(launch)) {
+    } else if (device_current("a launch") && acceptable(launch)) {
         memory_open(true);
         t_now = &g_now;
         run_grid(launch);
@@ -385,6 +397,9 @@ int mt_sim_run(const mt_sim_launch *launch)
     }
     return call_end(faults) ? 0 : 1;
 }
+
+void mt_sim_set_device(int number) { t_device = number; }
+int mt_sim_device(void) { return t_device; }
 
 void mt_sim_set_seed(uint64_t seed)
 {

@@ -42,6 +42,12 @@ void mt_sim_set_detail(bool on);
  * decides how many addresses are reserved, about twenty times as many. */
 void mt_sim_set_capacity(size_t bytes);
 
+/* The calling thread's current device, as CUDA's runtime keeps one: 0 until it is set. Device memory and
+ * kernels are device 0's. A launch, a copy, an allocation or a mark under another number is a report, and
+ * fails: on a card it would be an error or reach another card's memory. */
+void mt_sim_set_device(int number);
+int mt_sim_device(void);
+
 /* ---- reports ---- */
 
 typedef enum mt_sim_kind {

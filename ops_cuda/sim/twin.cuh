@@ -308,6 +308,13 @@ static inline int launch(const char *name, const char *file, int line, dim3 grid
 /* ---- memory ---- */
 
 static inline const char *dev_message() { return mt_sim_message(); }
+/* The calling thread's current device. */
+static inline int dev_current() { return mt_sim_device(); }
+static inline int dev_select(int number)
+{
+    mt_sim_set_device(number);
+    return 0;
+}
 static inline int dev_alloc(void **pointer, size_t bytes, const char *name)
 {
     *pointer = mt_sim_alloc(bytes, name);

@@ -128,6 +128,29 @@ static void test_marks(void)
     CHECK(!mt_sim_upload(pool, host, 1) && mt_sim_free(pool));
 }
 
+/* Device memory and kernels are device 0's; each thread has its own number. */
+static void test_current_device(void)
+{
+    char host[64] = {}, *p = (char *)mt_sim_alloc(64, "p"), *q = (char *)mt_sim_alloc(64, "q");
+    CHECK(p && q && mt_sim_fill(p, 1, 64) && mt_sim_device() == 0);
+    mt_sim_set_device(1);
+    std::thread([p] { CHECK(mt_sim_device() == 0 && mt_sim_fill(p, 1, 64)); }).join();
+    auto refused = [](bool worked) {
+        bool told = !worked && strstr(mt_sim_message(), "device 1 is the calling thread's current one");
+        mt_sim_clear();
+        return told;
+    };
+    CHECK(refused(mt_sim_alloc(64, "r")));
+    CHECK(refused(mt_sim_upload(p, host, 64)) && refused(mt_sim_download(host, p, 64)));
+    CHECK(refused(mt_sim_copy(q, p, 64)) && refused(mt_sim_fill(p, 2, 64)) && refused(mt_sim_free(p)));
+    CHECK(refused(mt_sim_launch_sgemm() == 0));
+    mt_sim_mark(p, 64, false);
+    CHECK(mt_sim_report_count() == 1 && mt_sim_report_at(0)->kind == MT_SIM_LAUNCH);
+    mt_sim_set_device(0);
+    mt_sim_clear();
+    CHECK(mt_sim_download(host, p, 64) && host[0] == 1 && mt_sim_free(p) && mt_sim_free(q));
+}
+
 static void count_reports(void *context, const mt_sim_report *report)
 {
     CHECK(report->sentence[0]);
@@ -190,6 +213,7 @@ int main(void)
     test_counts();
     test_memory();
     test_marks();
+    test_current_device();
     test_reports();
     int signal = signal_of_host_read(true);
     CHECK(signal == SIGSEGV || signal == SIGBUS);

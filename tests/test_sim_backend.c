@@ -1,0 +1,242 @@
+/* tests/test_sim_backend.c - what only the simulator can show of the CUDA side: that every slot of the
+ * backend selects its device and restores the caller's.
+ *
+ * CUDA keeps a current device for each thread; the simulator keeps a number and refuses all work under a
+ * wrong one.
+ */
+#include "support.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "ops_cuda/sim/sim.h"
+#include "tensor/storage.h"
+
+enum { N = 4 };
+
+static mt_backend *sim;
+
+/* Operands of the slots below, made while the right device was current. */
+static struct {
+    mt_tensor *x, *y, *out, *index, *matrix, *column, *state;
+} made;
+
+static mt_operand operand(const mt_tensor *x) { return mt_tensor_operand(x); }
+
+static mt_tensor *ones(mt_shape shape) { return OWN(mt_ones(sim, shape)); }
+
+static void make_operands(void)
+{
+    made.x = ones(mt_shape(N)), made.y = ones(mt_shape(N)), made.out = ones(mt_shape(N));
+    made.index = OWN(mt_arange(sim, 0, N, 1));
+    made.matrix = ones(mt_shape(N, N)), made.column = ones(mt_shape(N, 1)), made.state = ones(mt_shape(N));
+}
+
+/* ---- one function for each slot, in the order of tensor/backend.h: whether the call went well ---- */
+
+static void *piece;
+
+static bool call_allocate(void) { return (piece = sim->allocate(sim, 100)) != NULL; }
+
+static bool call_release(void)
+{
+    sim->release(sim, piece, 100);
+    return true;
+}
+
+static bool call_mark(void)
+{
+    sim->mark(sim, made.state->storage->data, N * sizeof(mt_real), true);
+    return true;
+}
+
+static bool call_upload(void)
+{
+    static const mt_real values[N] = {1, 2, 3, 4};
+    return sim->upload(sim, made.x->storage->data, values, sizeof values) == MT_OK;
+}
+
+static bool call_download(void)
+{
+    mt_real values[N];
+    return sim->download(sim, values, made.x->storage->data, sizeof values) == MT_OK;
+}
+
+static bool call_fill(void) { return sim->fill(sim, operand(made.out), MT_REAL, 1) == MT_OK; }
+
+static bool call_copy(void)
+{
+    return sim->copy(sim, operand(made.out), MT_REAL, operand(made.x), MT_REAL) == MT_OK;
+}
+
+static bool call_map(void)
+{
+    const mt_elementwise_work work = {
+        .op = MT_OP_exp, .operands = 2, .operand = {operand(made.out), operand(made.x)}};
+    return sim->map(sim, &work) == MT_OK;
+}
+
+static bool call_zip(void)
+{
+    const mt_elementwise_work work = {
+        .op = MT_OP_add, .operands = 3, .operand = {operand(made.out), operand(made.x), operand(made.y)}};
+    return sim->zip(sim, &work) == MT_OK;
+}
+
+static bool call_reduce(void)
+{
+    mt_layout one = made.out->layout;
+    one.size[0] = 1;
+    const mt_reduce_work work = {.op = MT_SUM,
+                                 .reduced = {true},
+                                 .divisor = 1,
+                                 .out = {made.out->storage->data, &one},
+                                 .in = operand(made.x)};
+    return sim->reduce(sim, &work) == MT_OK;
+}
+
+static bool call_scatter(void)
+{
+    mt_layout one = made.index->layout;
+    one.size[0] = 1;
+    const mt_scatter_work work = {.reduced = {true},
+                                  .out = operand(made.out),
+                                  .index = {made.index->storage->data, &one},
+                                  .value = {made.x->storage->data, &one}};
+    return sim->scatter(sim, &work) == MT_OK;
+}
+
+static bool call_rows(void)
+{
+    const mt_rows_work work = {
+        .kind = MT_REAL, .out = operand(made.out), .in = operand(made.x), .index = operand(made.index)};
+    return sim->rows(sim, &work) == MT_OK;
+}
+
+static bool call_matmul(void)
+{
+    const mt_matmul_work work = {
+        .out = operand(made.column), .a = operand(made.matrix), .b = operand(made.column)};
+    mt_tensor *copy = mt_tensor_copy(made.column);
+    mt_matmul_work into = work;
+    into.out = copy ? operand(copy) : work.out;
+    const bool good = copy && sim->matmul(sim, &into) == MT_OK;
+    mt_tensor_free(copy);
+    return good;
+}
+
+static bool call_random(void)
+{
+    const mt_random_work work = {.rng = mt_rng_make(1), .b = 1, .out = operand(made.out)};
+    return sim->random(sim, &work) == MT_OK;
+}
+
+static bool call_permutation(void)
+{
+    return sim->permutation(sim, operand(made.index), mt_rng_make(1)) == MT_OK;
+}
+
+static bool call_update(void)
+{
+    const mt_update_row row = {.value = made.x->storage->data,
+                               .grad = made.y->storage->data,
+                               .state = {made.state->storage->data},
+                               .n = N};
+    const mt_update_work work = {
+        .rule = MT_UPDATE_SGD, .rate = 0.5, .momentum = 0.5, .step = 1, .rows = 1, .row = &row};
+    return sim->update(sim, &work) == MT_OK;
+}
+
+static bool call_describe(void)
+{
+    char text[200];
+    return sim->describe(sim, text, sizeof text) > 0;
+}
+
+static bool call_counts(void)
+{
+    mt_backend_counts counts;
+    sim->counts(sim, &counts);
+    return counts.kernels > 0;
+}
+
+#define SLOT(name)         \
+    {                      \
+#name, call_##name \
+    }
+static const struct {
+    const char *name;
+    bool (*call)(void);
+} slots[] = {
+    SLOT(allocate), SLOT(release), SLOT(mark),        SLOT(upload), SLOT(download), SLOT(fill),
+    SLOT(copy),     SLOT(map),     SLOT(zip),         SLOT(reduce), SLOT(scatter),  SLOT(rows),
+    SLOT(matmul),   SLOT(random),  SLOT(permutation), SLOT(update), SLOT(describe), SLOT(counts),
+};
+_Static_assert(TEST_LENGTH(slots) ==
+                   (sizeof(mt_backend) - offsetof(mt_backend, allocate)) / sizeof(void (*)(void)),
+               "a row for each slot of the table");
+
+/* Everything under another device than the backend's: it works, and that device is the current one
+ * afterwards. */
+static void under_device(int number)
+{
+    for (size_t i = 0; i < TEST_LENGTH(slots); i++) {
+        mt_sim_set_device(number);
+        const bool good = slots[i].call();
+        TEST_CHECK(good, "%s under device %d: %s", slots[i].name, number, mt_last_message());
+        TEST_CHECK(mt_sim_report_count() == 0, "%s under device %d: %s", slots[i].name, number,
+                   mt_sim_last_report());
+        TEST_CHECK(mt_sim_device() == number, "%s leaves device %d instead of %d", slots[i].name,
+                   mt_sim_device(), number);
+        test_cases++;
+    }
+    /* a whole program, and memory that goes back to the device */
+    mt_tape *t = test_tape(sim);
+    mt_tensor *x = mt_full(sim, mt_shape(40, 30), 2);
+    TEST_CHECK(x, "%s", mt_last_message());
+    TEST_OK(mt_require_grad(x, true));
+    TEST_OK(mt_backward(t, mt_sum(t, mt_mul(t, x, x))));
+    TEST_TRUE(test_read(mt_grad(x))[0] == 4);
+    mt_tensor_free(x);
+    TEST_CHECK(mt_sim_report_count() == 0 && mt_sim_device() == number, "%s", mt_sim_last_report());
+    mt_sim_set_device(0);
+}
+
+static void *other_thread(void *good)
+{
+    mt_sim_set_device(5);
+    mt_tensor *x = mt_ones(sim, mt_shape(N));
+    double value = 0;
+    *(bool *)good = mt_get(x, mt_at(1), &value) == MT_OK && value == 1 && mt_sim_device() == 5;
+    mt_tensor_free(x);
+    return NULL;
+}
+
+static void test_current_device(void **data)
+{
+    (void)data;
+    mt_sim_set_device(3); /* the first use of the backend too */
+    sim = mt_backend_get("gpu-sim");
+    TEST_CHECK(sim, "%s", mt_last_message());
+    TEST_TRUE(mt_sim_device() == 3 && mt_sim_report_count() == 0);
+    mt_sim_set_device(0);
+    make_operands();
+    for (int number = 0; number < 3; number++) under_device(number);
+    pthread_t thread;
+    bool good = false;
+    TEST_TRUE(pthread_create(&thread, NULL, other_thread, &good) == 0 && pthread_join(thread, NULL) == 0);
+    TEST_TRUE(good && mt_sim_device() == 0);
+    test_release();
+    mt_sim_set_device(1); /* what is larger than may stay goes back at once */
+    piece = sim->allocate(sim, (size_t)300 << 20);
+    TEST_TRUE(piece);
+    sim->release(sim, piece, (size_t)300 << 20);
+    TEST_CHECK(mt_sim_report_count() == 0 && mt_sim_device() == 1, "%s", mt_sim_last_report());
+    mt_sim_set_device(0);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {TEST(test_current_device)};
+    return TEST_RUN("sim_backend", tests);
+}
