@@ -62,7 +62,8 @@ namespace {
 /* A failure of the runtime as the library tells it. */
 static inline mt_status failed(mt_backend *backend)
 {
-    return mt_fail(MT_ERR_BACKEND, "backend %s: %s", backend->name, dev_message());
+    return mt_fail(dev_no_memory() ? MT_ERR_MEMORY : MT_ERR_BACKEND, "backend %s: %s", backend->name,
+                   dev_message());
 }
 
 /* While this lives the backend's device is the calling thread's current one; then the one before is again.

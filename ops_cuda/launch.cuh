@@ -21,8 +21,8 @@
  *     } // namespace MT_TWIN
  *
  * MT_LAUNCH and the dev_ functions return 0, or another number after which dev_message() is a sentence for a
- * person. They work on the calling thread's current device, which must be DEV_NUMBER where the backend is
- * meant.
+ * person, and dev_no_memory() says whether it is about memory. They work on the calling thread's current
+ * device, which must be DEV_NUMBER where the backend is meant.
  */
 #ifndef MT_LAUNCH_CUH
 #define MT_LAUNCH_CUH

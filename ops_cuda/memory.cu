@@ -225,6 +225,10 @@ static char *new_piece(mt_backend *backend, size_t asked, size_class c)
         if (attempt > 0) give_back_large();
         char *start = c.bytes <= SMALL ? cut_from_slab(c.bytes) : large_piece(c.bytes);
         if (start) return start;
+        if (!dev_no_memory()) {
+            failed(backend);
+            return nullptr;
+        }
     }
     no_room(backend, asked);
     return nullptr;

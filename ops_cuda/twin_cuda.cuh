@@ -39,6 +39,14 @@ static inline char *dev_message_buffer()
 
 static inline const char *dev_message() { return dev_message_buffer(); }
 
+static inline bool &dev_no_memory_flag()
+{
+    static thread_local bool lacked;
+    return lacked;
+}
+
+static inline bool dev_no_memory() { return dev_no_memory_flag(); }
+
 /* What a person can do about it; "" where the runtime's own words say all. */
 static inline const char *dev_remedy(cudaError_t error)
 {
@@ -68,6 +76,7 @@ static inline int dev_check(cudaError_t error, const char *what, const char *fil
 {
     if (error == cudaSuccess) return 0;
     cudaGetLastError();
+    dev_no_memory_flag() = error == cudaErrorMemoryAllocation;
     const char *slash = strrchr(file, '/');
     snprintf(dev_message_buffer(), 512, "%s at %s:%d: %s (%s)%s", what, slash ? slash + 1 : file, line,
              cudaGetErrorString(error), cudaGetErrorName(error), dev_remedy(error));
@@ -131,6 +140,7 @@ static inline int dev_alloc(void **pointer, size_t bytes, const char *)
     cudaError_t error = cudaMalloc(pointer, bytes);
     if (error != cudaErrorMemoryAllocation) return dev_check(error, "cudaMalloc", __FILE__, __LINE__);
     cudaGetLastError();
+    dev_no_memory_flag() = true;
     size_t free_bytes = 0, all_bytes = 0;
     dev_room(&free_bytes, &all_bytes);
     snprintf(dev_message_buffer(), 512, "the device has no room for %zu bytes: %zu of %zu are free", bytes,

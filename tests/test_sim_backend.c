@@ -1,13 +1,18 @@
 /* tests/test_sim_backend.c - what only the simulator can show of the CUDA side: that every slot of the
- * backend selects its device and restores the caller's.
+ * backend selects its device and restores the caller's; and what becomes of a failure of the simulator's own
+ * memory.
  *
  * CUDA keeps a current device for each thread; the simulator keeps a number and refuses all work under a
- * wrong one.
+ * wrong one. Its memory comes from operator new, which failing_new.cpp replaces.
  */
+#define _POSIX_C_SOURCE 200809L
 #include "support.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "ops_cuda/sim/sim.h"
 #include "tensor/storage.h"
@@ -235,8 +240,82 @@ static void test_current_device(void **data)
     mt_sim_set_device(0);
 }
 
+/* ---- memory of the simulator's own ---- */
+
+void failing_new_at(uint64_t k);
+uint64_t failing_new_calls(void);
+
+/* Work for kernels of every kind: barriers, warps, atomics and fences. A number, or NaN with a sentence. */
+static double train(mt_backend *b)
+{
+    mt_rng rng = mt_rng_make(5);
+    mt_tensor *x = mt_uniform(b, mt_shape(40, 30), &rng, -1, 1),
+              *w = mt_uniform(b, mt_shape(30, 20), &rng, -1, 1), *rows = mt_permutation(b, &rng, 40);
+    mt_tape *t = mt_tape_new(b);
+    double result = NAN;
+    if (mt_require_grad(w, true) == MT_OK) {
+        mt_tensor *hidden = mt_tanh(t, mt_matmul(t, mt_take_rows(t, x, rows), w));
+        mt_tensor *sum = mt_add(t, mt_mean(t, mt_square(t, mt_transpose(t, hidden, 0, 1))),
+                                mt_sum(t, mt_max_dim(t, hidden, 0, false)));
+        if (mt_backward(t, sum) == MT_OK) {
+            const mt_update_row row = {
+                .value = w->storage->data, .grad = mt_grad(w)->storage->data, .n = mt_tensor_count(w)};
+            const mt_update_work work = {
+                .rule = MT_UPDATE_SGD, .rate = 0.5, .step = 1, .rows = 1, .row = &row};
+            if (b->update(b, &work) == MT_OK) result = mt_item(mt_sum(t, w)) + mt_item(sum);
+        }
+    }
+    mt_tape_free(t);
+    mt_tensor *const made_here[] = {x, w, rows};
+    for (size_t i = 0; i < TEST_LENGTH(made_here); i++) mt_tensor_free(made_here[i]);
+    return result;
+}
+
+/* In a child, whose simulator is new: 0 when the k-th call of operator new failed, the program was told so in
+ * a sentence or did not need it, and went on afterwards as if nothing had been; 1 when there was no k-th
+ * call; else a fault. */
+static int child(uint64_t k, bool detail)
+{
+    failing_new_at(k);
+    mt_sim_set_detail(detail);
+    mt_backend *b = mt_backend_get("gpu-sim");
+    const size_t held = mt_get_alloc_stats().bytes;
+    const double result = b ? train(b) : NAN;
+    if (failing_new_calls() < k) return isnan(result) ? 2 : 1;
+    failing_new_at(0);
+    if (isnan(result)) {
+        if (mt_last_status() != MT_ERR_MEMORY || strlen(mt_last_message()) < 20) return 3;
+        if (mt_get_alloc_stats().bytes != held) return 4;
+    }
+    mt_sim_clear(); /* of the failure itself */
+    b = mt_backend_get("gpu-sim");
+    return !b || isnan(train(b)) ? 5 : mt_sim_report_count() > 0 ? 6 : 0;
+}
+
+/* Must come first: a child's simulator is as new as this program's is. */
+static void test_failing_memory(void **data)
+{
+    (void)data;
+    for (int detail = 0; detail < 2; detail++) {
+        int how = 0;
+        uint64_t k = 1;
+        for (; how == 0; k++) {
+            fflush(NULL);
+            const pid_t pid = fork();
+            TEST_TRUE(pid >= 0);
+            if (pid == 0) _exit(child(k, detail));
+            TEST_TRUE(waitpid(pid, &how, 0) == pid);
+            TEST_CHECK(WIFEXITED(how) && WEXITSTATUS(how) < 2, "when call %d of operator new failed: %s %d",
+                       (int)k, WIFEXITED(how) ? "exit status" : "signal",
+                       WIFEXITED(how) ? WEXITSTATUS(how) : WTERMSIG(how));
+            test_cases++;
+        }
+        TEST_CHECK(k > 20, "the simulator asked for memory %d times only", (int)k);
+    }
+}
+
 int main(void)
 {
-    static const struct CMUnitTest tests[] = {TEST(test_current_device)};
+    static const struct CMUnitTest tests[] = {TEST(test_failing_memory), TEST(test_current_device)};
     return TEST_RUN("sim_backend", tests);
 }

@@ -89,7 +89,7 @@ Kernel *kernel_named(const char *name)
     }
     for (Kernel &kernel : s_kernels)
         if (strcmp(kernel.name, clean) == 0) return &kernel;
-    s_kernels.emplace_back();
+    if (!attempt([] { s_kernels.emplace_back(); })) return nullptr;
     Kernel *kernel = &s_kernels.back();
     memcpy(kernel->name, clean, sizeof clean);
     kernel->stats.kernel = kernel->name;
@@ -98,12 +98,13 @@ Kernel *kernel_named(const char *name)
 
 void count_access(uintptr_t address, size_t bytes, const void *code)
 {
-    s_accesses.push_back(
-        {(uintptr_t)code, g_now.warp, g_now.thread % WARP, 0, (u32)bytes, address - g_memory.base});
+    Access access = {(uintptr_t)code,        g_now.warp, g_now.thread % WARP, 0, (u32)bytes,
+                     address - g_memory.base};
+    if (!attempt([&] { s_accesses.push_back(access); })) out_of_memory();
     if (s_accesses.size() >= MOST_KEPT) count_interval_end();
 }
 
-void count_interval_end(void)
+static void count_all()
 {
     auto by_thread = [](const Access &a, const Access &b) {
         if (a.code != b.code) return a.code < b.code;
@@ -132,7 +133,13 @@ void count_interval_end(void)
         count_request(first, last);
         first = last;
     }
+}
+
+void count_interval_end(void)
+{
+    bool counted = attempt(count_all);
     s_accesses.clear();
+    if (!counted) out_of_memory();
 }
 
 } // namespace mt_sim

@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <mutex>
 #include <vector>
 #include "device.h"
@@ -158,6 +159,20 @@ void thread_index_of(u32 thread, unsigned index[3]);
 
 /* ---- scheduler.cpp ---- */
 void setup_once(void);
+/* Whether a step that makes a container grow found the memory for that. An exception goes no further: kernels
+ * and the program know none. */
+template <class F> bool attempt(F step)
+{
+    try {
+        step();
+        return true;
+    } catch (const std::exception &) { /* bad_alloc, or length_error */
+        return false;
+    }
+}
+/* A report that the host has no memory for what the simulator keeps of the running launch, which is stopped.
+ * In a CUDA thread it does not return. */
+void out_of_memory(void);
 bool device_current(const char *what); /* false, and a report, when the calling thread's is another one */
 u32 random_below(u32 n);
 void make_ready(u32 thread);
@@ -247,7 +262,7 @@ struct Kernel {
     mt_sim_stats stats;
     char name[128];
 };
-Kernel *kernel_named(const char *name);
+Kernel *kernel_named(const char *name); /* null: no memory for another one */
 extern bool g_detail;
 void count_access(uintptr_t address, size_t bytes, const void *code);
 void count_interval_end(void);

@@ -34,6 +34,7 @@ size_t s_cursor; /* where the next allocation is tried first */
 size_t s_capacity = (size_t)4 << 30;
 mt_sim_memory s_stats;
 bool s_trap, s_trapped;
+bool s_unlisted; /* a piece is live that is not in the list: there was no memory for its entry */
 
 void *reserve(size_t bytes)
 {
@@ -79,7 +80,8 @@ void add_piece(size_t offset, size_t bytes, bool whole, const char *name)
 {
     Piece piece = {offset, bytes, ALIGN, whole, ""};
     snprintf(piece.name, sizeof piece.name, "%s", name ? name : "");
-    s_pieces.insert(s_pieces.begin() + (ptrdiff_t)lower(s_pieces, offset), piece);
+    if (!attempt([&] { s_pieces.insert(s_pieces.begin() + (ptrdiff_t)lower(s_pieces, offset), piece); }))
+        s_unlisted = true; /* it is guarded all the same; a report has no name for it */
     mark_state(offset, bytes, LIVE);
 }
 
@@ -245,23 +247,41 @@ void *mt_sim_alloc(size_t bytes, const char *name)
     Call call;
     if (bytes == 0 || !device_current("an allocation")) return nullptr;
     size_t offset = 0;
-    if (memory_reserve() && bytes <= s_capacity && s_stats.held <= s_capacity - bytes) {
+    if (!memory_reserve()) {
+        report_threads(MT_SIM_MEMORY, -1, nullptr, -1, nullptr,
+                       "no addresses can be reserved for device memory");
+        return nullptr;
+    }
+    if (bytes <= s_capacity && s_stats.held <= s_capacity - bytes) {
         offset = find_gap(s_cursor, bytes);
         if (!offset) offset = find_gap(g_shared_size, bytes);
     }
     if (!offset) {
-        report_threads(MT_SIM_LAUNCH, -1, nullptr, -1, nullptr,
+        report_threads(MT_SIM_MEMORY, -1, nullptr, -1, nullptr,
                        "the device has no room for %zu bytes: %zu of %zu are held", bytes, s_stats.held,
                        s_capacity);
         return nullptr;
     }
+    Allocation allocation = {offset, bytes};
+    auto place = s_allocations.begin() + (ptrdiff_t)lower(s_allocations, offset);
+    if (!attempt([&] { s_allocations.insert(place, allocation); })) {
+        out_of_memory();
+        return nullptr;
+    }
     s_cursor = offset + bytes;
-    s_allocations.insert(s_allocations.begin() + (ptrdiff_t)lower(s_allocations, offset), {offset, bytes});
     add_piece(offset, bytes, true, name);
     s_stats.held += bytes;
     s_stats.allocations++;
     if (s_stats.held > s_stats.peak) s_stats.peak = s_stats.held;
     return (void *)(g_memory.base + offset);
+}
+
+void *mt_sim_pinned(size_t bytes)
+{
+    Call call;
+    void *pinned = reserve(bytes);
+    if (!pinned) out_of_memory();
+    return pinned;
 }
 
 bool mt_sim_free(void *pointer)
@@ -289,7 +309,10 @@ void mt_sim_mark(void *pointer, size_t bytes, bool live)
     Call call;
     if (!is_device(pointer) || bytes == 0 || !device_current("a mark")) return;
     forget_pieces(offset_of(pointer), bytes);
-    if (live) add_piece(offset_of(pointer), bytes, false, nullptr);
+    if (live)
+        add_piece(offset_of(pointer), bytes, false, nullptr);
+    else if (s_unlisted)
+        mark_state(offset_of(pointer), bytes, 0);
 }
 
 void mt_sim_name(void *pointer, const char *name)

@@ -42,7 +42,7 @@ void learn(std::vector<Acquired> &to, Acquired what)
         if (have.length < what.length) have.length = what.length;
         return;
     }
-    to.push_back(what);
+    if (!attempt([&] { to.push_back(what); })) out_of_memory();
 }
 
 void learn_all(std::vector<Acquired> &to, const std::vector<Acquired> &what)
@@ -117,13 +117,17 @@ void order_block_start(void)
 void order_barrier(void)
 {
     if (g_block.fenced) {
-        Snapshot snapshot = {0, std::vector<u32>(g_block.threads)};
+        Snapshot snapshot = {0, {}};
+        if (!attempt([&] { snapshot.own.resize(g_block.threads), s_snapshots.emplace_back(); })) {
+            out_of_memory();
+            return;
+        }
         for (u32 t = 0; t < g_block.threads; ++t) {
             const Fence &fence = g_threads[t].fence;
             if (fence.all > snapshot.all) snapshot.all = fence.all;
             snapshot.own[t] = fence.own;
         }
-        s_snapshots.push_back(std::move(snapshot));
+        s_snapshots.back() = std::move(snapshot);
         g_block.fences = (u32)s_snapshots.size();
         g_block.fenced = false;
     }
@@ -139,7 +143,9 @@ void order_join_lanes(u32 first_thread, u32 lanes)
     std::vector<Acquired> all;
     for (u32 l = lanes; l; l &= l - 1)
         learn_all(all, g_threads[first_thread + (u32)__builtin_ctz(l)].acquired);
-    for (u32 l = lanes; l; l &= l - 1) g_threads[first_thread + (u32)__builtin_ctz(l)].acquired = all;
+    for (u32 l = lanes; l; l &= l - 1)
+        if (!attempt([&] { g_threads[first_thread + (u32)__builtin_ctz(l)].acquired = all; }))
+            out_of_memory();
 }
 
 void order_atomic(const void *address)
@@ -152,8 +158,9 @@ void order_atomic(const void *address)
     auto found = s_var_of.find(key);
     if (found == s_var_of.end()) {
         if (!releases) return;
-        found = s_var_of.emplace(key, (u32)s_vars.size()).first;
-        s_vars.emplace_back();
+        u32 number = (u32)s_vars.size();
+        if (!attempt([&] { s_vars.emplace_back(), found = s_var_of.emplace(key, number).first; }))
+            out_of_memory();
     }
     Var &var = s_vars[found->second];
     if (!var.releases.empty()) {
@@ -164,7 +171,8 @@ void order_atomic(const void *address)
     if (releases) {
         learn_all(var.passed_on, self->acquired);
         learn_all(var.passed_on, g_block.acquired);
-        var.releases.push_back({g_now.block, g_now.thread, g_now.stamp, self->fence, g_block.fences});
+        Release release = {g_now.block, g_now.thread, g_now.stamp, self->fence, g_block.fences};
+        if (!attempt([&] { var.releases.push_back(release); })) out_of_memory();
     }
 }
 

@@ -26,6 +26,8 @@ mt_sim_report s_reports[MAX_REPORTS];
 Key s_keys[MAX_REPORTS];
 int s_count, s_delivered;
 int s_call_first = -1; /* the report of the first fault of the running launch or copy */
+bool s_call_memory;    /* whether it found no memory */
+__thread bool t_no_memory;
 __thread char t_message[sizeof(mt_sim_report::sentence)];
 u64 s_faults;
 Site s_sites[MAX_SITES]; /* of atomics */
@@ -43,6 +45,7 @@ bool same(const Key &a, const Key &b)
 mt_sim_report *begin(const Key &key)
 {
     ++s_faults;
+    if (key.kind == MT_SIM_MEMORY) s_call_memory = true;
     for (int i = 0; i < s_count; ++i) {
         if (!same(s_keys[i], key)) continue;
         s_reports[i].count++;
@@ -274,6 +277,8 @@ bool call_end(u64 faults_before)
         snprintf(t_message, sizeof t_message, "%s",
                  s_call_first >= 0 ? s_reports[s_call_first].sentence
                                    : "more different faults than are kept");
+    if (failed) t_no_memory = s_call_memory;
+    s_call_memory = false;
     s_call_first = -1;
     while (s_delivered < s_count) {
         const mt_sim_report *r = &s_reports[s_delivered++];
@@ -307,6 +312,8 @@ const char *mt_sim_last_report(void)
 }
 
 const char *mt_sim_message(void) { return t_message; }
+
+bool mt_sim_no_memory(void) { return t_no_memory; }
 
 void mt_sim_clear(void)
 {

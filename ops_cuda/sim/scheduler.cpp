@@ -54,7 +54,7 @@ void run_thread(u32 thread)
     Thread *t = &g_threads[thread];
     if (!t->fiber) t->fiber = fiber_take(thread_main, t);
     if (!t->fiber) {
-        report_threads(MT_SIM_LAUNCH, (int)thread, nullptr, -1, nullptr,
+        report_threads(MT_SIM_MEMORY, (int)thread, nullptr, -1, nullptr,
                        "there is no memory for the threads' stacks");
         s_stop = true;
         return;
@@ -84,7 +84,7 @@ void start_block(u32 linear)
     block_index_of(linear, g_block.index);
     g_block.live = g_block.threads;
     g_now.block = g_block.clock + 1;
-    g_block_runs.push_back({g_now.block, linear});
+    g_block_runs.push_back({g_now.block, linear}); /* has room */
     order_block_start();
     shared_block_start();
     u32 index[3] = {0, 0, 0};
@@ -237,7 +237,10 @@ void run_grid(const mt_sim_launch *launch)
     mt_sim_stats *stats = &g_block.kernel->stats;
     stats->launches++;
     static std::vector<u32> order;
-    order.resize(blocks);
+    if (!attempt([&] { order.resize(blocks), g_block_runs.reserve(blocks); })) {
+        out_of_memory();
+        return;
+    }
     for (u64 i = 0; i < blocks; ++i) {
         u64 j = random_below((u32)(i + 1));
         order[i] = order[j];
@@ -279,6 +282,15 @@ void setup_once(void)
     if (done) return;
     done = true;
     read_environment();
+}
+
+void out_of_memory(void)
+{
+    report_threads(MT_SIM_MEMORY, -1, nullptr, -1, nullptr,
+                   "the host has no memory for what the simulator keeps of its work; use smaller tensors or "
+                   "batches, or backend cpu");
+    if (fiber_owns((uintptr_t)__builtin_frame_address(0))) stop_launch();
+    s_stop = true;
 }
 
 bool device_current(const char *what)
@@ -386,8 +398,10 @@ int mt_sim_run(const mt_sim_launch *launch)
     g_block.kernel = kernel_named(launch->kernel);
     if (!memory_reserve()) {
         Site site = {launch->file, launch->line};
-        report_threads(MT_SIM_LAUNCH, -1, &site, -1, nullptr,
+        report_threads(MT_SIM_MEMORY, -1, &site, -1, nullptr,
                        "no addresses can be reserved for device memory");
+    } else if (!g_block.kernel) {
+        out_of_memory();
     } else if (device_current("a launch") && acceptable(launch)) {
         memory_open(true);
         t_now = &g_now;

@@ -30,7 +30,8 @@ std::unordered_map<size_t, ByteCells> s_byte_cells;
 
 ByteCell *byte_cells(size_t g)
 {
-    ByteCell *byte = s_byte_cells[g].byte;
+    ByteCell *byte = nullptr;
+    if (!attempt([&] { byte = s_byte_cells[g].byte; })) out_of_memory();
     if (!(g_state[g] & SPLIT)) {
         for (int i = 0; i < 4; ++i) byte[i] = {g_cells[g], {}};
         g_state[g] |= SPLIT;

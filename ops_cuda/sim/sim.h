@@ -62,6 +62,7 @@ typedef enum mt_sim_kind {
     MT_SIM_WARP_MASK,        /* a warp operation whose mask and lanes do not agree */
     MT_SIM_STUCK,            /* threads that spin on an atomic and never go on */
     MT_SIM_LAUNCH,           /* a launch or a copy that no device accepts */
+    MT_SIM_MEMORY,           /* no room on the device, or none on the host for what the simulator keeps */
     MT_SIM_KINDS
 } mt_sim_kind;
 
@@ -85,6 +86,8 @@ const char *mt_sim_last_report(void);
 /* The sentence of the calling OS thread's latest launch or copy that failed: the message of a failed status.
  */
 const char *mt_sim_message(void);
+/* Whether there was an MT_SIM_MEMORY among the reports of that call. */
+bool mt_sim_no_memory(void);
 void mt_sim_clear(void);
 /* Called for each new report when the launch or copy that made it ends. NULL takes it away. */
 void mt_sim_on_report(void (*callback)(void *context, const mt_sim_report *report), void *context);
@@ -122,6 +125,9 @@ mt_sim_memory mt_sim_memory_stats(void);
 /* Like cudaMalloc: aligned to 256 and never to 512, not cleared; NULL when the capacity is reached. name is
  * for reports, NULL for none. */
 void *mt_sim_alloc(size_t bytes, const char *name);
+/* Memory of the host that copies to the device start from; kept until the program ends. NULL when there is
+ * none. */
+void *mt_sim_pinned(size_t bytes);
 bool mt_sim_free(void *pointer); /* false, and a report, when this is no allocation's start */
 /* Says that the bytes are, or are no longer, a tensor of their own. Live bytes are uninitialised until
  * written. */

@@ -308,6 +308,7 @@ static inline int launch(const char *name, const char *file, int line, dim3 grid
 /* ---- memory ---- */
 
 static inline const char *dev_message() { return mt_sim_message(); }
+static inline bool dev_no_memory() { return mt_sim_no_memory(); }
 /* The calling thread's current device. */
 static inline int dev_current() { return mt_sim_device(); }
 static inline int dev_select(int number)
@@ -349,7 +350,7 @@ static inline int dev_open(mt_stream *stream, char *text, size_t size)
 /* Memory of the host that copies to the device start from. */
 static inline int dev_pinned(void **pointer, size_t bytes)
 {
-    *pointer = malloc(bytes);
+    *pointer = mt_sim_pinned(bytes);
     return *pointer ? 0 : 1;
 }
 static inline void dev_room(size_t *free_bytes, size_t *all_bytes)
