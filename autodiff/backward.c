@@ -159,6 +159,7 @@ static mt_status backward(mt_tape *tape, mt_tensor *y, const mt_tensor *cotangen
     bool recording = tape->recording;
     tape->recording = false;
     mt_status status = walk(tape, y, cotangent);
+    tape->newest_gradient = tape->serial;
     tape->recording = recording;
     return status;
 }
@@ -174,7 +175,7 @@ static mt_status conclude(mt_tape *tape, mt_status status)
 mt_status mt_backward(mt_tape *tape, mt_tensor *loss)
 {
     char text[MT_SHAPE_TEXT];
-    if (!mt_tape_enter(tape, &loss, 1)) return tape ? tape->status : MT_ERR_STATE;
+    if (!mt_tape_enter(tape, "backward", &loss, 1)) return tape ? tape->status : MT_ERR_STATE;
     if (!mt_shape_equal(mt_tensor_shape(loss), mt_shape(1)))
         return conclude(tape, mt_fail(MT_ERR_SHAPE,
                                       "backward: the loss has shape %s; reduce it to shape (1), or give a "
@@ -187,7 +188,7 @@ mt_status mt_backward_from(mt_tape *tape, mt_tensor *y, const mt_tensor *cotange
 {
     char text[MT_SHAPE_TEXT], text_y[MT_SHAPE_TEXT];
     mt_tensor *in[] = {y, (mt_tensor *)cotangent};
-    if (!mt_tape_enter(tape, in, 2)) return tape ? tape->status : MT_ERR_STATE;
+    if (!mt_tape_enter(tape, "backward_from", in, 2)) return tape ? tape->status : MT_ERR_STATE;
     mt_status status = MT_OK;
     if (cotangent->requires_grad)
         status = mt_fail(MT_ERR_STATE,

@@ -77,8 +77,8 @@ static mt_tensor *joint(mt_tape *tape, const mt_tensor *a, const mt_tensor *b)
 
 mt_tensor *mt_map(mt_tape *tape, mt_op op, mt_tensor *x, double p0, double p1)
 {
-    if (!mt_tape_enter(tape, &x, 1)) return NULL;
     const mt_op_info *info = mt_op_of_arity(op, 1);
+    if (!mt_tape_enter(tape, info ? info->name : "map", &x, 1)) return NULL;
     mt_tensor *out = info ? mt_tape_like(tape, x) : NULL;
     if (!out || mt_op_fresh(out, op, (const mt_tensor *const *)&x, 1, p0, p1) != MT_OK)
         return mt_tape_give_up(tape);
@@ -88,8 +88,8 @@ mt_tensor *mt_map(mt_tape *tape, mt_op op, mt_tensor *x, double p0, double p1)
 mt_tensor *mt_zip(mt_tape *tape, mt_op op, mt_tensor *a, mt_tensor *b, double p0, double p1)
 {
     mt_tensor *in[] = {a, b};
-    if (!mt_tape_enter(tape, in, 2)) return NULL;
     const mt_op_info *info = mt_op_of_arity(op, 2);
+    if (!mt_tape_enter(tape, info ? info->name : "zip", in, 2)) return NULL;
     mt_tensor *out = info ? joint(tape, a, b) : NULL;
     if (!out || mt_op_fresh(out, op, (const mt_tensor *const *)in, 2, p0, p1) != MT_OK)
         return mt_tape_give_up(tape);

@@ -14,9 +14,14 @@ static mt_status vjp_function(mt_tape *tape, mt_node *node, mt_tensor *g)
         grad[i] = mt_tape_like(tape, in[i]);
         if (!grad[i] || mt_op_fill(grad[i], 0) != MT_OK) return MT_ERR_MEMORY;
     }
+    const uint64_t before = mt_failures();
     mt_status status = function->backward(tape, function->context, in, node->out, g, needs, grad);
     /* Tape operations that the backward used report to the tape. */
     if (status == MT_OK) status = mt_tape_status(tape);
+    /* What it returns without a sentence of its own gets one: the thread's latest is of something else. */
+    if (status != MT_OK && mt_failures() == before)
+        mt_fail(status == MT_ERR_NULL ? MT_ERR_VALUE : status, "backward: the backward of %s returned \"%s\"",
+                node->name, mt_status_name(status));
     for (int i = 0; i < node->inputs && status == MT_OK; i++)
         if (needs[i]) status = mt_tape_accumulate(tape, in[i], grad[i], true);
     return status;
@@ -25,28 +30,30 @@ static mt_status vjp_function(mt_tape *tape, mt_node *node, mt_tensor *g)
 mt_tensor *mt_apply(mt_tape *tape, const mt_function *function, mt_tensor *const *in)
 {
     if (!function || !in) return NULL;
-    if (!mt_tape_enter(tape, NULL, 0)) return NULL;
+    const char *name = function->name ? function->name : "function";
+    if (!mt_tape_enter(tape, name, NULL, 0)) return NULL;
     if (function->inputs < 1 || function->inputs > MT_FUNCTION_INPUTS || !function->forward ||
         !function->backward) {
         mt_fail(MT_ERR_VALUE, "apply: function %s must have a forward, a backward and 1 to %d inputs, not %d",
-                function->name ? function->name : "(no name)", MT_FUNCTION_INPUTS, function->inputs);
+                name, MT_FUNCTION_INPUTS, function->inputs);
         return mt_tape_give_up(tape);
     }
-    if (!mt_tape_enter(tape, in, function->inputs)) return NULL;
+    if (!mt_tape_enter(tape, name, in, function->inputs)) return NULL;
+    const uint64_t before = mt_failures();
     bool recording = mt_tape_is_recording(tape);
     mt_tape_record(tape, false);
     mt_tensor *result = function->forward(tape, function->context, in);
     mt_tape_record(tape, recording);
+    if (!result && mt_tape_status(tape) == MT_OK && mt_failures() == before)
+        mt_fail(MT_ERR_VALUE, "apply: the forward of %s returned NULL and no operation in it failed", name);
     if (!result) return mt_tape_give_up(tape);
-    if (!mt_tape_enter(tape, &result, 1)) return NULL;
+    if (!mt_tape_enter(tape, name, &result, 1)) return NULL;
     /* A handle of its own: forward may return an input, or a tensor that is no tape's. */
     mt_tensor *out = mt_tape_alias(tape, result, &result->layout);
     bool failed = !out;
     unsigned saves = MT_SAVES_OUT | ((1u << function->inputs) - 1);
     mt_node *node = NULL;
-    if (!failed)
-        node = mt_tape_node(tape, function->name ? function->name : "function", vjp_function, out, in,
-                            function->inputs, saves, &failed);
+    if (!failed) node = mt_tape_node(tape, name, vjp_function, out, in, function->inputs, saves, &failed);
     if (node) node->extra = (void *)function;
     return failed ? mt_tape_give_up(tape) : out;
 }

@@ -4,7 +4,7 @@
 /* The start of a loss: operands checked, of one shape, and a target that wants no gradient. */
 static bool enter(mt_tape *tape, const char *name, mt_tensor *const *in)
 {
-    if (!mt_tape_enter(tape, in, 2)) return false;
+    if (!mt_tape_enter(tape, name, in, 2)) return false;
     mt_shape p = mt_tensor_shape(in[0]), y = mt_tensor_shape(in[1]);
     char text[MT_SHAPE_TEXT], text_y[MT_SHAPE_TEXT];
     if (!mt_shape_equal(p, y))

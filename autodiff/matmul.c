@@ -117,7 +117,7 @@ static mt_status vjp_matmul(mt_tape *tape, mt_node *node, mt_tensor *cotangent)
 mt_tensor *mt_matmul(mt_tape *tape, mt_tensor *a, mt_tensor *b)
 {
     mt_tensor *in[] = {a, b};
-    if (!mt_tape_enter(tape, in, 2)) return NULL;
+    if (!mt_tape_enter(tape, "matmul", in, 2)) return NULL;
     int rank_a = a->layout.rank, rank_b = b->layout.rank;
     mt_shape left = mt_tensor_shape(a), right = mt_tensor_shape(b), shape = mt_shape(1);
     /* The batch of the result, then its rows and columns; wrong sizes are found by mt_op_matmul. */
@@ -192,7 +192,7 @@ static mt_status vjp_linear_act(mt_tape *tape, mt_node *node, mt_tensor *g)
 /* Checks the operands and makes room for the result. */
 static mt_tensor *linear_out(mt_tape *tape, mt_tensor *const *in)
 {
-    if (!mt_tape_enter(tape, in, 3)) return NULL;
+    if (!mt_tape_enter(tape, "linear", in, 3)) return NULL;
     if (in[1]->layout.rank != 2) {
         char text[MT_SHAPE_TEXT];
         mt_fail(MT_ERR_SHAPE, "linear: the weight has shape %s; it must have two dimensions, (in, out)",

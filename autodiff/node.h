@@ -41,10 +41,14 @@ struct mt_node {
 MT_BEGIN
 
 /* The start of every operation: whether the tape is fine and the inputs can be used. If not, the failure is
- * in the tape and the operation returns NULL. Tensors of constructors are held on to until the reset. */
-MT_INTERNAL bool mt_tape_enter(mt_tape *tape, mt_tensor *const *in, int inputs);
+ * in the tape, with the operation's name and the operand that is NULL, and the operation returns NULL.
+ * Tensors of constructors are held on to until the reset. */
+MT_INTERNAL bool mt_tape_enter(mt_tape *tape, const char *name, mt_tensor *const *in, int inputs);
 /* Records the thread's latest failure in the tape, if it has none, and returns NULL. */
 MT_INTERNAL mt_tensor *mt_tape_give_up(mt_tape *tape);
+/* Puts where a failure happened in front of the tape's sentence: called with "layer2", then with "encoder",
+ * it makes "encoder.layer2: ..." of it. */
+MT_INTERNAL void mt_tape_locate(mt_tape *tape, const char *name);
 
 /* A row-major tensor of the tape, not cleared, of that shape or REAL of x's; a handle of the tape on x's
  * storage; memory. NULL with a sentence. */

@@ -230,18 +230,18 @@ static mt_tensor *reduce(mt_tape *tape, const reduction_kind *kind, mt_tensor *x
     return failed ? mt_tape_give_up(tape) : out;
 }
 
-#define REDUCTION(name)                                                                            \
-    mt_tensor *mt_##name(mt_tape *tape, mt_tensor *x)                                              \
-    {                                                                                              \
-        return mt_tape_enter(tape, &x, 1) ? reduce(tape, &name, x, mt_every_dim(x), false) : NULL; \
-    }                                                                                              \
-    mt_tensor *mt_##name##_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim)             \
-    {                                                                                              \
-        return mt_tape_enter(tape, &x, 1) ? reduce(tape, &name, x, mt_axes(dim), keepdim) : NULL;  \
-    }                                                                                              \
-    mt_tensor *mt_##name##_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim)          \
-    {                                                                                              \
-        return mt_tape_enter(tape, &x, 1) ? reduce(tape, &name, x, dims, keepdim) : NULL;          \
+#define REDUCTION(name)                                                                                   \
+    mt_tensor *mt_##name(mt_tape *tape, mt_tensor *x)                                                     \
+    {                                                                                                     \
+        return mt_tape_enter(tape, #name, &x, 1) ? reduce(tape, &name, x, mt_every_dim(x), false) : NULL; \
+    }                                                                                                     \
+    mt_tensor *mt_##name##_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim)                    \
+    {                                                                                                     \
+        return mt_tape_enter(tape, #name, &x, 1) ? reduce(tape, &name, x, mt_axes(dim), keepdim) : NULL;  \
+    }                                                                                                     \
+    mt_tensor *mt_##name##_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim)                 \
+    {                                                                                                     \
+        return mt_tape_enter(tape, #name, &x, 1) ? reduce(tape, &name, x, dims, keepdim) : NULL;          \
     }
 REDUCTION(sum)
 REDUCTION(mean)
@@ -256,7 +256,7 @@ REDUCTION(argmin)
 
 mt_tensor *mt_var_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, double correction, bool keepdim)
 {
-    if (!mt_tape_enter(tape, &x, 1)) return NULL;
+    if (!mt_tape_enter(tape, "var", &x, 1)) return NULL;
     if (mt_shape_check_dims(dims, "var") != MT_OK) return mt_tape_give_up(tape);
     double length = 1;
     for (int i = 0; i < dims.rank; i++) {
@@ -277,5 +277,6 @@ mt_tensor *mt_var_dim(mt_tape *tape, mt_tensor *x, int64_t dim, double correctio
 
 mt_tensor *mt_var(mt_tape *tape, mt_tensor *x, double correction)
 {
-    return mt_tape_enter(tape, &x, 1) ? mt_var_dims(tape, x, mt_every_dim(x), correction, false) : NULL;
+    return mt_tape_enter(tape, "var", &x, 1) ? mt_var_dims(tape, x, mt_every_dim(x), correction, false)
+                                             : NULL;
 }

@@ -2,7 +2,8 @@
  *
  * A tape has three arenas: values on the backend; nodes and their extras on the host; handles on the host, in
  * two arenas used by turns, so that a handle from before the last reset still shows its old generation and is
- * recognised. What a step allocates the next step finds again at the same addresses.
+ * recognised. Handles that a rewind takes back wait in a queue before they are used again, for the same
+ * reason. What a step allocates the next step finds again at the same addresses.
  */
 #include "tape_struct.h"
 
@@ -44,9 +45,14 @@ mt_tape *mt_tape_new(mt_backend *backend)
     lifetime->tape = tape;
     tape->backend = backend;
     tape->recording = true;
+    tape->thread = mt_failing_thread();
+    tape->failures = mt_failures();
     mt_arena_source handles = mt_host_arena_source();
     handles.mark = NULL; /* handles stay readable after a reset: their generation is what tells */
-    for (int i = 0; i < 2; i++) mt_arena_init(&tape->handles[i], HANDLE_BLOCK, handles);
+    for (int i = 0; i < 2; i++) {
+        mt_arena_init(&tape->handles[i], HANDLE_BLOCK, handles);
+        tape->handles[i].keeps = true;
+    }
     mt_arena_init(&tape->nodes, NODE_BLOCK, mt_host_arena_source());
     mt_arena_source values = {value_allocate, value_release, value_mark, backend};
     if (backend->host && !mt_arena_guards_host()) values.mark = NULL;
@@ -66,10 +72,16 @@ void mt_tape_reset(mt_tape *tape)
     release_held(tape, NULL);
     tape->newest = NULL;
     tape->newest_handle = NULL;
+    tape->quarantine = NULL;
+    tape->quarantined = 0;
     tape->length = 0;
     tape->walked = false;
+    tape->newest_gradient = 0;
     tape->status = MT_OK;
+    tape->located = false;
     tape->message[0] = '\0';
+    tape->thread = mt_failing_thread();
+    tape->failures = mt_failures();
     tape->lifetime->generation++;
     tape->turn ^= 1;
     mt_arena_reset(&tape->handles[tape->turn]);
@@ -92,8 +104,14 @@ void *mt_tape_memory(mt_tape *tape, size_t bytes) { return mt_arena_alloc(&tape-
 
 static inline mt_handle *new_handle(mt_tape *tape)
 {
-    mt_handle *handle = mt_arena_alloc(&tape->handles[tape->turn], sizeof *handle);
-    if (!handle) return NULL;
+    mt_handle *handle = tape->quarantine;
+    if (tape->quarantined > MT_TAPE_QUARANTINE) {
+        tape->quarantine = handle->older;
+        tape->quarantined--;
+    } else {
+        handle = mt_arena_alloc(&tape->handles[tape->turn], sizeof *handle);
+        if (!handle) return NULL;
+    }
     memset(handle, 0, sizeof *handle);
     handle->storage.serial = ++tape->serial;
     handle->older = tape->newest_handle;
@@ -177,12 +195,32 @@ mt_tensor *mt_tape_give_up(mt_tape *tape)
     return NULL;
 }
 
+/* An operand that is NULL is told by its place, and with the failure that made it NULL: the thread's latest,
+ * where it is of this thread and happened since the reset. */
+static void refuse_null(mt_tape *tape, const char *name, int operand)
+{
+    const bool known = tape->thread == mt_failing_thread() && mt_failures() > tape->failures;
+    tape->status = known && mt_last_status() != MT_OK ? mt_last_status() : MT_ERR_NULL;
+    snprintf(tape->message, sizeof tape->message, "operand %d of %s is NULL%s%s", operand, name,
+             known ? ": " : "; the call that should have made it failed, or was never made",
+             known ? mt_last_message() : "");
+}
+
+void mt_tape_locate(mt_tape *tape, const char *name)
+{
+    char text[2 * sizeof tape->message];
+    snprintf(text, sizeof text, "%.600s%s%s", name, tape->located ? "." : ": ", tape->message);
+    text[sizeof tape->message - 1] = '\0';
+    memcpy(tape->message, text, sizeof tape->message);
+    tape->located = true;
+}
+
 /* ---- mark and rewind ---- */
 
 typedef struct {
     const mt_tape *tape;
     uint64_t generation, serial;
-    mt_arena_mark handles, nodes, values;
+    mt_arena_mark nodes, values;
     mt_node *newest;
     mt_handle *newest_handle;
     mt_held *held;
@@ -199,7 +237,6 @@ mt_tape_position mt_tape_mark(mt_tape *tape)
     position here = {tape,
                      tape->lifetime->generation,
                      tape->serial,
-                     mt_arena_position(&tape->handles[tape->turn]),
                      mt_arena_position(&tape->nodes),
                      mt_arena_position(&tape->values),
                      tape->newest,
@@ -221,6 +258,16 @@ static bool lies_behind(const mt_tape *tape, const position *there)
     return handle == there->newest_handle && held == there->held;
 }
 
+/* Puts a handle that was taken back at the end of the queue. */
+static void quarantine(mt_tape *tape, mt_handle *handle)
+{
+    if (!tape->quarantine) tape->quarantine_end = &tape->quarantine;
+    handle->older = NULL;
+    *tape->quarantine_end = handle;
+    tape->quarantine_end = &handle->older;
+    tape->quarantined++;
+}
+
 mt_status mt_tape_rewind(mt_tape *tape, mt_tape_position mark)
 {
     position there;
@@ -231,17 +278,21 @@ mt_status mt_tape_rewind(mt_tape *tape, mt_tape_position mark)
             MT_ERR_STATE,
             "rewind: the position was marked on another tape, before a reset, or lies ahead; mark it again");
     release_held(tape, there.held);
-    for (; tape->newest_handle != there.newest_handle; tape->newest_handle = tape->newest_handle->older) {
-        tape->newest_handle->tensor.generation = 0;
-        tape->newest_handle->storage.serial = 0; /* for the program's views of it */
+    while (tape->newest_handle != there.newest_handle) {
+        mt_handle *handle = tape->newest_handle;
+        tape->newest_handle = handle->older;
+        handle->tensor.generation = 0;
+        handle->storage.serial = 0; /* for the program's views of it */
+        quarantine(tape, handle);
     }
     tape->newest = there.newest;
     tape->length = there.length;
     /* A gradient that arrived after the mark goes too, also that of a tensor from before it. */
-    if (tape->walked)
+    if (tape->newest_gradient > there.serial) {
         for (mt_node *node = tape->newest; node; node = node->older)
             if (node->out->has_grad && node->out->grad->generation == 0) node->out->has_grad = false;
-    mt_arena_rewind(&tape->handles[tape->turn], there.handles);
+        tape->newest_gradient = there.serial;
+    }
     mt_arena_rewind(&tape->nodes, there.nodes);
     mt_arena_rewind(&tape->values, there.values);
     return MT_OK;
@@ -273,16 +324,19 @@ static mt_status check_operand(mt_tape *tape, mt_tensor *x)
     return MT_OK;
 }
 
-bool mt_tape_enter(mt_tape *tape, mt_tensor *const *in, int inputs)
+bool mt_tape_enter(mt_tape *tape, const char *name, mt_tensor *const *in, int inputs)
 {
     if (!tape) {
-        mt_fail(MT_ERR_STATE, "the tape is NULL: mt_tape_new failed, or was never called");
+        mt_fail_no_tape(name);
         return false;
     }
     if (tape->status != MT_OK) return false;
     for (int i = 0; i < inputs; i++) {
         if (check_operand(tape, in[i]) == MT_OK) continue;
-        mt_tape_give_up(tape);
+        if (in[i])
+            mt_tape_give_up(tape);
+        else
+            refuse_null(tape, name, i);
         return false;
     }
     return true;
@@ -345,14 +399,14 @@ mt_tensor *mt_keep(const mt_tensor *x) { return mt_tensor_copy(x); }
 
 mt_tensor *mt_detach(mt_tape *tape, mt_tensor *x)
 {
-    if (!mt_tape_enter(tape, &x, 1)) return NULL;
+    if (!mt_tape_enter(tape, "detach", &x, 1)) return NULL;
     mt_tensor *constant = mt_tape_alias(tape, x, &x->layout);
     return constant ? constant : mt_tape_give_up(tape);
 }
 
 mt_tensor *mt_num(mt_tape *tape, double value)
 {
-    if (!mt_tape_enter(tape, NULL, 0)) return NULL;
+    if (!mt_tape_enter(tape, "num", NULL, 0)) return NULL;
     mt_tensor *number = mt_tape_number(tape, value);
     return number ? number : mt_tape_give_up(tape);
 }

@@ -40,7 +40,8 @@ MT_API mt_backend *mt_tape_backend(const mt_tape *tape);
 MT_API int64_t mt_tape_length(const mt_tape *tape);
 
 /* For evaluation loops: everything made after the position is forgotten by the rewind, views of it too; what
- * was made before stays. */
+ * was made before stays. A tensor that was forgotten is recognised, and refused with a sentence, until 1024
+ * later ones have been forgotten too; then its handle becomes another tensor. */
 MT_API mt_tape_position mt_tape_mark(mt_tape *tape);
 MT_API mt_status mt_tape_rewind(mt_tape *tape, mt_tape_position position);
 

@@ -19,6 +19,8 @@ typedef struct mt_held {
     struct mt_held *older;
 } mt_held;
 
+enum { MT_TAPE_QUARANTINE = 1024 };
+
 struct mt_tape {
     mt_backend *backend;
     mt_lifetime *lifetime;
@@ -26,13 +28,23 @@ struct mt_tape {
     int turn; /* which of handles is in use */
     bool recording;
     bool walked; /* a backward has left gradients on the tape */
+    /* No gradient on the tape has a later serial: what a rewind to here or behind need not look for. */
+    uint64_t newest_gradient;
     mt_node *newest;
     mt_handle *newest_handle;
+    /* Handles that a rewind took back, in the order in which they came; the first is used again once there
+     * are more than MT_TAPE_QUARANTINE. */
+    mt_handle *quarantine, **quarantine_end;
+    int quarantined;
     mt_held *held;
     uint64_t serial; /* of the latest handle or held tensor; no number is given twice */
     int64_t length;
     mt_status status;
+    bool located; /* message begins with a path of modules */
     char message[640];
+    /* When the failures that may explain a NULL operand begin: after so many of that thread's. */
+    const void *thread;
+    uint64_t failures;
 };
 
 #endif

@@ -84,7 +84,7 @@ static mt_status vjp_part(mt_tape *tape, mt_node *node, mt_tensor *g)
 mt_tensor *mt_view(mt_tape *tape, mt_tensor *x, mt_shape shape)
 {
     mt_layout layout;
-    if (!mt_tape_enter(tape, &x, 1)) return NULL;
+    if (!mt_tape_enter(tape, "view", &x, 1)) return NULL;
     return view(tape, "view", vjp_shape, x, mt_layout_view(&x->layout, shape, &layout), &layout, NULL, 0);
 }
 
@@ -100,13 +100,13 @@ static mt_tensor *reshape(mt_tape *tape, const char *name, mt_tensor *x, mt_shap
 
 mt_tensor *mt_reshape(mt_tape *tape, mt_tensor *x, mt_shape shape)
 {
-    return mt_tape_enter(tape, &x, 1) ? reshape(tape, "reshape", x, shape) : NULL;
+    return mt_tape_enter(tape, "reshape", &x, 1) ? reshape(tape, "reshape", x, shape) : NULL;
 }
 
 mt_tensor *mt_flatten(mt_tape *tape, mt_tensor *x, int64_t first, int64_t last)
 {
     mt_shape shape;
-    if (!mt_tape_enter(tape, &x, 1)) return NULL;
+    if (!mt_tape_enter(tape, "flatten", &x, 1)) return NULL;
     if (mt_shape_flatten(mt_tensor_shape(x), first, last, &shape) != MT_OK) return mt_tape_give_up(tape);
     return reshape(tape, "flatten", x, shape);
 }
@@ -114,14 +114,14 @@ mt_tensor *mt_flatten(mt_tape *tape, mt_tensor *x, int64_t first, int64_t last)
 mt_tensor *mt_squeeze(mt_tape *tape, mt_tensor *x, int64_t dim)
 {
     mt_layout layout;
-    if (!mt_tape_enter(tape, &x, 1)) return NULL;
+    if (!mt_tape_enter(tape, "squeeze", &x, 1)) return NULL;
     return view(tape, "squeeze", vjp_shape, x, mt_layout_squeeze(&x->layout, dim, &layout), &layout, NULL, 0);
 }
 
 mt_tensor *mt_unsqueeze(mt_tape *tape, mt_tensor *x, int64_t dim)
 {
     mt_layout layout;
-    if (!mt_tape_enter(tape, &x, 1)) return NULL;
+    if (!mt_tape_enter(tape, "unsqueeze", &x, 1)) return NULL;
     return view(tape, "unsqueeze", vjp_shape, x, mt_layout_unsqueeze(&x->layout, dim, &layout), &layout, NULL,
                 0);
 }
@@ -130,7 +130,7 @@ mt_tensor *mt_permute(mt_tape *tape, mt_tensor *x, mt_shape order)
 {
     mt_layout layout;
     mt_shape inverse = order;
-    if (!mt_tape_enter(tape, &x, 1)) return NULL;
+    if (!mt_tape_enter(tape, "permute", &x, 1)) return NULL;
     mt_status status = mt_layout_permute(&x->layout, order, &layout);
     for (int i = 0; i < order.rank && status == MT_OK; i++)
         inverse.size[order.size[i] < 0 ? order.size[i] + order.rank : order.size[i]] = i;
@@ -140,7 +140,7 @@ mt_tensor *mt_permute(mt_tape *tape, mt_tensor *x, mt_shape order)
 mt_tensor *mt_transpose(mt_tape *tape, mt_tensor *x, int64_t dim0, int64_t dim1)
 {
     int a, b;
-    if (!mt_tape_enter(tape, &x, 1)) return NULL;
+    if (!mt_tape_enter(tape, "transpose", &x, 1)) return NULL;
     if (mt_layout_dim(&x->layout, dim0, "transpose", &a) != MT_OK ||
         mt_layout_dim(&x->layout, dim1, "transpose", &b) != MT_OK)
         return mt_tape_give_up(tape);
@@ -153,7 +153,7 @@ mt_tensor *mt_transpose(mt_tape *tape, mt_tensor *x, int64_t dim0, int64_t dim1)
 mt_tensor *mt_slice(mt_tape *tape, mt_tensor *x, int64_t dim, int64_t start, int64_t stop, int64_t step)
 {
     mt_layout layout, rows, part = {0};
-    if (!mt_tape_enter(tape, &x, 1)) return NULL;
+    if (!mt_tape_enter(tape, "slice", &x, 1)) return NULL;
     rows = mt_layout_contiguous(mt_tensor_shape(x));
     mt_status status = mt_layout_slice(&x->layout, dim, start, stop, step, &layout);
     if (status == MT_OK) status = mt_layout_slice(&rows, dim, start, stop, step, &part);
@@ -163,7 +163,7 @@ mt_tensor *mt_slice(mt_tape *tape, mt_tensor *x, int64_t dim, int64_t start, int
 mt_tensor *mt_select(mt_tape *tape, mt_tensor *x, int64_t dim, int64_t index)
 {
     mt_layout layout, rows, part = {0};
-    if (!mt_tape_enter(tape, &x, 1)) return NULL;
+    if (!mt_tape_enter(tape, "select", &x, 1)) return NULL;
     rows = mt_layout_contiguous(mt_tensor_shape(x));
     mt_status status = mt_layout_select(&x->layout, dim, index, &layout);
     if (status == MT_OK) status = mt_layout_select(&rows, dim, index, &part);
@@ -173,18 +173,19 @@ mt_tensor *mt_select(mt_tape *tape, mt_tensor *x, int64_t dim, int64_t index)
 mt_tensor *mt_expand(mt_tape *tape, mt_tensor *x, mt_shape shape)
 {
     mt_layout layout;
-    if (!mt_tape_enter(tape, &x, 1)) return NULL;
+    if (!mt_tape_enter(tape, "expand", &x, 1)) return NULL;
     return view(tape, "expand", vjp_same, x, mt_layout_expand(&x->layout, shape, &layout), &layout, NULL, 0);
 }
 
 mt_tensor *mt_copy(mt_tape *tape, mt_tensor *x)
 {
-    return mt_tape_enter(tape, &x, 1) ? finish(tape, "copy", vjp_same, x, copied(tape, x), NULL, 0) : NULL;
+    return mt_tape_enter(tape, "copy", &x, 1) ? finish(tape, "copy", vjp_same, x, copied(tape, x), NULL, 0)
+                                              : NULL;
 }
 
 mt_tensor *mt_contiguous(mt_tape *tape, mt_tensor *x)
 {
-    if (!mt_tape_enter(tape, &x, 1)) return NULL;
+    if (!mt_tape_enter(tape, "contiguous", &x, 1)) return NULL;
     if (mt_layout_is_contiguous(&x->layout))
         return view(tape, "contiguous", vjp_same, x, MT_OK, &x->layout, NULL, 0);
     return mt_copy(tape, x);
@@ -203,7 +204,7 @@ static mt_status vjp_take_rows(mt_tape *tape, mt_node *node, mt_tensor *g)
 mt_tensor *mt_take_rows(mt_tape *tape, mt_tensor *x, mt_tensor *index)
 {
     mt_tensor *in[] = {x, index};
-    if (!mt_tape_enter(tape, in, 2)) return NULL;
+    if (!mt_tape_enter(tape, "take_rows", in, 2)) return NULL;
     mt_shape shape = mt_tensor_shape(x);
     shape.size[0] = index->layout.size[0];
     mt_tensor *out = mt_tape_empty(tape, shape, x->kind);

@@ -5,6 +5,7 @@
  * where it happened and in every node above it, so that asking the root is enough. Walks recurse: a tree is
  * as deep as a model.
  */
+#include "../autodiff/node.h"
 #include "tree.h"
 
 #include <string.h>
@@ -277,7 +278,10 @@ mt_tensor *mt_module_forward(mt_module *module, mt_tape *tape, mt_tensor *x)
         mt_fail(module->status, "%s", module->message);
         return NULL;
     }
-    return module->forward(module, module->context, tape, x);
+    const bool fine = mt_tape_status(tape) == MT_OK;
+    mt_tensor *y = module->forward(module, module->context, tape, x);
+    if (fine && mt_tape_status(tape) != MT_OK && module->name) mt_tape_locate(tape, module->name);
+    return y;
 }
 
 mt_status mt_module_train(mt_module *module, bool on)

@@ -199,10 +199,17 @@ static mt_status step_group(mt_optimizer *optimizer, bool *done)
 mt_status mt_optimizer_step(mt_optimizer *optimizer)
 {
     if (!optimizer) return MT_ERR_NULL;
+    bool any = false;
     for (int i = 0; i < optimizer->slots; i++) {
         slot *s = &optimizer->slot[i];
         s->ready = mt_requires_grad(s->tensor) && mt_has_grad(s->tensor);
+        any = any || s->ready;
     }
+    if (!any)
+        return mt_fail(MT_ERR_STATE,
+                       "optimizer: none of the %d parameters has a gradient, so nothing would move; call "
+                       "mt_backward before each step",
+                       optimizer->slots);
     mt_status status = MT_OK;
     for (bool done = false; !done && status == MT_OK;) status = step_group(optimizer, &done);
     return status;

@@ -48,8 +48,8 @@ MT_API mt_optimizer *mt_adam_new(mt_module *module, mt_adam_options options);
 /* NULL is allowed. Frees the state; the parameters are the module's. */
 MT_API void mt_optimizer_free(mt_optimizer *optimizer);
 
-/* Updates every parameter that has a gradient and is not frozen. Gradients stay: call mt_optimizer_zero_grad
- * before the next backward. */
+/* Updates every parameter that has a gradient and is not frozen; MT_ERR_STATE where there is none. Gradients
+ * stay: call mt_optimizer_zero_grad before the next backward. */
 MT_API mt_status mt_optimizer_step(mt_optimizer *optimizer);
 MT_API mt_status mt_optimizer_zero_grad(mt_optimizer *optimizer);
 

@@ -24,6 +24,7 @@ struct mt_arena_block {
     mt_arena_block *next;
     char *memory;
     size_t bytes;
+    uint64_t served; /* the arena's resets when the block was last current */
 };
 
 static void *host_allocate(void *context, size_t bytes)
@@ -64,11 +65,24 @@ void mt_arena_init(mt_arena *arena, size_t block_bytes, mt_arena_source source)
     *arena = (mt_arena){.source = source, .block_bytes = block_bytes};
 }
 
+/* Takes the block that *link points to out of the list and gives its memory back. */
+static void give_back(mt_arena *arena, mt_arena_block **link)
+{
+    mt_arena_block *block = *link;
+    *link = block->next;
+    ASAN_UNPOISON_MEMORY_REGION(block->memory, block->bytes);
+    arena->source.release(arena->source.context, block->memory, block->bytes);
+    mt_free(block, sizeof *block);
+}
+
 /* Makes the block after the current one hold at least bytes, and current. */
 static bool next_block(mt_arena *arena, size_t bytes)
 {
     mt_arena_block **link = arena->current ? &arena->current->next : &arena->first;
     if (!*link || (*link)->bytes < bytes) {
+        /* What follows the current block holds nothing: a block too small now would be in the way for good.
+         */
+        if (*link && !arena->keeps) give_back(arena, link);
         size_t size = bytes > arena->block_bytes ? bytes : arena->block_bytes;
         mt_arena_block *block = mt_alloc(sizeof *block);
         if (!block) return false;
@@ -84,6 +98,7 @@ static bool next_block(mt_arena *arena, size_t bytes)
         if (arena->block_bytes < ((size_t)64 << 20)) arena->block_bytes *= 2;
     }
     arena->current = *link;
+    arena->current->served = arena->resets;
     arena->at = arena->current->memory;
     arena->room = arena->current->bytes;
     return true;
@@ -116,17 +131,24 @@ void mt_arena_rewind(mt_arena *arena, mt_arena_mark position)
     arena->room = (size_t)(block->memory + block->bytes - at);
 }
 
-void mt_arena_reset(mt_arena *arena) { mt_arena_rewind(arena, (mt_arena_mark){NULL, NULL}); }
+void mt_arena_reset(mt_arena *arena)
+{
+    /* Blocks are used in the order of the list, so those behind the current one have served less lately. */
+    for (mt_arena_block **link = arena->current && !arena->keeps ? &arena->current->next : NULL;
+         link && *link;)
+        if (arena->resets - (*link)->served > MT_ARENA_IDLE)
+            give_back(arena, link);
+        else
+            link = &(*link)->next;
+    mt_arena_rewind(arena, (mt_arena_mark){NULL, NULL});
+    arena->resets++;
+    if (arena->first) arena->first->served = arena->resets;
+}
 
 void mt_arena_free(mt_arena *arena)
 {
-    for (mt_arena_block *block = arena->first, *next; block; block = next) {
-        next = block->next;
-        ASAN_UNPOISON_MEMORY_REGION(block->memory, block->bytes);
-        arena->source.release(arena->source.context, block->memory, block->bytes);
-        mt_free(block, sizeof *block);
-    }
-    arena->first = arena->current = NULL;
+    while (arena->first) give_back(arena, &arena->first);
+    arena->current = NULL;
     arena->at = NULL;
     arena->room = 0;
 }

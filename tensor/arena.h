@@ -21,9 +21,12 @@ MT_INTERNAL void mt_free(void *pointer, size_t bytes);
 MT_INTERNAL void mt_alloc_fail_at(uint64_t k);
 
 /* A bump arena: blocks are kept when it is reset or rewound, so a program that repeats its steps allocates
- * only in the first. With AddressSanitizer, memory that was handed back is poisoned until it is handed out
- * again. */
+ * only in the first. A block that is too small for what comes next makes way for a larger one, and one that
+ * has not served for MT_ARENA_IDLE resets is given back, so what is held follows what the steps need. With
+ * AddressSanitizer, memory that was handed back is poisoned until it is handed out again. */
 typedef struct mt_arena_block mt_arena_block;
+
+enum { MT_ARENA_IDLE = 64 };
 
 /* Where an arena's blocks come from; for device memory a backend's allocation slots stand here. */
 typedef struct mt_arena_source {
@@ -38,7 +41,9 @@ typedef struct mt_arena {
     mt_arena_source source;
     mt_arena_block *first, *current; /* a list in the order of use */
     size_t block_bytes;              /* the least size of the next block */
-    char *at;                        /* the next free byte of the current block, and how many there are */
+    uint64_t resets;
+    bool keeps; /* no block is given back before mt_arena_free: old pointers into it may be read */
+    char *at;   /* the next free byte of the current block, and how many there are */
     size_t room;
 } mt_arena;
 

@@ -8,8 +8,8 @@
 
 static _Thread_local struct {
     mt_status status;
-    size_t
-        cause; /* where the failure itself begins in message, behind what mt_fail_null wrote in front of it */
+    uint64_t count; /* of failures so far */
+    size_t cause;   /* where the failure itself begins in message, behind what fail_before wrote in front */
     char message[640];
 } last;
 
@@ -30,6 +30,10 @@ const char *mt_last_message(void) { return last.message; }
 
 mt_status mt_last_status(void) { return last.status; }
 
+uint64_t mt_failures(void) { return last.count; }
+
+const void *mt_failing_thread(void) { return &last; }
+
 mt_status mt_fail(mt_status status, const char *format, ...)
 {
     if (status == MT_ERR_NULL || status == MT_OK) return status;
@@ -41,21 +45,37 @@ mt_status mt_fail(mt_status status, const char *format, ...)
     va_end(arguments);
     mt_text_clean(text); /* names, paths and numbers in it may be anybody's */
     last.status = status;
+    last.count++;
     last.cause = 0;
     snprintf(last.message, sizeof last.message, "%s", text);
     return status;
 }
 
-mt_status mt_fail_null(const char *what)
+/* Puts sentence in front of the thread's latest failure, which is most often why. */
+static mt_status fail_before(mt_status status, const char *sentence)
 {
     char text[sizeof last.message];
     const char *cause = last.message + last.cause;
-    int front =
-        snprintf(text, sizeof text, "%s: the tensor is NULL: what should have made it was refused", what);
-    if (*cause) front += snprintf(text + front, sizeof text - (size_t)front, "; the latest failure: ");
-    last.status = MT_ERR_NULL;
-    snprintf(text + front, sizeof text - (size_t)front, "%s", cause);
-    last.cause = (size_t)front;
+    const int front = snprintf(text, sizeof text, "%s%s", sentence, *cause ? "; the latest failure: " : "");
+    const size_t at = (size_t)front < sizeof text ? (size_t)front : sizeof text - 1;
+    snprintf(text + at, sizeof text - at, "%s", cause);
+    mt_text_clean(text);
+    last.status = status;
+    last.cause = at;
     memcpy(last.message, text, sizeof text);
-    return MT_ERR_NULL;
+    return status;
+}
+
+mt_status mt_fail_null(const char *what)
+{
+    char text[200];
+    snprintf(text, sizeof text, "%s: the tensor is NULL: what should have made it was refused", what);
+    return fail_before(MT_ERR_NULL, text);
+}
+
+mt_status mt_fail_no_tape(const char *what)
+{
+    char text[200];
+    snprintf(text, sizeof text, "%s: the tape is NULL: mt_tape_new failed, or was never called", what);
+    return fail_before(MT_ERR_STATE, text);
 }

@@ -38,9 +38,15 @@ MT_API mt_status mt_last_status(void);
 /* Records a failure and returns its status: for code that extends the library. A NULL-argument failure
  * (MT_ERR_NULL) is never recorded, since the earlier sentence explains it. */
 MT_API mt_status mt_fail(mt_status status, const char *format, ...) MT_PRINTF(2, 3);
+/* How many failures the calling thread has recorded: unchanged over a call that failed without a sentence. */
+MT_INTERNAL uint64_t mt_failures(void);
+/* An address that is the calling thread's own. */
+MT_INTERNAL const void *mt_failing_thread(void);
 /* For what would otherwise fail without a word: records that the tensor given to what is NULL, beside the
  * thread's latest failure, which is most often why. Returns MT_ERR_NULL. */
 MT_INTERNAL mt_status mt_fail_null(const char *what);
+/* The same for a NULL tape; returns MT_ERR_STATE. */
+MT_INTERNAL mt_status mt_fail_no_tape(const char *what);
 
 MT_END
 

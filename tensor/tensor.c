@@ -350,11 +350,18 @@ int64_t mt_tensor_count(const mt_tensor *x) { return x ? mt_layout_count(&x->lay
 
 mt_kind mt_tensor_kind(const mt_tensor *x) { return x ? x->kind : MT_REAL; }
 
-mt_backend *mt_tensor_backend(const mt_tensor *x) { return x ? x->storage->backend : NULL; }
+/* These two look into the storage, which may be gone with its tape. */
+mt_backend *mt_tensor_backend(const mt_tensor *x)
+{
+    return mt_tensor_check(x) == MT_OK ? x->storage->backend : NULL;
+}
 
 bool mt_tensor_is_contiguous(const mt_tensor *x) { return x && mt_layout_is_contiguous(&x->layout); }
 
-uint64_t mt_tensor_version(const mt_tensor *x) { return x ? x->storage->version : 0; }
+uint64_t mt_tensor_version(const mt_tensor *x)
+{
+    return mt_tensor_check(x) == MT_OK ? x->storage->version : 0;
+}
 
 const void *mt_tensor_data(const mt_tensor *x)
 {

@@ -90,9 +90,10 @@ MT_API int64_t mt_tensor_stride(const mt_tensor *x, int64_t dim); /* 0 with a se
 MT_API int64_t mt_tensor_offset(const mt_tensor *x);
 MT_API int64_t mt_tensor_count(const mt_tensor *x); /* -1 for NULL */
 MT_API mt_kind mt_tensor_kind(const mt_tensor *x);
-MT_API mt_backend *mt_tensor_backend(const mt_tensor *x);
+MT_API mt_backend *mt_tensor_backend(const mt_tensor *x); /* NULL with a sentence when its tape was reset */
 MT_API bool mt_tensor_is_contiguous(const mt_tensor *x);
-/* How often the storage has been written in place since it was made. */
+/* How often the storage has been written in place since it was made; 0 with a sentence when its tape was
+ * reset. */
 MT_API uint64_t mt_tensor_version(const mt_tensor *x);
 /* The first element of a tensor on a host backend, for reading; NULL with a sentence elsewhere. */
 MT_API const void *mt_tensor_data(const mt_tensor *x);

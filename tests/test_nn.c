@@ -436,6 +436,17 @@ static void layer_errors(void **state)
     TEST_NULL(mt_mlp(backend, mt_shape(2), MT_OP_relu, rule, &rng), MT_ERR_SHAPE, "1 sizes");
     TEST_NULL(mt_mlp(backend, mt_shape(2, -3, 1), MT_OP_relu, rule, &rng), MT_ERR_SHAPE, "child layer1");
     assert_int_equal(mt_get_alloc_stats().bytes, held);
+
+    /* A shape that does not fit is told with the path of the layer. */
+    mt_module *outer = mt_sequential(), *inner = mt_mlp(backend, mt_shape(3, 4, 2), MT_OP_relu, rule, &rng);
+    mt_module *odd = mt_linear_layer(backend, 5, 2, rule, &rng);
+    TEST_TRUE(mt_module_add(outer, "encoder", inner) && mt_module_add(inner, "odd", odd));
+    mt_tape *tape = test_tape(backend);
+    TEST_TRUE(!mt_module_forward(outer, tape, OWN(mt_ones(backend, mt_shape(7, 3)))));
+    const char *const told = "encoder.odd: linear: ";
+    TEST_CHECK(strncmp(mt_tape_message(tape), told, strlen(told)) == 0, "the tape says: %s",
+               mt_tape_message(tape));
+    mt_module_free(outer);
 }
 
 int main(void)

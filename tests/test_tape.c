@@ -424,7 +424,7 @@ static void test_marks(void **data)
             TEST_TRUE(mt_tape_length(tape) == 4);
             TEST_OK(mt_tape_rewind(tape, mark));
             TEST_TRUE(mt_tape_length(tape) == 1);
-            if (i == 10) held = mt_get_alloc_stats().bytes;
+            if (i == 300) held = mt_get_alloc_stats().bytes; /* 1024 handles wait by then */
         }
         TEST_TRUE(mt_get_alloc_stats().bytes == held);
         TEST_NULL(mt_tensor_copy(old), MT_ERR_STATE, "");
@@ -953,6 +953,169 @@ static void test_steady_state(void **data)
     }
 }
 
+/* ---- who is to blame ---- */
+
+static mt_status silent_backward(mt_tape *tape, void *context, mt_tensor *const *in, const mt_tensor *out,
+                                 const mt_tensor *g, const bool *needs, mt_tensor *const *grad)
+{
+    (void)tape, (void)in, (void)out, (void)g, (void)needs, (void)grad;
+    return *(const mt_status *)context;
+}
+
+static mt_tensor *plain_forward(mt_tape *tape, void *context, mt_tensor *const *in)
+{
+    (void)context;
+    return mt_exp(tape, in[0]);
+}
+
+static mt_tensor *silent_forward(mt_tape *tape, void *context, mt_tensor *const *in)
+{
+    (void)tape, (void)context, (void)in;
+    return NULL;
+}
+
+/* A failure is told with its own sentence, never with that of an older one. */
+static void test_blame(void **data)
+{
+    (void)data;
+    EACH_BACKEND(b)
+    {
+        mt_tensor *x = leaf(b, "[1, 2, 3]");
+        TEST_TRUE(!mt_parse(b, "[1, oops"));
+        mt_tape *tape = test_tape(b);
+        TEST_TRUE(!mt_add(tape, x, NULL));
+        TAPE_FAILED(tape, MT_ERR_NULL, "operand 1 of add is NULL");
+        TEST_TRUE(!strstr(mt_tape_message(tape), "oops"));
+        mt_tape_reset(tape);
+        TEST_TRUE(!mt_matmul(tape, mt_parse(b, "[1, oops"), x));
+        TAPE_FAILED(tape, MT_ERR_PARSE, "operand 0 of matmul is NULL: parse: ");
+        mt_tape_reset(tape);
+        TEST_TRUE(!mt_sum_dim(tape, NULL, 0, true));
+        TAPE_FAILED(tape, MT_ERR_NULL, "operand 0 of sum is NULL");
+
+        static mt_status returned;
+        mt_function silent = {.name = "mine",
+                              .inputs = 1,
+                              .forward = plain_forward,
+                              .backward = silent_backward,
+                              .context = &returned};
+        for (returned = MT_ERR_NULL; returned <= MT_ERR_NAME; returned++) {
+            mt_tape_reset(tape);
+            mt_tensor *y = ON(tape, mt_sum(tape, mt_apply(tape, &silent, &x)));
+            TEST_TRUE(!mt_parse(b, "[1, oops"));
+            const mt_status want = returned == MT_ERR_NULL ? MT_ERR_VALUE : returned;
+            TEST_TRUE(mt_backward(tape, y) == want);
+            TAPE_FAILED(tape, want, "the backward of mine returned");
+            TEST_TRUE(!strstr(mt_tape_message(tape), "oops"));
+        }
+        mt_tape_reset(tape);
+        silent.forward = silent_forward;
+        TEST_TRUE(!mt_apply(tape, &silent, &x));
+        TAPE_FAILED(tape, MT_ERR_VALUE, "the forward of mine returned NULL");
+
+        /* A tape that could not be made: what it lacked is not forgotten. */
+        mt_alloc_fail_at(1);
+        mt_tape *none = mt_tape_new(b);
+        mt_alloc_fail_at(0);
+        TEST_TRUE(!none);
+        TEST_TRUE(!mt_exp(none, x) && mt_last_status() == MT_ERR_STATE);
+        TEST_TRUE(strstr(mt_last_message(), "exp: the tape is NULL") &&
+                  strstr(mt_last_message(), "out of memory: "));
+        test_cases++;
+        test_release();
+    }
+}
+
+/* ---- what a tape holds ---- */
+
+/* A tensor that a rewind forgot is refused until 1024 later ones were forgotten too. */
+static void test_quarantine(void **data)
+{
+    (void)data;
+    EACH_BACKEND(b)
+    {
+        mt_tape *tape = test_tape(b);
+        mt_tensor *x = leaf(b, "[1, 2, 3]");
+        mt_tape_position mark = mt_tape_mark(tape);
+        mt_tensor *old = ON(tape, mt_exp(tape, x));
+        mt_tensor *seen = OWN(mt_tensor_select(old, 0, 1)),
+                  *shown = OWN(mt_tensor_view(seen, mt_shape(1, 1)));
+        TEST_OK(mt_tape_rewind(tape, mark));
+        for (int i = 0; i < 1023; i++) {
+            mt_tensor *later = ON(tape, mt_exp(tape, x));
+            TEST_TRUE(later != old);
+            TEST_TRUE(isnan(mt_item(old)) || mt_tensor_count(old) != 1);
+            TEST_NULL(mt_tensor_copy(old), MT_ERR_STATE, "rewound");
+            TEST_NULL(mt_tensor_copy(seen), MT_ERR_STATE, "rewound");
+            TEST_TRUE(!mt_tensor_backend(shown) && mt_tensor_version(shown) == 0);
+            TEST_OK(mt_tape_rewind(tape, mark));
+        }
+        test_cases++;
+        /* A view whose tape is gone. */
+        old = ON(tape, mt_exp(tape, x));
+        mt_tape *gone = mt_tape_new(b);
+        mt_tensor *view = OWN(mt_tensor_select(mt_exp(gone, x), 0, 1));
+        mt_tape_free(gone);
+        TEST_TRUE(!mt_tensor_backend(view) && mt_tensor_version(view) == 0 && !mt_tensor_data(view) &&
+                  isnan(mt_item(view)));
+        TEST_NULL(mt_tensor_copy(view), MT_ERR_STATE, "freed");
+        TEST_NULL(mt_tensor_to(view, b), MT_ERR_STATE, "freed");
+        TEST_NULL(mt_tensor_slice(view, 0, 0, 1, 1), MT_ERR_STATE, "freed");
+        TEST_FAILS(mt_op_fill(view, 1), MT_ERR_STATE, "freed");
+        TEST_FAILS(mt_print(stdout, view), MT_ERR_STATE, "freed");
+        TEST_NULL(mt_exp(tape, view), MT_ERR_STATE, "freed");
+        test_release();
+    }
+}
+
+/* Steps whose tensors grow hold what the latest need, not what each one needed. */
+static void test_growing_steps(void **data)
+{
+    (void)data;
+    mt_backend *b = test_cpu();
+    mt_tape *tape = test_tape(b);
+    const size_t before = mt_get_alloc_stats().bytes;
+    size_t needed = 0;
+    for (int64_t step = 1; step <= 24; step++) {
+        const int64_t count = step << 20;
+        mt_tensor *x = ON(tape, mt_expand(tape, mt_num(tape, 1), mt_shape(count)));
+        for (int i = 0; i < 3; i++) ON(tape, mt_copy(tape, x));
+        needed = 3 * (size_t)count * sizeof(mt_real);
+        mt_tape_reset(tape);
+        const size_t held = mt_get_alloc_stats().bytes - before;
+        TEST_CHECK(held < 2 * needed + (128 << 20), "%zu bytes are held after a step that needed %zu", held,
+                   needed);
+    }
+    /* Small steps that follow give back what they do not use, in time. */
+    for (int step = 0; step < 200; step++) {
+        ON(tape, mt_exp(tape, mt_num(tape, 1)));
+        mt_tape_reset(tape);
+    }
+    const size_t held = mt_get_alloc_stats().bytes - before;
+    TEST_CHECK(held < needed, "%zu bytes are held by a tape whose steps need a few", held);
+    test_cases++;
+}
+
+/* A rewind costs what it takes back: 20,000 of them behind a long tape with gradients would walk 6 10^9
+ * nodes. */
+static void test_many_rewinds(void **data)
+{
+    (void)data;
+    mt_backend *b = test_cpu();
+    mt_tape *tape = test_tape(b);
+    mt_tensor *x = leaf(b, "[1]"), *y = x;
+    for (int i = 0; i < 300000; i++) y = mt_neg(tape, y);
+    TEST_OK(mt_backward(tape, y));
+    mt_tape_position mark = mt_tape_mark(tape);
+    for (int i = 0; i < 20000; i++) {
+        TEST_TRUE(mt_neg(tape, y));
+        TEST_OK(mt_tape_rewind(tape, mark));
+    }
+    expect_grad(y, "[1]", "a gradient from before the mark");
+    expect_grad(x, "[1]", "a parameter's gradient");
+    test_cases++;
+}
+
 int main(void)
 {
     backend_count = test_backends(backends);
@@ -970,6 +1133,10 @@ int main(void)
         TEST(test_changing_marks),
         TEST(test_a_long_chain),
         TEST(test_steady_state),
+        TEST(test_blame),
+        TEST(test_quarantine),
+        TEST(test_growing_steps),
+        TEST(test_many_rewinds),
     };
     return TEST_RUN("tape", tests);
 }
