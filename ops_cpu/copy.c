@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cpu.h"
+#include "share.h"
 #include "stream.h"
 #include "tensor/plan.h"
 
@@ -28,9 +29,10 @@ typedef struct {
     size_t out_bytes, in_bytes; /* of an element */
     int64_t cuts_across, cuts_inner;
     int64_t piece_across, piece_inner;
-    bool turns;   /* a transpose: the output contiguous along the inner dimension, the input across */
-    bool streams; /* a large result */
-    bool aligned; /* with each row of the output at the start of a cache line */
+    int64_t pieces; /* in all */
+    bool turns;     /* a transpose: the output contiguous along the inner dimension, the input across */
+    bool streams;   /* a large result */
+    bool aligned;   /* with each row of the output at the start of a cache line */
 } copy_job;
 
 /* As an mt_tile_fn, whose data point to elements of these types. */
@@ -219,9 +221,11 @@ static void run_piece(const copy_job *job, int64_t i)
     }
 }
 
-static void run_pieces(const copy_job *job, int64_t first, int64_t last)
+static void run_pieces(const void *context, int share, int shares)
 {
-    for (int64_t i = first; i < last; i++) run_piece(job, i);
+    const copy_job *job = context;
+    const int64_t last = mt_share_begin(job->pieces, share + 1, shares);
+    for (int64_t i = mt_share_begin(job->pieces, share, shares); i < last; i++) run_piece(job, i);
     if (job->streams) mt_stream_end();
 }
 
@@ -255,15 +259,10 @@ mt_status mt_cpu_copy(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_
     job.cuts_across =
         job.across == inner ? 1 : (plan->size[job.across] + job.piece_across - 1) / job.piece_across;
     int64_t others = plan->count / plan->size[inner] / (job.across == inner ? 1 : plan->size[job.across]);
-    int64_t pieces = others * job.cuts_across * job.cuts_inner;
+    job.pieces = others * job.cuts_across * job.cuts_inner;
     int threads = mt_cpu_threads((double)plan->count);
-    if (threads > pieces) threads = (int)pieces;
-    if (threads <= 1) {
-        run_pieces(&job, 0, pieces);
-        return MT_OK;
-    }
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int t = 0; t < threads; t++) run_pieces(&job, pieces * t / threads, pieces * (t + 1) / threads);
+    if (threads > job.pieces) threads = (int)job.pieces;
+    mt_share_out(threads, run_pieces, &job);
     return MT_OK;
 }
 

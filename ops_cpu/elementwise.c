@@ -6,6 +6,7 @@
  * decides speed and never bits.
  */
 #include "cpu.h"
+#include "share.h"
 #include "stream.h"
 #include "tensor/plan.h"
 
@@ -28,6 +29,7 @@ typedef struct {
     int64_t size[2];                  /* of the two */
     int64_t step[MT_MAX_OPERANDS][2]; /* along the two */
     int64_t tile[2], tiles[2];        /* the size of one, and how many cover the two dimensions */
+    int64_t count;                    /* of all tiles */
     bool streams;                     /* to a large contiguous result, which is no operand */
 } tile_job;
 
@@ -72,9 +74,12 @@ static void stream_tile(const tile_job *job, const int64_t size[2], mt_real *con
     memcpy(to, block, (size_t)waiting * sizeof *to);
 }
 
-/* Runs tiles first..last-1 in order, carrying the index of the outer dimensions along. */
-static void run_tiles(const tile_job *job, int64_t first, int64_t last)
+/* Runs a share of the tiles in order, carrying the index of the outer dimensions along. */
+static void run_tiles(const void *context, int share, int shares)
 {
+    const tile_job *job = context;
+    const int64_t first = mt_share_begin(job->count, share, shares),
+                  last = mt_share_begin(job->count, share + 1, shares);
     const mt_elementwise_plan *plan = job->plan;
     const int operands = plan->operands;
     int64_t across = first % job->tiles[1], down = first / job->tiles[1] % job->tiles[0],
@@ -131,6 +136,7 @@ static void cut(tile_job *job, bool may_stream)
     job->tile[1] = job->size[1] < PIECE ? job->size[1] : PIECE;
     job->tile[0] = job->streams && gaps ? 1 : PIECE / job->tile[1];
     for (int d = 0; d < 2; d++) job->tiles[d] = (job->size[d] + job->tile[d] - 1) / job->tile[d];
+    job->count = plan->count / (job->size[0] * job->size[1]) * job->tiles[0] * job->tiles[1];
 }
 
 mt_status mt_cpu_elementwise(mt_backend *backend, const mt_elementwise_work *work)
@@ -154,14 +160,8 @@ mt_status mt_cpu_elementwise(mt_backend *backend, const mt_elementwise_work *wor
         return MT_OK;
     }
     cut(&job, !(work->part == MT_PART_VALUE && computes[work->op]));
-    const int64_t tiles = plan.count / (job.size[0] * job.size[1]) * job.tiles[0] * job.tiles[1];
     int threads = mt_cpu_threads((double)plan.count * 2);
-    if (threads > tiles) threads = (int)tiles;
-    if (threads <= 1) {
-        run_tiles(&job, 0, tiles);
-        return MT_OK;
-    }
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int t = 0; t < threads; t++) run_tiles(&job, tiles * t / threads, tiles * (t + 1) / threads);
+    if (threads > job.count) threads = (int)job.count;
+    mt_share_out(threads, run_tiles, &job);
     return MT_OK;
 }

@@ -8,6 +8,7 @@
 
 #include "cpu.h"
 #include "gemm_plan.h"
+#include "share.h"
 #include "workspace.h"
 
 /* The m x n block of C at (i, j), with its operands from step p of k on. */
@@ -170,6 +171,21 @@ static void run_packed(const mt_gemm *g, mt_gemm_cell r, mt_real *a, mt_real *b)
             }
 }
 
+/* What the threads of a call share: the product, its batch, and the workspace, of which each has own numbers
+ * from its own part on; behind them stand the sums of pieces of k. */
+typedef struct {
+    const mt_gemm *g;
+    const mt_matmul_plan *plan;
+    mt_real *space; /* NULL: none is needed */
+    int64_t own;
+} gemm_job;
+
+static mt_real *space_of(const gemm_job *job, int share)
+{
+    return job->space ? job->space + share * job->own : NULL;
+}
+static mt_real *partial_of(const gemm_job *job) { return job->space + job->g->threads * job->own; }
+
 /* The index-th cell of k: the first one goes to C, the pieces of the others to matrices of their own, all
  * without what follows the sum. */
 static void run_k_cell(const mt_gemm *g, int64_t index, mt_real *space, mt_real *partial)
@@ -195,28 +211,25 @@ static void run_k_cell(const mt_gemm *g, int64_t index, mt_real *space, mt_real 
     }
 }
 
-/* Adds what the cells of k left beside C to it, in the order of k, for rows begin to end - 1. */
-static void join_k_cells(const mt_gemm *g, int64_t begin, int64_t end, const mt_real *partial)
+static void run_k_cells(const void *context, int share, int shares)
 {
+    (void)shares;
+    const gemm_job *job = context;
+    run_k_cell(job->g, share, space_of(job, share), partial_of(job));
+}
+
+/* Adds what the cells of k left beside C to it, in the order of k, for a share of the rows. */
+static void join_k_cells(const void *context, int share, int shares)
+{
+    const gemm_job *job = context;
+    const mt_gemm *g = job->g;
+    const mt_real *partial = partial_of(job);
+    const int64_t begin = mt_share_begin(g->m, share, shares), end = mt_share_begin(g->m, share + 1, shares);
     const int64_t matrix = mt_gemm_partial_size(g), matrices = mt_gemm_partials(g);
     for (int64_t i = begin; i < end; i++)
         for (int64_t q = 0; q < matrices; q++)
             g->kernels->add(1, g->n, g->c + i * g->c_row, 0, g->c_col, partial + q * matrix + i * g->n, 0, 1);
     finish(g, (mt_gemm_cell){begin, 0, end - begin, g->n});
-}
-
-/* Each thread computes its cell of k, then its rows of the sum. */
-static void run_k_cells(const mt_gemm *g, mt_real *space, int64_t own)
-{
-    mt_real *partial = space + g->threads * own;
-#pragma omp parallel num_threads(g->threads)
-    {
-#pragma omp for schedule(static)
-        for (int64_t t = 0; t < g->threads; t++) run_k_cell(g, t, space + t * own, partial);
-#pragma omp for schedule(static)
-        for (int64_t t = 0; t < g->threads; t++)
-            join_k_cells(g, t * g->m / g->threads, (t + 1) * g->m / g->threads, partial);
-    }
 }
 
 static void run_cell(const mt_gemm *g, mt_gemm_cell r, mt_real *space)
@@ -245,11 +258,16 @@ static inline int64_t position(const mt_matmul_plan *plan, const int64_t *stride
                                  : mt_plan_position(plan->batch_rank, plan->batch_size, strides, index);
 }
 
-/* Pieces of work begin to end - 1: each a cell of a product of the batch. Small products that nothing follows
+/* A share of the pieces of work, each a cell of a product of the batch. Small products that nothing follows
  * go to the kernel together, since what it takes to begin one is half as long as a 16 x 16 x 16 product. */
-static void run_tasks(const mt_gemm *g, const mt_matmul_plan *plan, int64_t begin, int64_t end,
-                      mt_real *space)
+static void run_tasks(const void *context, int share, int shares)
 {
+    const gemm_job *job = context;
+    const mt_gemm *g = job->g;
+    const mt_matmul_plan *plan = job->plan;
+    mt_real *space = space_of(job, share);
+    const int64_t begin = mt_share_begin(g->tasks, share, shares),
+                  end = mt_share_begin(g->tasks, share + 1, shares);
     const int64_t cells = g->row_cells * g->column_cells;
     if (plan->batch == 1) {
         for (int64_t i = begin; i < end; i++) run_cell(g, mt_gemm_cell_of(g, i), space);
@@ -296,17 +314,11 @@ mt_status mt_cpu_matmul(mt_backend *backend, const mt_matmul_work *work)
             "matmul of (%lld x %lld) and (%lld x %lld) needs %zu bytes of workspace for packing, which there "
             "are not: free tensors or use fewer threads",
             (long long)plan.m, (long long)plan.k, (long long)plan.k, (long long)plan.n, bytes);
-    mt_real *parts = space > 0 ? memory.data + before : NULL;
-    if (g.threads <= 1)
-        run_tasks(&g, &plan, 0, g.tasks, parts);
-    else if (g.k_cells > 1)
-        run_k_cells(&g, parts, space);
-    else {
-#pragma omp parallel for num_threads(g.threads) schedule(static)
-        for (int64_t t = 0; t < g.threads; t++)
-            run_tasks(&g, &plan, t * g.tasks / g.threads, (t + 1) * g.tasks / g.threads,
-                      parts ? parts + t * space : NULL);
-    }
+    const gemm_job job = {&g, &plan, space > 0 ? memory.data + before : NULL, space};
+    if (g.k_cells > 1) /* each thread computes its cell of k, then its rows of the sum */
+        mt_share_region(g.threads, run_k_cells, join_k_cells, &job);
+    else
+        mt_share_out(g.threads, run_tasks, &job);
     mt_workspace_give_back(&memory);
     return MT_OK;
 }

@@ -1,12 +1,16 @@
 /* ops_cpu/random.c - uniform and normal draws: element i, in row-major order, comes from counter + i alone.
  */
 #include "cpu.h"
+#include "share.h"
 #include "tensor/plan.h"
 #include "tensor/random_ops.h"
 
-static void draw(const mt_random_work *work, int64_t first, int64_t last)
+static void draw(const void *context, int share, int shares)
 {
+    const mt_random_work *work = context;
     const mt_layout *out = work->out.layout;
+    const int64_t count = mt_layout_count(out), first = mt_share_begin(count, share, shares),
+                  last = mt_share_begin(count, share + 1, shares);
     mt_real *data = (mt_real *)work->out.data + out->offset;
     for (int64_t i = first; i < last; i++) {
         uint64_t bits = mt_philox_bits(work->rng.seed, work->rng.counter + (uint64_t)i);
@@ -19,14 +23,7 @@ static void draw(const mt_random_work *work, int64_t first, int64_t last)
 mt_status mt_cpu_random(mt_backend *backend, const mt_random_work *work)
 {
     (void)backend;
-    int64_t count = mt_layout_count(work->out.layout);
-    int threads = mt_cpu_threads((double)count * 32);
-    if (threads <= 1) { /* not even a region of one thread, for which OpenMP allocates */
-        draw(work, 0, count);
-        return MT_OK;
-    }
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int t = 0; t < threads; t++) draw(work, count * t / threads, count * (t + 1) / threads);
+    mt_share_out(mt_cpu_threads((double)mt_layout_count(work->out.layout) * 32), draw, work);
     return MT_OK;
 }
 

@@ -5,6 +5,7 @@
  * Within a row the fold kernels keep their own tree; rows, and the chunks of a long row, are joined pairwise.
  */
 #include "reduce.h"
+#include "share.h"
 #include "stream.h"
 #include "workspace.h"
 
@@ -87,22 +88,41 @@ static int64_t chunk_of(int64_t n)
     return ((n + chunks - 1) / chunks + EVEN - 1) / EVEN * EVEN;
 }
 
+/* A long row in chunks: what each comes to goes to value, of which there are chunks. */
+typedef struct {
+    mt_fold_fn fold; /* or NULL, and arg finds the place of the value, from the row's beginning */
+    mt_arg_fn arg;
+    const mt_real *row;
+    int64_t n, chunk, chunks;
+    mt_real *value;
+    int64_t *place;
+} long_row;
+
+static void fold_chunks(const void *context, int share, int shares)
+{
+    const long_row *r = context;
+    const int64_t last = mt_share_begin(r->chunks, share + 1, shares);
+    for (int64_t i = mt_share_begin(r->chunks, share, shares); i < last; i++) {
+        const int64_t first = i * r->chunk, n = i + 1 < r->chunks ? r->chunk : r->n - first;
+        if (r->fold) {
+            r->value[i] = r->fold(n, r->row + first, 1);
+        } else {
+            r->place[i] = first + r->arg(n, r->row + first, 1);
+            r->value[i] = r->row[r->place[i]];
+        }
+    }
+}
+
 static mt_real fold_long(const reduce_job *job, const mt_real *row, int threads)
 {
     const mt_fold_fn fold = job->kernels->fold[job->work->op];
     const int64_t n = job->plan.reduced_count;
     if (n <= CHUNK) return fold(n, row, 1);
-    const int64_t chunk = chunk_of(n), chunks = (n + chunk - 1) / chunk;
-    mt_real partial[CHUNKS];
-    if (threads <= 1) {
-        for (int64_t i = 0; i < chunks; i++)
-            partial[i] = fold(i + 1 < chunks ? chunk : n - i * chunk, row + i * chunk, 1);
-    } else {
-#pragma omp parallel for num_threads(threads) schedule(static)
-        for (int64_t i = 0; i < chunks; i++)
-            partial[i] = fold(i + 1 < chunks ? chunk : n - i * chunk, row + i * chunk, 1);
-    }
-    return fold(chunks, partial, 1);
+    mt_real value[CHUNKS];
+    long_row chunks = {.fold = fold, .row = row, .n = n, .chunk = chunk_of(n), .value = value};
+    chunks.chunks = (n + chunks.chunk - 1) / chunks.chunk;
+    mt_share_out(threads, fold_chunks, &chunks);
+    return fold(chunks.chunks, value, 1);
 }
 
 static void reduce_inner(const reduce_job *job, int64_t first, int64_t last)
@@ -222,8 +242,26 @@ static void reduce_columns(const reduce_job *job, int64_t i)
     finish_columns(job, &block, acc);
 }
 
-/* The same by several threads: the runs at the top of the tree are shared, and joined as it says. Without
- * memory for their sums one thread does it all. */
+/* The runs at the top of a column block's tree: run k is rows bound[k] to bound[k + 1] - 1, its sums go to
+ * acc[k]. */
+typedef struct {
+    const reduce_job *job;
+    const column_block *block;
+    int64_t bound[PARTS + 1];
+    mt_real *acc[PARTS];
+} column_runs;
+
+static void fold_runs(const void *context, int share, int shares)
+{
+    const column_runs *runs = context;
+    const int64_t last = mt_share_begin(PARTS, share + 1, shares);
+    for (int64_t k = mt_share_begin(PARTS, share, shares); k < last; k++)
+        if (runs->bound[k] < runs->bound[k + 1])
+            fold_columns(runs->job, runs->block, runs->bound[k], runs->bound[k + 1], runs->acc[k]);
+}
+
+/* The same by several threads: the runs are shared, and joined as the tree says. Without memory for their
+ * sums one thread does it all. */
 static void reduce_columns_shared(const reduce_job *job, int64_t i)
 {
     column_block block = columns_of(job, i);
@@ -233,15 +271,14 @@ static void reduce_columns_shared(const reduce_job *job, int64_t i)
         reduce_columns(job, i);
         return;
     }
-    mt_real *acc[PARTS];
-    int64_t bound[PARTS + 1] = {0};
+    column_runs runs = {.job = job, .block = &block};
+    mt_real **acc = runs.acc;
+    int64_t *bound = runs.bound;
     bound[PARTS] = block.rows;
     for (int k = 0; k < PARTS; k++) acc[k] = sums.data + k * apart;
     for (int span = PARTS; span > 1; span /= 2) /* an empty run where it is too short to be cut */
         for (int k = 0; k < PARTS; k += span) bound[k + span / 2] = middle_of(bound[k], bound[k + span]);
-#pragma omp parallel for num_threads(job->cut.inside) schedule(static)
-    for (int k = 0; k < PARTS; k++)
-        if (bound[k] < bound[k + 1]) fold_columns(job, &block, bound[k], bound[k + 1], acc[k]);
+    mt_share_out(job->cut.inside, fold_runs, &runs);
     for (int span = 2; span <= PARTS; span *= 2)
         for (int k = 0; k < PARTS; k += span) {
             int right = k + span / 2;
@@ -311,15 +348,12 @@ static int64_t arg_long(const reduce_job *job, const mt_real *row, int threads)
     const mt_arg_fn arg = job->work->op == MT_ARGMAX ? job->kernels->argmax : job->kernels->argmin;
     const int64_t n = job->plan.reduced_count;
     if (threads <= 1 || n <= CHUNK) return arg(n, row, 1);
-    const int64_t chunk = chunk_of(n), chunks = (n + chunk - 1) / chunk;
-    int64_t at[CHUNKS] = {0};
-    mt_real best[CHUNKS];
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t i = 0; i < chunks; i++) {
-        at[i] = i * chunk + arg(i + 1 < chunks ? chunk : n - i * chunk, row + i * chunk, 1);
-        best[i] = row[at[i]];
-    }
-    return at[arg(chunks, best, 1)];
+    int64_t place[CHUNKS];
+    mt_real value[CHUNKS];
+    long_row chunks = {.arg = arg, .row = row, .n = n, .chunk = chunk_of(n), .value = value, .place = place};
+    chunks.chunks = (n + chunks.chunk - 1) / chunks.chunk;
+    mt_share_out(threads, fold_chunks, &chunks);
+    return place[arg(chunks.chunks, value, 1)];
 }
 
 static void reduce_arg(const reduce_job *job, int64_t first, int64_t last)
@@ -380,8 +414,11 @@ mt_reduce_cut mt_cpu_reduce_cut(const mt_reduce_work *work, const mt_reduce_plan
     return cut;
 }
 
-static void run_tasks(const reduce_job *job, int64_t first, int64_t last)
+static void run_tasks(const void *context, int share, int shares)
 {
+    const reduce_job *job = context;
+    const int64_t first = mt_share_begin(job->cut.tasks, share, shares),
+                  last = mt_share_begin(job->cut.tasks, share + 1, shares);
     const bool arg = job->work->op >= MT_ARGMAX;
     if (job->cut.blocks > 0) {
         void (*const run)(const reduce_job *, int64_t) = arg                   ? arg_columns
@@ -400,7 +437,9 @@ static void run_tasks(const reduce_job *job, int64_t first, int64_t last)
 mt_status mt_cpu_reduce(mt_backend *backend, const mt_reduce_work *work)
 {
     (void)backend;
-    reduce_job job = {.work = work, .kernels = mt_cpu_kernels_get()->folds};
+    reduce_job job; /* filled member by member: clearing the plan first would cost a small sum a tenth */
+    job.work = work;
+    job.kernels = mt_cpu_kernels_get()->folds;
     mt_plan_reduce(&work->out, &work->in, work->reduced, &job.plan);
     const mt_reduce_plan *plan = &job.plan;
     job.in = (const mt_real *)work->in.data + work->in.layout->offset;
@@ -412,12 +451,6 @@ mt_status mt_cpu_reduce(mt_backend *backend, const mt_reduce_work *work)
         return MT_OK;
     }
     job.cut = mt_cpu_reduce_cut(work, plan);
-    const int64_t tasks = job.cut.tasks, threads = job.cut.threads;
-    if (threads <= 1) { /* not even a region of one thread, for which OpenMP allocates */
-        run_tasks(&job, 0, tasks);
-        return MT_OK;
-    }
-#pragma omp parallel for num_threads(job.cut.threads) schedule(static)
-    for (int64_t t = 0; t < threads; t++) run_tasks(&job, tasks * t / threads, tasks * (t + 1) / threads);
+    mt_share_out(job.cut.threads, run_tasks, &job);
     return MT_OK;
 }

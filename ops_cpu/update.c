@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "cpu.h"
+#include "share.h"
 
 enum { LINE = 64 / sizeof(mt_real), SHORT = 4096 };
 
@@ -25,24 +26,32 @@ static mt_update_constants constants(const mt_update_work *work)
     };
 }
 
-/* One of `threads` shares of all parameters: of each row as the product that made its gradient was shared,
- * since much is in that thread's cache. Short rows are the first's. */
-static void take_share(const mt_update_work *work, mt_step_fn step, const mt_update_constants *c, int share,
-                       int threads)
-{
-    for (int r = 0; r < work->rows; r++) {
-        const mt_update_row *row = &work->row[r];
-        const int parts = row->n < SHORT ? 1 : threads;
-        if (share >= parts) continue;
-        const int64_t lines = (row->n + LINE - 1) / LINE, end = lines * (share + 1) / parts * LINE;
-        step(row, c, lines * share / parts * LINE, end < row->n ? end : row->n);
-    }
-}
-
 typedef struct {
     mt_step_fn step;
     int arrays; /* that go by: what products on one thread left in its cache is best updated there */
 } rule;
+
+typedef struct {
+    const mt_update_work *work;
+    mt_step_fn step;
+    mt_update_constants constants;
+} update_job;
+
+/* A share of all parameters: of each row as the product that made its gradient was shared, since much is in
+ * that thread's cache. Short rows are the first's. */
+static void update_share(const void *context, int share, int shares)
+{
+    const update_job *job = context;
+    for (int r = 0; r < job->work->rows; r++) {
+        const mt_update_row *row = &job->work->row[r];
+        const int parts = row->n < SHORT ? 1 : shares;
+        if (share >= parts) continue;
+        const int64_t lines = (row->n + LINE - 1) / LINE,
+                      end = mt_share_begin(lines, share + 1, parts) * LINE;
+        job->step(row, &job->constants, mt_share_begin(lines, share, parts) * LINE,
+                  end < row->n ? end : row->n);
+    }
+}
 
 static rule rule_of(const mt_update_work *work)
 {
@@ -54,20 +63,18 @@ static rule rule_of(const mt_update_work *work)
 mt_status mt_cpu_update_alone(mt_backend *backend, const mt_update_work *work)
 {
     (void)backend;
-    const mt_update_constants c = constants(work);
-    take_share(work, rule_of(work).step, &c, 0, 1);
+    const update_job job = {work, rule_of(work).step, constants(work)};
+    update_share(&job, 0, 1);
     return MT_OK;
 }
 
 mt_status mt_cpu_update(mt_backend *backend, const mt_update_work *work)
 {
+    (void)backend;
     const rule by = rule_of(work);
+    const update_job job = {work, by.step, constants(work)};
     double effort = 0;
     for (int r = 0; r < work->rows; r++) effort += (double)work->row[r].n * by.arrays;
-    const int threads = mt_cpu_threads(effort);
-    if (threads <= 1) return mt_cpu_update_alone(backend, work);
-    const mt_update_constants c = constants(work);
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int t = 0; t < threads; t++) take_share(work, by.step, &c, t, threads);
+    mt_share_out(mt_cpu_threads(effort), update_share, &job);
     return MT_OK;
 }

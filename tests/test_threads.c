@@ -1,5 +1,5 @@
 /* tests/test_threads.c - different tapes in different threads at once, sharing what they only read; and a
- * forked child.
+ * forked child; the floating-point mode of the caller.
  *
  * Meant for ThreadSanitizer too, which knows nothing of OpenMP's own barriers: there the cpu backend is set
  * to one thread, and the program's threads alone run at once.
@@ -7,12 +7,16 @@
 #define _POSIX_C_SOURCE 200809L
 #include "support.h"
 
+#include <fenv.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#ifdef __SSE2__
+#include <xmmintrin.h>
+#endif
 
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
@@ -193,6 +197,99 @@ static void test_sum_without_workspace(void **data)
     test_cases++;
 }
 
+/* ---- the floating-point mode of the calling thread ---- */
+
+/* Subnormal numbers flushed to zero, as far as this machine can; returns what unflush takes. */
+static unsigned long flush_subnormals(void)
+{
+    unsigned long before = 0;
+#if defined(__SSE2__)
+    before = _mm_getcsr();
+    _mm_setcsr((unsigned)before | 0x8040); /* results and operands */
+#elif defined(__aarch64__)
+    __asm__ volatile("mrs %0, fpcr" : "=r"(before));
+    __asm__ volatile("msr fpcr, %0" : : "r"(before | 1ul << 24));
+#endif
+    return before;
+}
+
+static void unflush(unsigned long before)
+{
+#if defined(__SSE2__)
+    _mm_setcsr((unsigned)before);
+#elif defined(__aarch64__)
+    __asm__ volatile("msr fpcr, %0" : : "r"(before));
+#else
+    (void)before;
+#endif
+}
+
+enum { MODE_ROWS = 1200, MODE_COLUMNS = 260, MODE_RESULTS = 7 };
+
+/* One of every kind of work that threads share, each to a tensor of its own. */
+static void run_kinds(mt_tensor *const *out, const mt_tensor *x, const mt_tensor *small, const mt_tensor *w)
+{
+    TEST_OK(mt_op_mul(out[0], x, small));
+    TEST_OK(mt_op_sum(out[1], x, mt_every_dim(x)));
+    TEST_OK(mt_op_sum(out[2], x, mt_axes(0)));
+    TEST_OK(mt_op_sum(out[3], x, mt_axes(1)));
+    TEST_OK(mt_op_matmul(out[4], x, w));
+    TEST_OK(mt_op_uniform(out[5], &(mt_rng){.seed = 3}, -1, 1));
+    TEST_OK(mt_op_scale(out[6], x, 1 / 3.0));
+}
+
+/* A mode that is set after the first parallel call holds in every thread, so the bits are the same for any
+ * number of them: subnormals flushed, and each rounding mode. Threads keep their own mode outside of the
+ * library's work. */
+static void test_modes(void **data)
+{
+    (void)data;
+    const int before = mt_get_threads(), counts[] = {1, 2, 3, 4};
+    static const int rounding[] = {FE_TONEAREST, FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
+    const double tiny = sizeof(mt_real) == sizeof(float) ? 1e-39 : 1e-310; /* no normal number */
+    mt_backend *cpu = test_cpu();
+    mt_rng rng = mt_rng_make(test_bits());
+    const mt_shape shapes[MODE_RESULTS] = {mt_shape(MODE_ROWS, MODE_COLUMNS),
+                                           mt_shape(1),
+                                           mt_shape(MODE_COLUMNS),
+                                           mt_shape(MODE_ROWS),
+                                           mt_shape(MODE_ROWS, MODE_COLUMNS),
+                                           mt_shape(MODE_ROWS, MODE_COLUMNS),
+                                           mt_shape(MODE_ROWS, MODE_COLUMNS)};
+    mt_tensor *x = OWN(mt_uniform(cpu, shapes[0], &rng, tiny, 1)),
+              *small = OWN(mt_full(cpu, mt_shape(1), tiny)),
+              *w = OWN(mt_uniform(cpu, mt_shape(MODE_COLUMNS, MODE_COLUMNS), &rng, -1, 1)),
+              *out[MODE_RESULTS];
+    double *first[MODE_RESULTS] = {NULL}, *nearest[MODE_RESULTS] = {NULL};
+    for (int k = 0; k < MODE_RESULTS; k++) out[k] = OWN(mt_empty(cpu, shapes[k], MT_REAL));
+    TEST_OK(mt_set_threads(4));
+    run_kinds(out, x, small, w);
+    for (int mode = 0; mode < 5; mode++) {
+        for (size_t c = 0; c < TEST_LENGTH(counts); c++) {
+            TEST_OK(mt_set_threads(counts[c]));
+            const unsigned long flushed = mode == 4 ? flush_subnormals() : 0;
+            if (mode < 4) TEST_TRUE(fesetround(rounding[mode]) == 0);
+            run_kinds(out, x, small, w);
+            if (mode == 4) unflush(flushed);
+            fesetround(FE_TONEAREST);
+            for (int k = 0; k < MODE_RESULTS; k++) {
+                double *got = test_read(out[k]);
+                if (c == 0) first[k] = got;
+                TEST_CHECK(memcmp(got, first[k], (size_t)test_count(shapes[k]) * sizeof *got) == 0,
+                           "mode %d, result %d: %d threads give other bits than one", mode, k, counts[c]);
+                if (c == 0 && mode == 0) nearest[k] = got;
+                if (c == 0 && mode > 0 && mode < 4 && k != 5) /* so the mode does hold */
+                    TEST_TRUE(memcmp(got, nearest[k], (size_t)test_count(shapes[k]) * sizeof *got) != 0);
+            }
+            test_cases++;
+        }
+    }
+#if defined(__SSE2__) || defined(__aarch64__)
+    for (int64_t i = 0; i < test_count(shapes[0]); i++) TEST_TRUE(first[0][i] == 0);
+#endif
+    TEST_OK(mt_set_threads(before));
+}
+
 /* After parallel work a forked child computes serially, and the same. */
 static void test_fork(void **data)
 {
@@ -281,6 +378,7 @@ int main(void)
         TEST(test_shared_storage),
 #ifndef THREAD_SANITIZED
         TEST(test_sum_without_workspace), /* before a larger workspace has been kept */
+        TEST(test_modes),
         TEST(test_fork),
 #endif
     };
