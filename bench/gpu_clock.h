@@ -22,9 +22,8 @@ typedef struct gpu_facts {
 typedef bool (*gpu_body)(void *context, int64_t i);
 
 typedef struct gpu_clock {
-    const char *backend; /* whose stream it is */
-    /* Before everything else, and once. The last three functions may then be called in any order. */
-    bool (*open)(mt_backend *backend, gpu_facts *facts);
+    const char *backend;                                 /* whose stream it is */
+    bool (*open)(mt_backend *backend, gpu_facts *facts); /* before everything else, once */
     void (*close)(void);
 
     bool (*mark)(int i); /* moment i, 0 .. GPU_MARKS-1, is when the stream comes to here */

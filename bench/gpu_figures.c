@@ -106,6 +106,7 @@ static bool sample_all(const gpu_bench *bench, plan *plans, int count, int sampl
         for (int s = 0; s < samples; s++) {
             const int mark = 2 * (s * count + t);
             seconds[t][s] = clock->between(mark, mark + 1) / plans[t].calls;
+            if (!(seconds[t][s] >= 0)) return false;
         }
         plans[t].turn->time = bench_summary(seconds[t], samples, plans[t].calls);
         plans[t].turn->by_graph = plans[t].graphs > 0;

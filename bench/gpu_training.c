@@ -153,19 +153,27 @@ static bool time_steps(const gpu_bench *bench, trainer *self, void *graph, bench
 /* ---- counts ---- */
 
 typedef struct counts {
-    double launches, copies, synchronisations;
+    double launches, copies, synchronisations, allocations;
 } counts;
 
 static counts counts_of(mt_backend *backend)
 {
     static mt_backend_counts all; /* static: some twenty KB */
-    counts c = {0, 0, 0};
+    counts c = {.allocations = 0};
     memset(&all, 0, sizeof all);
     if (backend->counts != NULL) backend->counts(backend, &all);
     for (int i = 0; i < all.kernels; i++) c.launches += (double)all.kernel[i].launches;
     c.copies = (double)(all.uploads + all.downloads);
-    c.synchronisations = (double)all.downloads; /* each of which waits */
+    c.synchronisations =
+        (double)all.downloads; /* each of which waits; nothing else does, without allocations */
+    c.allocations = (double)all.allocations;
     return c;
+}
+
+static counts difference(counts a, counts b)
+{
+    return (counts){b.launches - a.launches, b.copies - a.copies, b.synchronisations - a.synchronisations,
+                    b.allocations - a.allocations};
 }
 
 /* What one step asks for, and one shuffle. */
@@ -175,11 +183,8 @@ static bool count(trainer *self, mt_backend *backend, counts *of_step, counts *o
     bool good = shuffle(self);
     const counts b = counts_of(backend);
     good = good && step(self, 0);
-    const counts c = counts_of(backend);
-    *of_shuffle =
-        (counts){b.launches - a.launches, b.copies - a.copies, b.synchronisations - a.synchronisations};
-    *of_step =
-        (counts){c.launches - b.launches, c.copies - b.copies, c.synchronisations - b.synchronisations};
+    *of_shuffle = difference(a, b);
+    *of_step = difference(b, counts_of(backend));
     return good;
 }
 
@@ -210,6 +215,7 @@ static bool run_task(gpu_bench *bench, const task *t, uint64_t seed)
         gpu_line_number("launches", of_step.launches);
         gpu_line_number("synchronisations", of_step.synchronisations);
         gpu_line_number("copies", of_step.copies);
+        gpu_line_number("allocations", of_step.allocations);
         gpu_line_number("shuffle_launches", of_shuffle.launches);
         gpu_line_check(bench, error, TOLERANCE);
         gpu_line_end();

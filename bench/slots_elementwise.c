@@ -2,6 +2,7 @@
 #include "slots.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Both twins evaluate the same formulas; a function of the C library may be off by a few units. */
 #define ROUNDING (16 * test_epsilon)
@@ -158,10 +159,39 @@ static void check_rows_of(int arity)
     }
 }
 
+/* Elements so far apart that their positions need 64 bits: 9 GB of a card, of which 3 numbers are touched. */
+static void check_far(void)
+{
+    if (!slots_large || strcmp(backends[0]->name, "gpu") != 0) return;
+    const int64_t step = (int64_t)1 << 30;
+    const double values[] = {1.5, -2.5, 3.5};
+    mt_tensor *base = OWN(mt_empty(backends[0], mt_shape(2 * step + 1), MT_REAL));
+    mt_tensor *far = OWN(mt_tensor_slice(base, 0, 0, MT_END_OF_DIM, step));
+    mt_tensor *near = OWN(mt_from_doubles(backends[0], values, mt_shape(3)));
+    mt_tensor *out = OWN(mt_empty(backends[0], mt_shape(3), MT_REAL));
+    TEST_OK(mt_op_copy(far, near));
+    TEST_OK(mt_op_neg(out, far));
+    for (int i = 0; i < 3; i++)
+        TEST_CHECK(test_read(out)[i] == -values[i], "map neg of element %d, 2^30 apart, is %g instead of %g",
+                   i, test_read(out)[i], -values[i]);
+    TEST_OK(mt_op_sub(far, near, out));
+    TEST_OK(mt_op_copy(out, far));
+    for (int i = 0; i < 3; i++)
+        TEST_CHECK(test_read(out)[i] == 2 * values[i],
+                   "zip sub of element %d, 2^30 apart, is %g instead of %g", i, test_read(out)[i],
+                   2 * values[i]);
+    TEST_OK(mt_op_fill(far, 4));
+    TEST_OK(mt_op_copy(out, far));
+    TEST_CHECK(test_read(out)[2] == 4, "fill of element 2, 2^30 apart, is %g instead of 4",
+               test_read(out)[2]);
+    test_release();
+}
+
 void check_map(void **state)
 {
     (void)state;
     check_rows_of(1);
+    check_far();
 }
 
 /* One operand that is a single element, kept in a register. */
