@@ -117,6 +117,12 @@ static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 /* How many elements a kernel gets through with one thread each: 2^31 - 1 blocks of 256. */
 static const int64_t MOST_THREADS = (int64_t)0x7fffffff * 256;
 
+static inline mt_status too_large(const char *name, int64_t count)
+{
+    return mt_fail(MT_ERR_SHAPE, "%s: %lld elements are more than a grid has threads; work in pieces", name,
+                   (long long)count);
+}
+
 static inline void *first_of(const mt_operand &operand, size_t element)
 {
     return static_cast<char *>(operand.data) + (size_t)operand.layout->offset * element;

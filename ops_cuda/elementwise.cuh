@@ -87,12 +87,6 @@ template <class ROW, int RANK, class I> MT_KERNEL void strided(strided_work<ROW,
 
 /* ---- on the host ---- */
 
-static inline mt_status too_large(const char *name, int64_t count)
-{
-    return mt_fail(MT_ERR_SHAPE, "%s: %lld elements are more than a grid has threads; work in pieces", name,
-                   (long long)count);
-}
-
 template <class ROW, int SCALARS>
 static mt_status start_flat(mt_backend *backend, const char *name, const flat_work<ROW> &work)
 {

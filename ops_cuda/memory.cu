@@ -387,7 +387,9 @@ extern "C" mt_status MT_LAUNCHER(open)(mt_backend *backend)
 {
     locked guard(pool.lock);
     if (pool.open) return MT_OK;
-    if (dev_open(&pool.stream, pool.device, sizeof pool.device) != 0) return failed(backend);
+    /* A second try after a failure of the rest finds the stream there. */
+    if (!pool.device[0] && dev_open(&pool.stream, pool.device, sizeof pool.device) != 0)
+        return failed(backend);
     void *ring = nullptr;
     if (dev_pinned(&ring, RING) != 0) return failed(backend);
     pool.ring = static_cast<char *>(ring);

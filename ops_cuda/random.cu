@@ -47,9 +47,7 @@ extern "C" mt_status MT_LAUNCHER(random)(mt_backend *backend, const mt_random_wo
         w.dims.stride[0][d] = (uint64_t)layout->stride[d];
     }
     if (w.count == 0) return MT_OK;
-    if ((int64_t)w.count > MOST_THREADS)
-        return mt_fail(MT_ERR_SHAPE, "random: %lld elements are more than a grid has threads; draw in pieces",
-                       (long long)w.count);
+    if ((int64_t)w.count > MOST_THREADS) return too_large("random", (int64_t)w.count);
     unsigned block = block_for((int64_t)w.count);
     dim3 grid((unsigned)ceil_div((int64_t)w.count, block));
     return work->distribution == MT_UNIFORM

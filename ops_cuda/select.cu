@@ -54,6 +54,7 @@ static mt_status first_bad(mt_backend *backend, const mt_operand &index, int64_t
     }
     *entry = -1;
     if (w.count == 0) return MT_OK;
+    if ((int64_t)w.count > MOST_THREADS) return too_large("index check", (int64_t)w.count);
     scratch word(backend, sizeof(unsigned long long));
     if (!word.data) return MT_ERR_MEMORY;
     unsigned long long none = ~0ull, found;
@@ -176,6 +177,7 @@ template <class T> static mt_status run_rows(mt_backend *backend, const mt_rows_
     }
     int64_t elements = (int64_t)(w.entries * w.width);
     if (elements == 0) return MT_OK;
+    if (elements > MOST_THREADS) return too_large(work->put ? "put_rows" : "take_rows", elements);
     unsigned block = block_for(elements), entry_block = block_for((int64_t)w.entries);
     dim3 grid((unsigned)ceil_div(elements, block)),
         entry_grid((unsigned)ceil_div((int64_t)w.entries, entry_block));

@@ -86,7 +86,7 @@ MT_KERNEL void step_all(step_words *words, const table_row *rows, int count, ste
 
 /* ---- tables that the device has ---- */
 
-enum { TABLES = 8 };
+enum { TABLES = 64 }; /* optimisers that take turns without a table being sent again */
 
 /* The host's copy says what stands there: the rows, and the step that comes next. */
 static struct table {

@@ -6,6 +6,9 @@
  */
 #include "support.h"
 
+#include "nn/layers.h"
+#include "nn/optim.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -303,6 +306,65 @@ static void test_again_and_again(void **data)
     }
 }
 
+/* Optimisers that take turns have their tables on the device: a steady step sends nothing and asks for
+ * nothing. */
+static void test_many_optimizers(void **data)
+{
+    (void)data;
+    enum { OPTIMIZERS = 12, STEADY = 2, ROUNDS = 5 };
+    EACH_DEVICE(b)
+    {
+        if (b == &imitation) continue;
+        mt_rng rng = mt_rng_make(1);
+        mt_module *layer[OPTIMIZERS];
+        mt_optimizer *optimizer[OPTIMIZERS];
+        for (int i = 0; i < OPTIMIZERS; i++) {
+            layer[i] = mt_linear_layer(b, 3, 2, MT_INIT_MINITORCH, &rng);
+            optimizer[i] = mt_adam_new(layer[i], mt_adam_defaults());
+            TEST_CHECK(optimizer[i], "%s", mt_last_message());
+        }
+        mt_tensor *x = OWN(mt_ones(b, mt_shape(4, 3)));
+        mt_tape *t = test_tape(b);
+        mt_backend_counts before = {0}, after;
+        size_t host = 0;
+        for (int round = 0; round < ROUNDS; round++) {
+            if (round == STEADY) before = counts_of(b), host = mt_get_alloc_stats().allocations;
+            for (int i = 0; i < OPTIMIZERS; i++) {
+                TEST_OK(mt_backward(t, mt_sum(t, mt_module_forward(layer[i], t, x))));
+                TEST_OK(mt_optimizer_step(optimizer[i]));
+                mt_tape_reset(t);
+            }
+        }
+        after = counts_of(b);
+        TEST_CHECK(after.uploads == before.uploads && after.allocations == before.allocations &&
+                       mt_get_alloc_stats().allocations == host,
+                   "%s: %d optimisers by turns send %d copies in %d steady rounds", b->name, OPTIMIZERS,
+                   (int)(after.uploads - before.uploads), ROUNDS - STEADY);
+        for (int i = 0; i < OPTIMIZERS; i++) mt_optimizer_free(optimizer[i]), mt_module_free(layer[i]);
+        test_cases++;
+    }
+}
+
+/* More entries of an index than a grid has threads: they need no memory where one stands for all. */
+static void test_endless_index(void **data)
+{
+    (void)data;
+    EACH_DEVICE(b)
+    {
+        if (b == &imitation) continue;
+        mt_tensor *out = OWN(mt_zeros(b, mt_shape(3))), *one = OWN(mt_ones(b, mt_shape(1))),
+                  *first = OWN(mt_arange(b, 0, 1, 1));
+        for (int power = 39; power < 60; power++) {
+            const mt_shape many = mt_shape(((int64_t)1 << power) + 256);
+            TEST_FAILS(
+                mt_op_put_rows(out, OWN(mt_tensor_expand(one, many)), OWN(mt_tensor_expand(first, many))),
+                MT_ERR_SHAPE, "more than a grid has threads");
+            test_cases++;
+        }
+        TEST_TRUE(test_read(out)[0] == 0);
+    }
+}
+
 /* Memory that stays is given back before a request is refused. */
 static void test_spare_memory_is_given_back(void **data)
 {
@@ -332,6 +394,8 @@ int main(void)
         TEST(test_too_large),
         TEST(test_again_and_again),
         TEST(test_spare_memory_is_given_back),
+        TEST(test_many_optimizers),
+        TEST(test_endless_index),
     };
     return TEST_RUN("device", tests);
 }
