@@ -161,6 +161,43 @@ int mt_get_threads(void)
 #endif
 }
 
+#ifdef MT_OPENMP
+static void *stand(void *gate)
+{
+    pthread_mutex_lock(gate);
+    pthread_mutex_unlock(gate);
+    return NULL;
+}
+
+/* How many threads a team can have, up to the number given. OpenMP's runtime ends the process when the system
+ * refuses it a thread (a limit on threads, or on memory for their stacks), so the system is asked before:
+ * threads are started, wait until all are there, and end. There are twice as many as the team needs, since
+ * the system may count one that has ended a moment longer. */
+static int threads_to_be_had(int threads)
+{
+    pthread_t thread[2 * MOST_THREADS];
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    int count = 0;
+    pthread_mutex_lock(&gate);
+    while (count < 2 * (threads - 1) && pthread_create(&thread[count], NULL, stand, &gate) == 0) count++;
+    pthread_mutex_unlock(&gate);
+    for (int i = 0; i < count; i++) pthread_join(thread[i], NULL);
+    return count / 2 + 1;
+}
+
+/* What the calling thread's teams may have: asked for before its first one, and before a larger one than yet.
+ * Each thread of a program has OpenMP threads of its own. */
+static int team_of(int threads)
+{
+    static _Thread_local int asked, had;
+    if (threads > asked) {
+        had = threads_to_be_had(threads);
+        asked = threads;
+    }
+    return threads < had ? threads : had;
+}
+#endif
+
 /* Starting a team costs some microseconds; below this much work one thread is done sooner. */
 enum { GRAIN = 65536 };
 
@@ -171,7 +208,7 @@ int mt_cpu_threads(double work)
     pthread_once(&once, read_settings);
     int threads = mt_get_threads();
     if (threads == 1 || omp_in_parallel() || atomic_load_explicit(&lost_team, memory_order_relaxed)) return 1;
-    return threads;
+    return team_of(threads);
 #else
     (void)work;
     return 1;

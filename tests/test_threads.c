@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #ifdef __SSE2__
@@ -341,6 +342,56 @@ static void test_fork(void **data)
 }
 #endif
 
+#ifndef THREAD_SANITIZED
+static const char starved[] = "MT_TEST_STARVED"; /* set in the environment of a program that shall be it */
+
+/* A program whose memory is used up but for a few megabytes when it wants a team of 16: no stack for more
+ * than one or two. 0 when all work was done. */
+static int work_starved(void)
+{
+    enum { N = 1000, THREADS_WANTED = 16, LEFT = 24 << 20 };
+    mt_backend *cpu = mt_backend_get("cpu");
+    mt_tensor *x = mt_ones(cpu, mt_shape(N / 2, 100)), *y = mt_empty(cpu, mt_shape(N, N), MT_REAL),
+              *z = mt_empty(cpu, mt_shape(N / 2, N / 2), MT_REAL), *turned = mt_tensor_transpose(x, 0, 1);
+    FILE *statistics = fopen("/proc/self/statm", "r");
+    long pages = 0;
+    if (!y || !turned || !statistics || fscanf(statistics, "%ld", &pages) != 1) return 2;
+    fclose(statistics);
+    const rlim_t most = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + LEFT;
+    const struct rlimit limit = {most, most};
+    if (setrlimit(RLIMIT_AS, &limit) != 0 || mt_set_threads(THREADS_WANTED) != MT_OK) return 3;
+    double sum = 0, product = 0;
+    bool good = mt_op_fill(y, 2) == MT_OK && mt_op_exp(y, y) == MT_OK && mt_op_log(y, y) == MT_OK &&
+                mt_get(y, mt_at(-1, -1), &sum) == MT_OK && fabs(sum - 2) < 1e-5;
+    good = good && mt_op_matmul(z, x, turned) == MT_OK && mt_get(z, mt_at(-1, -1), &product) == MT_OK;
+    return good && product == 100 ? 0 : 1;
+}
+
+/* Where the system has no threads the work is done by those that there are; OpenMP would end the program. */
+static void test_no_threads_to_be_had(void **data)
+{
+    (void)data;
+    if (mt_arena_guards_host()) {
+        print_message("not done: AddressSanitizer needs more addresses than the test leaves\n");
+        return;
+    }
+    fflush(NULL);
+    const pid_t child = fork();
+    TEST_TRUE(child >= 0);
+    if (child == 0) {
+        setenv(starved, "1", 1);
+        execl("/proc/self/exe", "test_threads", (char *)NULL);
+        _exit(127);
+    }
+    int how = -1;
+    TEST_TRUE(waitpid(child, &how, 0) == child);
+    TEST_CHECK(WIFEXITED(how) && WEXITSTATUS(how) == 0,
+               "a program without threads to be had ended with %s %d", WIFEXITED(how) ? "status" : "signal",
+               WIFEXITED(how) ? WEXITSTATUS(how) : WTERMSIG(how));
+    test_cases++;
+}
+#endif
+
 /* The first use of everything, in all threads at once: what is made on first use is made once. */
 static void *start_cold(void *argument)
 {
@@ -371,6 +422,8 @@ int main(void)
 {
 #ifdef THREAD_SANITIZED
     mt_set_threads(1);
+#else
+    if (getenv(starved)) return work_starved();
 #endif
     static const struct CMUnitTest tests[] = {
         TEST(test_cold_start), /* first: nothing of the library has run */
@@ -380,6 +433,7 @@ int main(void)
         TEST(test_sum_without_workspace), /* before a larger workspace has been kept */
         TEST(test_modes),
         TEST(test_fork),
+        TEST(test_no_threads_to_be_had),
 #endif
     };
     return TEST_RUN("threads", tests);
