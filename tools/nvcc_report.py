@@ -26,7 +26,7 @@ with tempfile.TemporaryDirectory() as folder:
     for old in glob.glob(glob.escape(target) + ".sm_*.cubin"):
         os.remove(old)
     for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*.cubin"))):
-        shutil.move(path, "%s.%s.cubin" % (target, re.search(r"sm_\d+[af]?", os.path.basename(path)).group()))
+        shutil.move(path, "%s.%s.cubin" % (target, "sm_" + re.search(r"_(\d+[af]?)\.cubin$", path).group(1)))
     for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*.ptx")))[-1:]:
         shutil.move(path, target + ".ptx")
 sys.exit(done.returncode if done.returncode >= 0 else 1)
