@@ -12,9 +12,14 @@ extern "C" void failing_new_at(uint64_t k) { s_fail_at = k ? s_calls + k : 0; }
 /* How many calls there were. */
 extern "C" uint64_t failing_new_calls(void) { return s_calls; }
 
+void *operator new(size_t bytes, const std::nothrow_t &) noexcept
+{
+    return ++s_calls == s_fail_at ? nullptr : malloc(bytes ? bytes : 1);
+}
+
 void *operator new(size_t bytes)
 {
-    void *memory = ++s_calls == s_fail_at ? nullptr : malloc(bytes ? bytes : 1);
+    void *memory = operator new(bytes, std::nothrow);
     if (!memory) throw std::bad_alloc();
     return memory;
 }
@@ -22,3 +27,5 @@ void *operator new(size_t bytes)
 void operator delete(void *memory) noexcept { free(memory); }
 
 void operator delete(void *memory, size_t) noexcept { free(memory); }
+
+void operator delete(void *memory, const std::nothrow_t &) noexcept { free(memory); }
