@@ -152,7 +152,7 @@ static void reduce_plan(facts *all, const question *q, const seen *a)
 
 static void matmul_plan(facts *all, const seen *out, const seen *a, const seen *b)
 {
-    static const char *const paths[MT_GEMM_PATHS] = {"zero", "direct", "copy-b", "dot", "packed"};
+    static const char *const paths[MT_GEMM_PATHS] = {"zero", "direct", "copy-b", "long", "dot", "packed"};
     const mt_matmul_work work = {.out = out->operand, .a = a->operand, .b = b->operand};
     mt_matmul_plan plan;
     char text[FACT_BYTES];

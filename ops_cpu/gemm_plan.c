@@ -13,6 +13,8 @@
 static const double STEPS_OF_K = 4;
 /* k is long from so many times the rows and the columns of C on. */
 enum { LONG_K = 4 };
+/* Few sums are long from so many stretches of dot products on, and cut into at most so many pieces. */
+enum { LONG_STRETCHES = 4, FEW = 16, MOST_PIECES = 1024 };
 
 static void swap(int64_t *a, int64_t *b)
 {
@@ -52,7 +54,8 @@ static void choose(mt_gemm *g)
     if (g->n == 1 || (g->c_col != 1 && g->c_row == 1 && g->m > 1)) transpose(g);
     tidy(g);
     const bool few_rows = g->m <= t->few_rows, small = (double)g->m * (double)g->n * (double)g->k <= t->small;
-    const bool rows_of_b = g->b_col == 1;
+    const bool alone = g->n == 1 && g->b_row == 1 && g->k >= 2 * t->lanes; /* one column is both */
+    const bool rows_of_b = g->b_col == 1 && !alone;
     const bool short_k = g->k <= MT_GEMM_SHORT_K || (g->k <= t->direct_kc && g->n <= t->direct_b / g->k);
     /* Turning a small B into rows costs less than adding up the lanes of dot products, unless they are long.
      */
@@ -60,6 +63,10 @@ static void choose(mt_gemm *g)
     const bool columns_of_b = g->b_row == 1 && g->k >= 2 * t->lanes && long_dots;
     if (g->k == 0) {
         g->path = MT_GEMM_ZERO;
+    } else if (g->m <= FEW && g->n <= FEW && g->k >= LONG_STRETCHES * t->dot_kc) {
+        if (mt_gemm_long_layout(g) == MT_GEMM_NEITHER && g->a_row == 1) transpose(g); /* rows of A^T */
+        g->path = MT_GEMM_LONG;
+        g->kc = mt_gemm_round_up((g->k + MOST_PIECES - 1) / MOST_PIECES, t->dot_kc);
     } else if (rows_of_b && (few_rows || small || short_k)) {
         g->path = MT_GEMM_DIRECT;
         g->kc = small ? g->k : t->direct_kc;
@@ -75,7 +82,8 @@ static void choose(mt_gemm *g)
     }
     /* Even pieces, of whole vectors where k runs along them, else of what is turned at once. */
     if (g->k > g->kc)
-        g->kc = mt_gemm_piece(g->k, mt_gemm_panels(g->k, g->kc), g->path == MT_GEMM_DOT ? t->lanes : 4);
+        g->kc = mt_gemm_piece(g->k, mt_gemm_panels(g->k, g->kc),
+                              g->path == MT_GEMM_DOT || g->path == MT_GEMM_LONG ? t->lanes : 4);
 }
 
 /* Cuts C for up to threads threads: the grid whose largest cell costs least, counting its tiles and what of A
@@ -130,6 +138,9 @@ int64_t mt_gemm_space(const mt_gemm *g)
     const int64_t columns = mt_gemm_round_up(mt_gemm_piece(g->n, g->column_cells, t->nr), t->nr),
                   k = mt_gemm_least(g->kc, g->k);
     switch (g->path) {
+    case MT_GEMM_LONG:
+        return mt_gemm_long_layout(g) == MT_GEMM_NEITHER ? mt_gemm_round_up((g->m + g->n) * t->dot_kc, 16)
+                                                         : 0;
     case MT_GEMM_COPY_B: return mt_gemm_round_up(mt_gemm_copy_width(g) * g->k, 16);
     case MT_GEMM_DOT: return g->a_col == 1 ? 0 : mt_gemm_round_up(g->m * k, 16);
     case MT_GEMM_PACKED:
@@ -140,6 +151,7 @@ int64_t mt_gemm_space(const mt_gemm *g)
 
 int64_t mt_gemm_space_partial(const mt_gemm *g)
 {
+    if (g->path == MT_GEMM_LONG) return mt_gemm_group(g) * mt_gemm_panels(g->k, g->kc) * g->m * g->n;
     return g->k_cells == 1 ? 0 : mt_gemm_partials(g) * mt_gemm_partial_size(g);
 }
 
@@ -210,6 +222,11 @@ mt_gemm mt_gemm_make(const mt_matmul_work *work, mt_matmul_plan *plan)
     choose(&g);
     const double steps = (double)plan->batch * (double)g.m * (double)g.n * (double)g.k;
     g.threads = mt_cpu_threads(steps / STEPS_OF_K);
+    if (g.path == MT_GEMM_LONG) {
+        g.tasks = plan->batch * mt_gemm_panels(g.k, g.kc);
+        if (g.tasks < g.threads) g.threads = (int)g.tasks;
+        return g;
+    }
     if (plan->batch == 1 && g.threads > 1 && cuts_k(&g, g.threads))
         g.k_cells = g.threads;
     else if (g.threads > 1 && plan->batch < 2 * g.threads)
@@ -225,6 +242,7 @@ int mt_gemm_describe(const mt_matmul_work *work, char *text, size_t size)
         [MT_GEMM_ZERO] = "no steps, zeros",
         [MT_GEMM_DIRECT] = "A and B in place",
         [MT_GEMM_COPY_B] = "A in place, strips of B copied to rows",
+        [MT_GEMM_LONG] = "dot products along pieces of k, joined in pairs",
         [MT_GEMM_DOT] = "dot products along k",
         [MT_GEMM_PACKED] = "B packed, A in place or packed",
     };
@@ -247,7 +265,7 @@ void mt_gemm_count(mt_gemm_path path) { atomic_fetch_add_explicit(&counts[path],
 
 int mt_gemm_counts(char *text, size_t size)
 {
-    static const char *const name[MT_GEMM_PATHS] = {"zero", "direct", "copy-b", "dot", "packed"};
+    static const char *const name[MT_GEMM_PATHS] = {"zero", "direct", "copy-b", "long", "dot", "packed"};
     int used = 0;
     for (int path = 0; path < MT_GEMM_PATHS; path++) {
         uint64_t count = atomic_load_explicit(&counts[path], memory_order_relaxed);

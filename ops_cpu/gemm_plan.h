@@ -16,6 +16,8 @@ typedef enum mt_gemm_path {
     MT_GEMM_ZERO,   /* k = 0 */
     MT_GEMM_DIRECT, /* A and B read in place: small, few rows, or few steps of k; rows of B contiguous */
     MT_GEMM_COPY_B, /* small, but rows of B are not contiguous: B is copied, then as above */
+    MT_GEMM_LONG,   /* few rows and columns and a long k: dot products along pieces of k, which are joined in
+                       pairs */
     MT_GEMM_DOT, /* few rows, A^T and B contiguous along k: dot products. Rows of A are copied if they must */
     MT_GEMM_PACKED /* blocks of B packed for the caches, and of A where its rows are not contiguous */
 } mt_gemm_path;
@@ -58,12 +60,16 @@ MT_INTERNAL bool mt_gemm_packs_a(const mt_gemm *g);
 /* Numbers of workspace that a thread needs: for packed A, and in all. */
 MT_INTERNAL int64_t mt_gemm_space_a(const mt_gemm *g);
 MT_INTERNAL int64_t mt_gemm_space(const mt_gemm *g);
-/* And that all threads share: for the sums of pieces of k that another thread than C's computes. */
+/* And that all threads share: for the sums of pieces of k that another thread than C's computes; of all
+ * pieces, where the sums are long. */
 MT_INTERNAL int64_t mt_gemm_space_partial(const mt_gemm *g);
 
 /* Writes path, cuts, tile and threads of work in one sentence, as snprintf does: what --explain and tests
  * read. */
 MT_INTERNAL int mt_gemm_describe(const mt_matmul_work *work, char *text, size_t size);
+
+/* Bias, saved pre-activation and activation for a rectangle whose sums are complete. */
+MT_INTERNAL void mt_gemm_finish(const mt_gemm *g, mt_gemm_cell r);
 
 /* Notes that a product took path; and writes how many took each so far, in this process: for --stats. */
 MT_INTERNAL void mt_gemm_count(mt_gemm_path path);
@@ -81,6 +87,22 @@ static inline int64_t mt_gemm_piece(int64_t n, int64_t count, int64_t unit)
 
 /* Rows of A that MT_GEMM_PACKED packs before it goes on to the next ones: a multiple of mc and mr. */
 static inline int64_t mt_gemm_high(const mt_gemm *g) { return 2048 / g->kernels->mc * g->kernels->mc; }
+
+/* How MT_GEMM_LONG reads its operands: both contiguous along k, rows of B contiguous, or neither, so that
+ * both are copied to be contiguous along k. */
+typedef enum mt_gemm_layout { MT_GEMM_ALONG_K, MT_GEMM_ROWS, MT_GEMM_NEITHER } mt_gemm_layout;
+static inline mt_gemm_layout mt_gemm_long_layout(const mt_gemm *g)
+{
+    return g->a_col == 1 && g->b_row == 1 ? MT_GEMM_ALONG_K : g->b_col == 1 ? MT_GEMM_ROWS : MT_GEMM_NEITHER;
+}
+
+/* Products of the batch that MT_GEMM_LONG computes at once: as many as leave the sums of their pieces in the
+ * second cache. Its tasks are pieces. */
+static inline int64_t mt_gemm_group(const mt_gemm *g)
+{
+    const int64_t pieces = mt_gemm_panels(g->k, g->kc), most = 1 << 17;
+    return mt_gemm_least(g->tasks / pieces, most / (pieces * g->m * g->n) + 1);
+}
 
 /* Columns of B that MT_GEMM_COPY_B copies at once. */
 static inline int64_t mt_gemm_copy_width(const mt_gemm *g)

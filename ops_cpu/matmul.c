@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cpu.h"
+#include "gemm_long.h"
 #include "gemm_plan.h"
 #include "share.h"
 #include "workspace.h"
@@ -38,8 +39,7 @@ static mt_gemm_block block_at(const mt_gemm *g, int64_t i, int64_t j, int64_t p,
 
 static inline bool finishes(const mt_gemm *g) { return g->bias || g->pre || g->act; }
 
-/* Bias, saved pre-activation and activation for a rectangle whose sums are complete. */
-static void finish(const mt_gemm *g, mt_gemm_cell r)
+void mt_gemm_finish(const mt_gemm *g, mt_gemm_cell r)
 {
     if (!finishes(g)) return;
     static const mt_real no_parameters[2];
@@ -67,7 +67,7 @@ static void run_zero(const mt_gemm *g, mt_gemm_cell r)
 {
     for (int64_t i = 0; i < r.m && !g->add; i++)
         for (int64_t j = 0; j < r.n; j++) g->c[(r.i + i) * g->c_row + (r.j + j) * g->c_col] = 0;
-    finish(g, r);
+    mt_gemm_finish(g, r);
 }
 
 /* Numbers of C that stay in the second cache, with what they need. */
@@ -88,7 +88,7 @@ static void run_direct(const mt_gemm *g, mt_gemm_cell r)
     if (width == r.n && height == r.m && g->k <= g->kc) {
         const mt_gemm_block block = block_at(g, r.i, r.j, 0, r.m, r.n);
         g->kernels->direct(&block);
-        finish(g, r);
+        mt_gemm_finish(g, r);
         return;
     }
     for (int64_t j = 0; j < r.n; j += width)
@@ -99,7 +99,7 @@ static void run_direct(const mt_gemm *g, mt_gemm_cell r)
                 const mt_gemm_block block = block_at(g, part.i, part.j, p, part.m, part.n);
                 g->kernels->direct(&block);
             }
-            finish(g, part);
+            mt_gemm_finish(g, part);
         }
 }
 
@@ -114,7 +114,7 @@ static void run_copy_b(const mt_gemm *g, mt_gemm_cell r, mt_real *copy)
         block.b_row = width;
         g->kernels->direct(&block);
     }
-    finish(g, r);
+    mt_gemm_finish(g, r);
 }
 
 static void run_dot(const mt_gemm *g, mt_gemm_cell r, mt_real *copy)
@@ -130,7 +130,7 @@ static void run_dot(const mt_gemm *g, mt_gemm_cell r, mt_real *copy)
         }
         g->kernels->dot(&block);
     }
-    finish(g, r);
+    mt_gemm_finish(g, r);
 }
 
 /* A panel of mr rows of A stays in the first cache, a block of B in the second. Rows of B are packed by the
@@ -166,7 +166,7 @@ static void run_packed(const mt_gemm *g, mt_gemm_cell r, mt_real *a, mt_real *b)
                         block.a_packed = true;
                     }
                     t->packed(&block);
-                    if (p + k == g->k) finish(g, (mt_gemm_cell){r.i + top + i, r.j + j, block.m, n});
+                    if (p + k == g->k) mt_gemm_finish(g, (mt_gemm_cell){r.i + top + i, r.j + j, block.m, n});
                 }
             }
 }
@@ -229,7 +229,7 @@ static void join_k_cells(const void *context, int share, int shares)
     for (int64_t i = begin; i < end; i++)
         for (int64_t q = 0; q < matrices; q++)
             g->kernels->add(1, g->n, g->c + i * g->c_row, 0, g->c_col, partial + q * matrix + i * g->n, 0, 1);
-    finish(g, (mt_gemm_cell){begin, 0, end - begin, g->n});
+    mt_gemm_finish(g, (mt_gemm_cell){begin, 0, end - begin, g->n});
 }
 
 static void run_cell(const mt_gemm *g, mt_gemm_cell r, mt_real *space)
@@ -239,6 +239,7 @@ static void run_cell(const mt_gemm *g, mt_gemm_cell r, mt_real *space)
     case MT_GEMM_ZERO: run_zero(g, r); break;
     case MT_GEMM_DIRECT: run_direct(g, r); break;
     case MT_GEMM_COPY_B: run_copy_b(g, r, space); break;
+    case MT_GEMM_LONG: break; /* not by cells: mt_gemm_run_long */
     case MT_GEMM_DOT: run_dot(g, r, space); break;
     case MT_GEMM_PACKED: run_packed(g, r, space, space + mt_gemm_space_a(g)); break;
     }
@@ -314,8 +315,10 @@ mt_status mt_cpu_matmul(mt_backend *backend, const mt_matmul_work *work)
             "matmul of (%lld x %lld) and (%lld x %lld) needs %zu bytes of workspace for packing, which there "
             "are not: free tensors or use fewer threads",
             (long long)plan.m, (long long)plan.k, (long long)plan.k, (long long)plan.n, bytes);
-    const gemm_job job = {&g, &plan, space > 0 ? memory.data + before : NULL, space};
-    if (g.k_cells > 1) /* each thread computes its cell of k, then its rows of the sum */
+    const gemm_job job = {&g, &plan, memory.data ? memory.data + before : NULL, space};
+    if (g.path == MT_GEMM_LONG)
+        mt_gemm_run_long(&g, &plan, job.space, space);
+    else if (g.k_cells > 1) /* each thread computes its cell of k, then its rows of the sum */
         mt_share_region(g.threads, run_k_cells, join_k_cells, &job);
     else
         mt_share_out(g.threads, run_tasks, &job);

@@ -1286,6 +1286,75 @@ static int run_all(mt_backend *b, const sizes *n, const mt_tensor *line, const m
     return count;
 }
 
+/* rows x columns numbers from [low, high): row-major, transposed, or every other one of twice as many
+ * columns. */
+static mt_tensor *in_layout(mt_backend *b, int64_t batch, int64_t rows, int64_t columns, int layout,
+                            double low, double high)
+{
+    mt_rng rng = mt_rng_make(test_bits());
+    mt_shape shape = layout == 0   ? mt_shape(batch, rows, columns)
+                     : layout == 1 ? mt_shape(batch, columns, rows)
+                                   : mt_shape(batch, rows, 2 * columns);
+    mt_tensor *x = OWN(mt_uniform(b, shape, &rng, low, high));
+    return layout == 0   ? x
+           : layout == 1 ? OWN(mt_tensor_transpose(x, 1, 2))
+                         : OWN(mt_tensor_slice(x, 2, 0, MT_END_OF_DIM, 2));
+}
+
+/* Few sums that are long, in every layout, added to C or followed by a bias and an activation: the error
+ * stays that of a tree, and the bits are the same for any number of threads. All terms have one sign: there
+ * errors of a chain add up. */
+static void test_long_sums(void **data)
+{
+    (void)data;
+    static const int64_t long_sizes[][4] = {/* batch, m, k, n */
+                                            {1, 1, 300001, 1}, {1, 4, 60000, 3}, {1, 1, 50000, 5},
+                                            {1, 16, 9000, 16}, {1, 6, 40000, 1}, {3, 2, 20000, 2},
+                                            {9, 1, 5000, 1}};
+    static const int threads[] = {1, 2, 3};
+    mt_backend *b = test_cpu();
+    const int before = mt_get_threads();
+    for (size_t s = 0; s < TEST_LENGTH(long_sizes); s++) {
+        for (int layouts = 0; layouts < 9; layouts++) {
+            const int64_t batch = long_sizes[s][0], m = long_sizes[s][1], k = long_sizes[s][2],
+                          n = long_sizes[s][3], count = batch * m * n;
+            mt_tensor *x = in_layout(b, batch, m, k, layouts % 3, 0, 1),
+                      *w = in_layout(b, batch, k, n, layouts / 3, 0, 1);
+            mt_tensor *one = OWN(mt_tensor_select(w, 0, 0)), *bias = OWN(mt_full(b, mt_shape(n), -1)),
+                      *y = OWN(mt_empty(b, mt_shape(batch, m, n), MT_REAL)),
+                      *z = OWN(mt_empty(b, mt_shape(batch, m, n), MT_REAL));
+            const double *p = test_read(x), *q = test_read(w);
+            double *want = test_memory((size_t)count * sizeof *want), *first[2] = {NULL, NULL};
+            for (int64_t i = 0; i < count; i++) {
+                long double sum = 0; /* a chain in double would err more than what it is compared with */
+                for (int64_t t = 0; t < k; t++)
+                    sum += (long double)p[i / n * k + t] * q[(i / (m * n) * k + t) * n + i % n];
+                want[i] = (double)sum;
+            }
+            for (size_t t = 0; t < TEST_LENGTH(threads); t++) {
+                TEST_OK(mt_set_threads(threads[t]));
+                TEST_OK(mt_op_matmul(y, x, w));
+                double *got = test_read(y);
+                TEST_ALL_CLOSE(got, want, count, 0, 24 * test_epsilon, "a long sum");
+                TEST_OK(mt_op_add_matmul(y, x, w));
+                double *twice = test_read(y);
+                for (int64_t i = 0; i < count; i++)
+                    TEST_TRUE(test_close(twice[i], 2 * got[i], 0, 2 * test_epsilon));
+                TEST_OK(mt_op_linear_act(z, x, one, bias, MT_OP_neg, false, NULL));
+                double *act = test_read(z);
+                for (int64_t i = 0; i < m * n; i++)
+                    TEST_TRUE(test_close(act[i], 1 - got[i], 0, 32 * test_epsilon));
+                if (t == 0) first[0] = got, first[1] = act;
+                TEST_ALL_SAME(got, first[0], count, "a long sum on more threads");
+                TEST_ALL_SAME(act, first[1], count, "a long sum, a bias and an activation on more threads");
+            }
+            test_cases++;
+            test_release();
+        }
+    }
+    TEST_OK(mt_set_threads(before));
+}
+
 static void test_threads_give_the_same_bits(void **data)
 {
     (void)data;
@@ -1392,6 +1461,7 @@ int main(void)
         TEST(test_products),
         TEST(test_large_products),
         TEST(test_place_in_a_product),
+        TEST(test_long_sums),
         TEST(test_nan_in_products),
         TEST(test_linear),
         TEST(test_refused_products),

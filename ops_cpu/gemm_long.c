@@ -1,0 +1,116 @@
+/* ops_cpu/gemm_long.c - few sums that are long: k is cut into pieces, threads share these, and what they come
+ * to is joined in pairs.
+ *
+ * A piece is read in place where both operands are contiguous along k (dot products) or rows of B are
+ * contiguous (direct); other layouts are turned into rows first, a stretch of k at a time. Where k is cut
+ * follows from its length, and the tree from the number of pieces: so the bits do not depend on the number of
+ * threads, and the error grows with the logarithm of the length.
+ */
+#include "gemm_long.h"
+#include "share.h"
+
+/* Products of the batch from first on: their pieces' sums stand at sums, m x n numbers each. */
+typedef struct {
+    const mt_gemm *g;
+    const mt_matmul_plan *plan;
+    mt_real *space, *sums;
+    int64_t own, first, products, pieces;
+} long_job;
+
+/* Where the index-th product of the batch begins in an operand. */
+static int64_t position(const mt_matmul_plan *plan, const int64_t *strides, int64_t index)
+{
+    return mt_plan_position(plan->batch_rank, plan->batch_size, strides, index);
+}
+
+/* sums (m x n) = A B of the index-th product along one piece of k. */
+static void run_piece(const long_job *job, int64_t index, int64_t piece, mt_real *copies, mt_real *sums)
+{
+    const mt_gemm *g = job->g;
+    const struct mt_gemm_kernels *t = g->kernels;
+    const int64_t of_a = position(job->plan, job->plan->batch_a, index),
+                  of_b = position(job->plan, job->plan->batch_b, index);
+    const mt_real *a = g->a + (g->turned ? of_b : of_a), *b = g->b + (g->turned ? of_a : of_b);
+    const mt_gemm_layout layout = mt_gemm_long_layout(g);
+    /* Where a step of k is one vector of few rows it waits for the one before, and to begin anew would be
+     * felt; wider sums, which take longer anyway, are begun anew more often, for their error. */
+    const bool narrow = g->m <= t->mr && g->n <= t->lanes;
+    const int64_t begin = piece * g->kc, end = mt_gemm_least(begin + g->kc, g->k),
+                  stretch = layout == MT_GEMM_ROWS && !narrow ? t->kc : t->dot_kc;
+    for (int64_t p = begin; p < end; p += stretch) {
+        mt_gemm_block block = {.m = g->m,
+                               .n = g->n,
+                               .k = mt_gemm_least(stretch, end - p),
+                               .a = a + p * g->a_col,
+                               .b = b + p * g->b_row,
+                               .c = sums,
+                               .a_row = g->a_row,
+                               .a_col = g->a_col,
+                               .b_row = g->b_row,
+                               .b_col = g->b_col,
+                               .c_row = g->n,
+                               .c_col = 1,
+                               .count = 1,
+                               .add = p > begin};
+        if (layout == MT_GEMM_ROWS) {
+            t->direct(&block);
+            continue;
+        }
+        if (layout == MT_GEMM_NEITHER) {
+            mt_real *turned = copies + g->m * stretch;
+            t->packing->copy_b(g->m, block.k, block.a, g->a_row, g->a_col, copies, stretch);
+            t->packing->copy_b(g->n, block.k, block.b, g->b_col, g->b_row, turned, stretch);
+            block.a = copies, block.a_row = stretch, block.a_col = 1;
+            block.b = turned, block.b_col = stretch, block.b_row = 1;
+        }
+        t->dot(&block);
+    }
+}
+
+static void run_pieces(const void *context, int share, int shares)
+{
+    const long_job *job = context;
+    const int64_t size = job->g->m * job->g->n, all = job->products * job->pieces,
+                  last = mt_share_begin(all, share + 1, shares);
+    for (int64_t i = mt_share_begin(all, share, shares); i < last; i++)
+        run_piece(job, job->first + i / job->pieces, i % job->pieces, job->space + share * job->own,
+                  job->sums + i * size);
+}
+
+/* Joins the pieces of a share of the products, and writes each to its C. */
+static void join_pieces(const void *context, int share, int shares)
+{
+    const long_job *job = context;
+    const mt_gemm *g = job->g;
+    const int64_t size = g->m * g->n, last = mt_share_begin(job->products, share + 1, shares);
+    for (int64_t i = mt_share_begin(job->products, share, shares); i < last; i++) {
+        mt_real *sums = job->sums + i * job->pieces * size;
+        for (int64_t span = 1; span < job->pieces; span *= 2)
+            for (int64_t piece = 0; piece + span < job->pieces; piece += 2 * span)
+                for (int64_t e = 0; e < size; e++) sums[piece * size + e] += sums[(piece + span) * size + e];
+        mt_gemm one = *g;
+        one.c += position(job->plan, job->plan->batch_c, job->first + i);
+        if (g->pre) one.pre += position(job->plan, job->plan->batch_pre, job->first + i);
+        for (int64_t r = 0; r < g->m; r++)
+            for (int64_t j = 0; j < g->n; j++) {
+                mt_real *c = one.c + r * g->c_row + j * g->c_col;
+                *c = g->add ? *c + sums[r * g->n + j] : sums[r * g->n + j];
+            }
+        mt_gemm_finish(&one, (mt_gemm_cell){0, 0, g->m, g->n});
+    }
+}
+
+void mt_gemm_run_long(const mt_gemm *g, const mt_matmul_plan *plan, mt_real *space, int64_t own)
+{
+    long_job job = {.g = g, .plan = plan, .space = space, .sums = space + g->threads * own, .own = own};
+    job.pieces = mt_gemm_panels(g->k, g->kc);
+    for (; job.first < plan->batch; job.first += job.products) {
+        job.products = mt_gemm_least(mt_gemm_group(g), plan->batch - job.first);
+        if (g->threads > 1) {
+            mt_share_region(g->threads, run_pieces, join_pieces, &job);
+        } else {
+            run_pieces(&job, 0, 1);
+            join_pieces(&job, 0, 1);
+        }
+    }
+}

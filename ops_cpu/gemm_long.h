@@ -1,0 +1,13 @@
+/* ops_cpu/gemm_long.h - MT_GEMM_LONG, the path of matmul for few sums that are long. */
+#ifndef MT_GEMM_LONG_H
+#define MT_GEMM_LONG_H
+
+#include "gemm_plan.h"
+
+MT_BEGIN
+/* All products of the batch. space: own numbers for each thread, as many as mt_gemm_space says or more, and
+ * behind them mt_gemm_space_partial numbers that all share. */
+MT_INTERNAL void mt_gemm_run_long(const mt_gemm *g, const mt_matmul_plan *plan, mt_real *space, int64_t own);
+MT_END
+
+#endif
