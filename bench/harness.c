@@ -19,7 +19,8 @@ static const option rows[] = {
     {"--quick", "", OPTION_FLAG, AT(quick), 0, 0, NULL, "", "",
      "small sizes and few repetitions: whether it runs, not how fast"},
     {"--threads", "", OPTION_INT, AT(threads), 1, 1024, NULL, "N", "",
-     "threads of the cpu backend and its peers; without it OMP_NUM_THREADS, else every processor"},
+     "threads of the cpu backend and its peers; without it OMP_NUM_THREADS, else every processor or a "
+     "container's quota"},
     {"--seed", "", OPTION_SEED, AT(seed), 0, 0, NULL, "N", "1", "of all random numbers"},
     {"--csv", "", OPTION_TEXT, AT(csv), 0, 0, NULL, "FILE", "", "write the figures there as well"},
     {"--json", "", OPTION_TEXT, AT(json), 0, 0, NULL, "FILE", "",

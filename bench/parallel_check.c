@@ -36,7 +36,7 @@ static const option rows[] = {
     {"--other-transposed", "", OPTION_FLAG, offsetof(settings, other_transposed), 0, 0, NULL, "", "",
      "and so is the second"},
     {"--threads", "", OPTION_INT, offsetof(settings, threads), 1, 1024, NULL, "N", "",
-     "threads of the cpu backend; without it OMP_NUM_THREADS, else every processor"},
+     "threads of the cpu backend; without it OMP_NUM_THREADS, else every processor or a container's quota"},
     {"--json", "", OPTION_FLAG, offsetof(settings, json), 0, 0, NULL, "", "", "print one flat JSON object"},
     {"--help", "-h", OPTION_FLAG, offsetof(settings, help), 0, 0, NULL, "", "", "print this and exit"},
     {"--version", "", OPTION_FLAG, offsetof(settings, version), 0, 0, NULL, "", "",

@@ -18,6 +18,7 @@
 #endif
 
 #include "tensor/arena.h"
+#include "tensor/machine.h"
 
 /* ---- memory on the host ---- */
 
@@ -125,7 +126,12 @@ static void read_settings(void)
     settings.kernels = best_kernels(settings.wish);
     settings.stream_bytes = stream_bytes();
 #ifdef MT_OPENMP
-    settings.threads = omp_get_max_threads(); /* OMP_NUM_THREADS, else the processors that may be used */
+    /* What OMP_NUM_THREADS or the program asked of OpenMP; else the processors that may be used, but no more
+     * than a container's quota of time lets run at once: a thread beyond it waits while the others spin. */
+    settings.threads = omp_get_max_threads();
+    const int quota = mt_machine_processors("");
+    if (!getenv("OMP_NUM_THREADS") && settings.threads == omp_get_num_procs() && settings.threads > quota)
+        settings.threads = quota;
     if (settings.threads > MOST_THREADS) settings.threads = MOST_THREADS;
     atomic_store(&lost_team, pthread_atfork(NULL, NULL, after_fork_in_child) != 0);
 #else

@@ -11,7 +11,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "log.h"
 #include "plot.h"
@@ -72,23 +71,18 @@ static int fail_output(void)
     return FAILED;
 }
 
-/* Whether the machine has the memory that training takes. A system that hands out more than it has would
- * otherwise let the run start and kill it later without a word. */
+/* Whether the memory that training takes is there. A system that hands out more than it has, or than a
+ * container may use, would otherwise let the run start and kill it later without a word. */
 static bool fits(const run_settings *settings)
 {
-#ifdef _SC_PHYS_PAGES
-    const double there = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-    const double needed = trainer_bytes(settings);
-    if (there <= 0 || needed <= there) return true;
+    const double there = mt_memory_room(), needed = trainer_bytes(settings);
+    if (needed <= there) return true;
     fprintf(stderr,
             "run_fast: --hidden %" PRId64 " and --points %" PRId64
-            " need about %.3g GB and this machine has %.3g GB; "
-            "use a smaller --hidden, --points or --batch\n",
+            " need about %.3g GB, and this process may use %.3g GB more of this machine or container; use a "
+            "smaller --hidden, --points or --batch\n",
             settings->hidden, settings->points, needed * 1e-9, there * 1e-9);
     return false;
-#else
-    return settings != NULL;
-#endif
 }
 
 static int list_backends(void)

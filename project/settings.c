@@ -56,7 +56,7 @@ static const option machine_rows[] = {
     {"--backend", "--BACKEND", OPTION_CHOICE, AT(backend), 0, 0, mt_backend_name, "NAME", "cpu",
      "what computes; see --list-backends"},
     {"--threads", "", OPTION_INT, AT(threads), 1, 1024, NULL, "N", "",
-     "threads of the cpu backend; without it OMP_NUM_THREADS, else every processor"},
+     "threads of the cpu backend; without it OMP_NUM_THREADS, else every processor or a container's quota"},
     {"--list-backends", "", OPTION_FLAG, AT(list_backends), 0, 0, NULL, "", "",
      "say which backends there are, and exit"},
 };

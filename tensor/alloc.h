@@ -29,6 +29,12 @@ MT_BEGIN
 MT_API mt_status mt_set_allocator(mt_allocator allocator);
 MT_API mt_alloc_stats mt_get_alloc_stats(void);
 
+/* About how many bytes more this process can come to hold, beside what it holds already: the least of what
+ * the machine has (available memory and free swap) and of what its control groups, those of a container and
+ * of a service, leave of their limits. Where a program takes more, Linux lets it start and kills it later
+ * without a word. Infinity where the system does not tell. */
+MT_API double mt_memory_room(void);
+
 MT_END
 
 #endif

@@ -189,8 +189,9 @@ MT_API mt_status mt_backend_register(mt_backend *backend);
 MT_API const char *mt_backend_name(int i);
 MT_API const char *mt_backend_summary(int i);
 
-/* How many threads the cpu backend uses; without a call OMP_NUM_THREADS, else all processors. OpenMP's own
- * settings are not touched. Results do not depend on it. n from 1 to 1024. */
+/* How many threads the cpu backend uses; without a call OMP_NUM_THREADS, else all processors, or as many as
+ * the quota of a container amounts to. OpenMP's own settings are not touched. Results do not depend on it. n
+ * from 1 to 1024. */
 MT_API mt_status mt_set_threads(int n);
 MT_API int mt_get_threads(void);
 

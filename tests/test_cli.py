@@ -407,6 +407,35 @@ def signals():
               process.returncode == 130 and len(rows) >= 2 and "stats" in rows[-1], (process.returncode, output, errors))
 
 
+# Runs a program in a group with one processor's time and 100 MB, as its /proc tells it: $1 and $2 stand in for two files.
+IN_CONTAINER = 'mount --bind "$1" /proc/$$/cgroup && mount --bind "$2" /proc/$$/mountinfo && shift 2 && exec "$@"'
+
+
+def container():
+    files = {"cgroup": "0::/a/b\n", "mountinfo": "31 23 0:28 / %s/fs rw - cgroup2 cgroup2 rw\n" % os.getcwd(),
+             "fs/a/cpu.max": "100000 100000\n", "fs/a/memory.max": "104857600\n", "fs/a/memory.current": "0\n"}
+    os.makedirs("fs/a/b")
+    for name, text in files.items():
+        with open(name, "w", encoding="ascii") as stream:
+            stream.write(text)
+    command = ["unshare", "-m", "sh", "-c", IN_CONTAINER, "sh", "cgroup", "mountinfo"]
+    if shutil.which("unshare") is None or subprocess.run(command + ["true"], stderr=subprocess.DEVNULL).returncode != 0:
+        print("not checked: a container's limits, since no file of /proc can be replaced here (it takes root and a namespace)")
+    else:
+        usual = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+        result = subprocess.run(command + [PROGRAM, "--hidden", "10000", "--epochs", "0"], capture_output=True, timeout=LIMIT)
+        check("more memory than its container has: exit 1 and a sentence", result.returncode == 1 and
+              re.search(r"need about 0\.8\d* GB, and this process may use 0\.105 GB", sentence(result)), result)
+        result = subprocess.run(command + [PROGRAM, *FAST], capture_output=True, timeout=LIMIT, env=usual)
+        check("as many threads as its container's quota", result.returncode == 0 and b"threads 1," in result.stderr, result)
+        two = {**usual, "OMP_NUM_THREADS": "2"}
+        result = subprocess.run(command + [PROGRAM, *FAST], capture_output=True, timeout=LIMIT, env=two)
+        check("but OMP_NUM_THREADS is asked first", result.stderr == run(*FAST, env=two).stderr, result)
+    shutil.rmtree("fs")
+    os.unlink("cgroup")
+    os.unlink("mountinfo")
+
+
 def streams():
     if os.path.exists("/dev/full"):
         for arguments in [FAST, ["--help"], ["--version"], ["--list-backends"], ["--log", "csv", *FAST], ["--log", "json", *FAST]]:
@@ -438,7 +467,7 @@ def streams():
 
 
 def main():
-    for group in [wrong_input, backends, lines, spelling, same_bytes, formats, divergence, plots, signals, streams]:
+    for group in [wrong_input, backends, lines, spelling, same_bytes, formats, divergence, plots, signals, container, streams]:
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
             group()
