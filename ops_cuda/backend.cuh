@@ -15,11 +15,11 @@
 /* Loops over registers must disappear, and a loop whose body is long must not be copied. */
 #ifdef __CUDACC__
 #define MT_UNROLL       _Pragma("unroll")
-#define MT_UNROLL_TWICE _Pragma("unroll 2")
+#define MT_UNROLL_EIGHT _Pragma("unroll 8")
 #define MT_NO_UNROLL    _Pragma("unroll 1")
 #else
 #define MT_UNROLL
-#define MT_UNROLL_TWICE
+#define MT_UNROLL_EIGHT
 #define MT_NO_UNROLL
 #endif
 

@@ -9,12 +9,13 @@ namespace {
 /* A warp's tile, for products of a few thousand elements; one of 256 threads; and the one that a large
  * product of floats needs to read shared memory less often than it multiplies. Doubles fill the registers
  * with the second. */
-typedef tile<16, 32, 16, 4, 4> small_tile;
-typedef tile<64, 64, 16, 4, 4> middle_tile;
+typedef tile<16, 32, 16, 4, 4, 8> small_tile;
 #ifdef MT_DOUBLE
+typedef tile<64, 64, 16, 4, 4, 2> middle_tile;
 typedef middle_tile large_tile;
 #else
-typedef tile<128, 128, 8, 8, 8> large_tile;
+typedef tile<64, 64, 16, 4, 4, 3> middle_tile;
+typedef tile<128, 128, 8, 8, 8, 2> large_tile;
 #endif
 
 enum {
@@ -57,10 +58,14 @@ template <class START> static mt_status with_chunks(mt_backend *backend, product
 }
 
 template <class T, bool A_ALONG_K, bool B_ALONG_K, int WIDTH>
-static mt_status start_tiles(mt_backend *backend, const char *name, const product &w)
+static mt_status start_tiles(mt_backend *backend, const char *name, product w)
 {
-    int64_t blocks = w.tiles_m * w.tiles_n * w.batch * w.chunks;
+    const int64_t down = ceil_div(w.m, T::ROWS), across = ceil_div(w.n, T::COLUMNS),
+                  blocks = down * across * w.batch * w.chunks;
     if (blocks > 0x7fffffff) return too_many(w);
+    w.tiles_m.set(down), w.tiles_n.set(across), w.products.set(w.batch);
+    w.a_next = T::DEPTH * w.a_col * (int64_t)sizeof(mt_real);
+    w.b_next = T::DEPTH * w.b_row * (int64_t)sizeof(mt_real);
     return MT_START(backend, name, (product_tiles<T, A_ALONG_K, B_ALONG_K, WIDTH>), dim3((unsigned)blocks),
                     dim3(T::THREADS), w);
 }
@@ -96,9 +101,7 @@ static bool is_wide(const product &w)
 /* WIDTH: how many elements a load takes. */
 template <class T, int WIDTH> static mt_status run_tiles(mt_backend *backend, const char *name, product w)
 {
-    w.tiles_m = ceil_div(w.m, T::ROWS);
-    w.tiles_n = ceil_div(w.n, T::COLUMNS);
-    cut(&w, w.tiles_m * w.tiles_n * w.batch, T::DEPTH);
+    cut(&w, ceil_div(w.m, T::ROWS) * ceil_div(w.n, T::COLUMNS) * w.batch, T::DEPTH);
     return with_chunks(backend, w,
                        [=](const product &p) { return choose_direction<T, WIDTH>(backend, name, p); });
 }
@@ -127,7 +130,7 @@ static product gather(const mt_matmul_work *work, const mt_matmul_plan *plan)
     w.a_row = plan->a_row, w.a_col = plan->a_col, w.b_row = plan->b_row, w.b_col = plan->b_col;
     w.c_row = plan->c_row, w.c_col = plan->c_col, w.pre_row = plan->pre_row, w.pre_col = plan->pre_col;
     w.bias_step = plan->bias_step;
-    w.tiles_m = w.tiles_n = w.chunks = 1;
+    w.chunks = 1;
     w.chunk = plan->k;
     w.partial = nullptr;
     w.batch = plan->batch;

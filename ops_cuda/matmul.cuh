@@ -19,10 +19,11 @@ struct product {
     mt_real *c, *pre;            /* pre null: not kept */
     int64_t m, n, k;
     int64_t a_row, a_col, b_row, b_col, c_row, c_col, pre_row, pre_col, bias_step;
-    int64_t tiles_m, tiles_n, batch;
-    int64_t chunk, chunks; /* of k */
-    mt_real *partial;      /* [chunk][batch][m][n] when there are chunks, else null */
-    int act;               /* -1: none */
+    int64_t a_next, b_next;                       /* bytes from a piece of k to the next */
+    int64_t batch, chunk, chunks;                 /* chunk: steps of k, of which there are chunks */
+    divisor<uint32_t> tiles_m, tiles_n, products; /* how a tile's block finds its place; products = batch */
+    mt_real *partial;                             /* [chunk][batch][m][n] when there are chunks, else null */
+    int act;                                      /* -1: none */
     bool accumulate;
     walk<uint64_t, 4> batches; /* a, b, c, pre */
 };
@@ -58,7 +59,7 @@ static __device__ __forceinline__ void finish(const product &w, const uint64_t (
 /* A block computes ROWS x COLUMNS of C in steps of DEPTH along k; a thread ITEM_ROWS x ITEM_COLUMNS of them,
  * in groups of four that stand far apart, so that the threads of a warp read neighbouring words of shared
  * memory. */
-template <int ROWS_, int COLUMNS_, int DEPTH_, int ITEM_ROWS_, int ITEM_COLUMNS_> struct tile {
+template <int ROWS_, int COLUMNS_, int DEPTH_, int ITEM_ROWS_, int ITEM_COLUMNS_, int BLOCKS_> struct tile {
     enum {
         ROWS = ROWS_,
         COLUMNS = COLUMNS_,
@@ -75,61 +76,74 @@ template <int ROWS_, int COLUMNS_, int DEPTH_, int ITEM_ROWS_, int ITEM_COLUMNS_
         STAGED = 4, /* rows of a thread that go through shared memory at a time */
         STAGE_ROWS = DOWN * STAGED,
         STAGE_ROOM = STAGE_ROWS * COLUMNS,
-        LOAD_ROOM = 2 * (A_ROOM + B_ROOM),
+        HALF = A_ROOM + B_ROOM, /* a piece of both operands */
+        LOAD_ROOM = 2 * HALF,
         ROOM = LOAD_ROOM > STAGE_ROOM ? LOAD_ROOM : STAGE_ROOM,
-        BLOCKS = THREADS >= 256 ? 2 : 8 /* to be resident on a multiprocessor */
+        BLOCKS = BLOCKS_ /* that must find registers on a multiprocessor at once */
     };
 };
 
 /* One thread's part of moving a SPAN x DEPTH piece of an operand to shared memory as [k][span]. ALONG_K says
  * which of the two the operand's stride 1 (or its smaller stride) runs along: neighbouring threads load along
- * it. With WIDTH above 1 that stride is 1, and 16 bytes at a time are loaded: 16 divides every address, and
- * the sizes. */
+ * it, no more than 32 bytes of it along k, so that they store to different banks. With WIDTH above 1 that
+ * stride is 1, and 16 bytes at a time are loaded: 16 divides every address, and the sizes. The block takes
+ * the piece in passes of PASS_SPAN x PASS_DEPTH. */
 template <int SPAN, int DEPTH, int PITCH, int THREADS, bool ALONG_K, int WIDTH> struct mover {
     enum {
-        COUNT = SPAN * DEPTH / THREADS / WIDTH,
-        LINE = (ALONG_K ? DEPTH : SPAN) / WIDTH, /* loads side by side */
-        NEXT = THREADS / LINE                    /* lines to a thread's next load */
+        LINE = ALONG_K ? 32 / (int)sizeof(mt_real) / WIDTH : SPAN / WIDTH, /* loads side by side */
+        LINES = THREADS / LINE,
+        PASS_SPAN = !ALONG_K || LINES > SPAN ? SPAN : LINES,
+        PASS_DEPTH = ALONG_K ? LINES / PASS_SPAN * LINE * WIDTH : LINES,
+        SPANS = SPAN / PASS_SPAN,
+        DEPTHS = DEPTH / PASS_DEPTH
     };
-    static_assert(THREADS % LINE == 0, "a thread stays at its place in the line");
-    mt_real held[COUNT][WIDTH];
-    const mt_real *at; /* the first load's place */
+    static_assert(THREADS % LINE == 0 && SPANS * PASS_SPAN == SPAN && DEPTHS * PASS_DEPTH == DEPTH,
+                  "passes make up the piece");
+    mt_real held[SPANS][DEPTHS][WIDTH];
+    const mt_real *at; /* the first pass's place */
     int span, depth;   /* the same, in the piece */
 
     __device__ __forceinline__ void begin(int thread, const mt_real *from, int64_t span_step, int64_t k_step)
     {
-        int along = thread % LINE * WIDTH, line = thread / LINE;
-        depth = ALONG_K ? along : line;
-        span = ALONG_K ? line : along;
+        const int along = thread % LINE * WIDTH, line = thread / LINE;
+        depth = ALONG_K ? line / PASS_SPAN * (LINE * WIDTH) + along : line;
+        span = ALONG_K ? line % PASS_SPAN : along;
         at = from + span * span_step + depth * k_step;
+        MT_UNROLL
+        for (int s = 0; s < SPANS; s++) MT_UNROLL
+        for (int d = 0; d < DEPTHS; d++) MT_UNROLL
+        for (int j = 0; j < WIDTH; j++) held[s][d][j] = 0;
     }
-    /* Loads a piece and goes on to the next. What lies outside counts as 0. */
+    /* Loads ks steps. What lies outside stays as it is: 0, for only the first piece may be shorter than
+     * DEPTH. */
     __device__ __forceinline__ void load(int64_t span_step, int64_t k_step, int spans, int ks)
     {
-        const int64_t jump = NEXT * (ALONG_K ? span_step : k_step);
         MT_UNROLL
-        for (int e = 0; e < COUNT; e++) {
-            bool inside = span + (ALONG_K ? e * NEXT : 0) < spans && depth + (ALONG_K ? 0 : e * NEXT) < ks;
-            if constexpr (WIDTH > 1) {
-                if (inside)
-                    load16(at + e * jump, held[e]);
-                else
-                    for (int j = 0; j < WIDTH; j++) held[e][j] = 0;
-            } else {
-                held[e][0] = inside ? at[e * jump] : 0;
-            }
+        for (int s = 0; s < SPANS; s++) MT_UNROLL
+        for (int d = 0; d < DEPTHS; d++) {
+            const mt_real *from = at + s * PASS_SPAN * span_step + d * PASS_DEPTH * k_step;
+            if (span + s * PASS_SPAN >= spans || depth + d * PASS_DEPTH >= ks) continue;
+            if constexpr (WIDTH > 1)
+                load16(from, held[s][d]);
+            else
+                held[s][d][0] = *from;
         }
-        at += DEPTH * k_step;
+    }
+    __device__ __forceinline__ void advance(int64_t bytes)
+    {
+        at = reinterpret_cast<const mt_real *>(reinterpret_cast<const char *>(at) + bytes);
     }
     __device__ __forceinline__ void store(mt_real *to) const
     {
+        to += depth * PITCH + span;
         MT_UNROLL
-        for (int e = 0; e < COUNT; e++) {
-            int s = span + (ALONG_K ? e * NEXT : 0), d = depth + (ALONG_K ? 0 : e * NEXT);
+        for (int s = 0; s < SPANS; s++) MT_UNROLL
+        for (int d = 0; d < DEPTHS; d++) {
+            mt_real *there = to + d * PASS_DEPTH * PITCH + s * PASS_SPAN;
             if constexpr (WIDTH > 1 && !ALONG_K)
-                store16(to + d * PITCH + s, held[e]);
+                store16(there, held[s][d]);
             else
-                for (int j = 0; j < WIDTH; j++) to[(d + j) * PITCH + s] = held[e][j];
+                for (int j = 0; j < WIDTH; j++) there[j * PITCH] = held[s][d][j];
         }
     }
 };
@@ -147,66 +161,74 @@ static __device__ __forceinline__ void fragment(const mt_real *from, mt_real (&t
     }
 }
 
-/* The tile's kernel: while one buffer of shared memory is multiplied, the next piece is on its way in
- * registers. Rows of the result go through shared memory at the end, so that C is written along its own
- * stride of 1 and the activation stands in the code once. */
+/* The tile's kernel: while one half of shared memory is multiplied, the next piece is on its way in
+ * registers. The first piece takes what whole ones leave of k, so that the loop need not look. Rows of the
+ * result go through shared memory at the end, so that C is written along its own stride of 1 and the
+ * activation stands in the code once. */
 template <class T, bool A_ALONG_K, bool B_ALONG_K, int WIDTH>
 MT_KERNEL void __launch_bounds__(T::THREADS, T::BLOCKS) product_tiles(product w)
 {
     MT_SHARED(__align__(16) mt_real, room, [T::ROOM]); /* fragment() reads 16 bytes at a time */
     MT_SHARED(int64_t, place, [5]); /* what only the end needs, out of the registers until then */
-    const uint64_t number = blockIdx.x / w.tiles_m, slice = number / w.tiles_n;
-    const int64_t row = (int64_t)(blockIdx.x % w.tiles_m) * T::ROWS,
-                  column = (int64_t)(number % w.tiles_n) * T::COLUMNS;
-    const int64_t first = (int64_t)(slice / w.batch) * w.chunk;
+    const uint32_t number = w.tiles_m.quotient(blockIdx.x), slice = w.tiles_n.quotient(number),
+                   chunk = w.products.quotient(slice);
+    const int64_t row = (int64_t)(blockIdx.x - number * w.tiles_m.by) * T::ROWS,
+                  column = (int64_t)(number - slice * w.tiles_n.by) * T::COLUMNS, first = chunk * w.chunk;
     const int rows = (int)min(w.m - row, (int64_t)T::ROWS),
               columns = (int)min(w.n - column, (int64_t)T::COLUMNS);
-    const int thread = threadIdx.x, across = thread % T::ACROSS, down = thread / T::ACROSS;
-    const int64_t length = min(w.chunk, w.k - first);
-    const int last = (int)((length - 1) / T::DEPTH); /* piece, which has the rest of k */
-    const int rest = (int)(length - (int64_t)last * T::DEPTH);
+    const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
+    /* A warp is 8 threads across and 4 down. Bits 0, 2 and 3 of a lane count across, 1 and 4 down: so lanes n
+     * and n ^ 2 read the same of B, n and n ^ 1 the same of A, which halves what a read of 16 bytes takes. */
+    const int across = warp % (T::ACROSS / 8) * 8 + (lane & 1) + (lane >> 1 & 6),
+              down = warp / (T::ACROSS / 8) * 4 + (lane >> 1 & 1) + (lane >> 3 & 2);
 
     uint64_t at[4] = {0, 0, 0, 0};
-    position_of<0>(w.batches, slice % w.batch, at);
+    position_of<0>(w.batches, (uint64_t)(slice - chunk * w.products.by), at);
     mover<T::ROWS, T::DEPTH, T::A_PITCH, T::THREADS, A_ALONG_K, WIDTH> move_a;
     mover<T::COLUMNS, T::DEPTH, T::B_PITCH, T::THREADS, B_ALONG_K, WIDTH> move_b;
     move_a.begin(thread, w.a + at[0] + row * w.a_row + first * w.a_col, w.a_row, w.a_col);
     move_b.begin(thread, w.b + at[1] + column * w.b_col + first * w.b_row, w.b_col, w.b_row);
-    if (thread == 0) {
-        place[0] = row, place[1] = column, place[2] = (int64_t)slice;
-        place[3] = (int64_t)at[2], place[4] = (int64_t)at[3];
-    }
     mt_real sum[T::ITEM_ROWS][T::ITEM_COLUMNS];
     MT_UNROLL
     for (int i = 0; i < T::ITEM_ROWS; i++) MT_UNROLL
     for (int j = 0; j < T::ITEM_COLUMNS; j++) sum[i][j] = 0;
 
-    int half = 0; /* of the room that is being read */
-    move_a.load(w.a_row, w.a_col, rows, last == 0 ? rest : T::DEPTH);
-    move_b.load(w.b_col, w.b_row, columns, last == 0 ? rest : T::DEPTH);
+    const int64_t length = min(w.chunk, w.k - first);
+    int left = (int)((length - 1) / T::DEPTH); /* pieces after this one */
+    const int rest = (int)(length - (int64_t)left * T::DEPTH);
+    move_a.load(w.a_row, w.a_col, rows, rest);
+    move_b.load(w.b_col, w.b_row, columns, rest);
+    move_a.at += rest * w.a_col, move_b.at += rest * w.b_row;
+    if (thread == 0) {
+        place[0] = row, place[1] = column, place[2] = slice;
+        place[3] = (int64_t)at[2], place[4] = (int64_t)at[3];
+    }
+    int here = 0; /* where the half that is read begins in room */
     move_a.store(room);
     move_b.store(room + T::A_ROOM);
     __syncthreads();
-    for (int piece = 0; piece <= last; piece++) {
-        if (piece < last) {
-            move_a.load(w.a_row, w.a_col, rows, piece + 1 == last ? rest : T::DEPTH);
-            move_b.load(w.b_col, w.b_row, columns, piece + 1 == last ? rest : T::DEPTH);
+    MT_NO_UNROLL
+    for (; left >= 0; left--) {
+        if (left > 0) {
+            move_a.load(w.a_row, w.a_col, rows, T::DEPTH);
+            move_b.load(w.b_col, w.b_row, columns, T::DEPTH);
+            move_a.advance(w.a_next), move_b.advance(w.b_next);
         }
-        const mt_real *here = room + half * (T::A_ROOM + T::B_ROOM);
-        MT_UNROLL_TWICE /* more would ask for more registers than there are */
+        const mt_real *a = room + here + down * 4, *b = room + here + T::A_ROOM + across * 4;
+        MT_UNROLL_EIGHT /* more would ask for more registers than there are */
             for (int k = 0; k < T::DEPTH; k++)
         {
             mt_real x[T::ITEM_ROWS], y[T::ITEM_COLUMNS];
-            fragment<T::ITEM_ROWS, 4 * T::DOWN>(here + k * T::A_PITCH + down * 4, x);
-            fragment<T::ITEM_COLUMNS, 4 * T::ACROSS>(here + T::A_ROOM + k * T::B_PITCH + across * 4, y);
+            fragment<T::ITEM_ROWS, 4 * T::DOWN>(a + k * T::A_PITCH, x);
+            fragment<T::ITEM_COLUMNS, 4 * T::ACROSS>(b + k * T::B_PITCH, y);
             MT_UNROLL
             for (int i = 0; i < T::ITEM_ROWS; i++) MT_UNROLL
             for (int j = 0; j < T::ITEM_COLUMNS; j++) sum[i][j] = multiply_add(x[i], y[j], sum[i][j]);
         }
-        if (piece < last) {
-            half ^= 1;
-            move_a.store(room + half * (T::A_ROOM + T::B_ROOM));
-            move_b.store(room + half * (T::A_ROOM + T::B_ROOM) + T::A_ROOM);
+        if (left > 0) {
+            here = T::HALF - here;
+            move_a.store(room + here);
+            move_b.store(room + here + T::A_ROOM);
         }
         __syncthreads();
     }
