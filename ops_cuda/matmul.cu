@@ -1,6 +1,7 @@
 /* ops_cuda/matmul.cu - which kernel of matmul.cuh multiplies which matrices. By shape and layout alone, so
  * that the same product has the same bits on every card. */
 #include "matmul.cuh"
+#include <utility>
 
 namespace MT_TWIN {
 
@@ -41,20 +42,40 @@ static mt_status too_many(const product &w)
                    (long long)w.batch, (long long)w.m, (long long)w.n);
 }
 
-/* The end of every path: with chunks, scratch for them and the kernel that joins them. start(w) runs the
- * first. */
+/* Whether rows of C, and with them pre and bias, can be moved 16 bytes at a time, four elements together. */
+static bool is_end_wide(const product &w)
+{
+    const int64_t width = 16 / (int64_t)sizeof(mt_real);
+    bool wide = w.n % 4 == 0 && w.c_col == 1 && w.c_row % width == 0 && (uintptr_t)w.c % 16 == 0;
+    if (w.pre) wide = wide && w.pre_col == 1 && w.pre_row % width == 0 && (uintptr_t)w.pre % 16 == 0;
+    if (w.bias) wide = wide && w.bias_step == 1 && (uintptr_t)w.bias % 16 == 0;
+    for (int d = 0; d < w.batches.rank; d++)
+        wide = wide && w.batches.stride[2][d] % width == 0 && w.batches.stride[3][d] % width == 0;
+    return wide;
+}
+
+/* The end of every path. start(w) runs the product; with chunks it writes their sums to scratch, and the
+ * kernel that joins them does the rest. */
 template <class START> static mt_status with_chunks(mt_backend *backend, product w, START start_first)
 {
+    w.wide = is_end_wide(w);
     if (w.chunks == 1) return start_first(w);
-    int64_t elements = w.m * w.n * w.batch;
+    const int64_t elements = w.m * w.n * w.batch;
     scratch sums(backend, (size_t)(elements * w.chunks) * sizeof(mt_real));
     if (!sums.data) return MT_ERR_MEMORY;
-    w.partial = static_cast<mt_real *>(sums.data);
-    mt_status status = start_first(w);
+    product first = w;
+    first.c = static_cast<mt_real *>(sums.data);
+    first.c_row = w.n, first.c_col = 1, first.c_slice = w.m * w.n;
+    first.bias = nullptr, first.pre = nullptr, first.act = -1, first.accumulate = false;
+    for (int d = 0; d < w.batches.rank; d++) first.batches.stride[2][d] = first.batches.stride[3][d] = 0;
+    first.wide = is_end_wide(first);
+    mt_status status = start_first(first);
     if (status != MT_OK) return status;
-    unsigned block = block_for(elements);
-    return MT_START(backend, "matmul join", product_join, dim3((unsigned)ceil_div(elements, block)),
-                    dim3(block), w);
+    const int64_t threads = w.wide ? elements / 4 : elements;
+    w.tiles_m.set(w.m), w.tiles_n.set(w.wide ? w.n / 4 : w.n);
+    const unsigned block = block_for(threads);
+    return MT_START(backend, "matmul join", w.wide ? product_join<4> : product_join<1>,
+                    dim3((unsigned)ceil_div(threads, block)), dim3(block), w, first.c);
 }
 
 template <class T, bool A_ALONG_K, bool B_ALONG_K, int WIDTH>
@@ -132,7 +153,7 @@ static product gather(const mt_matmul_work *work, const mt_matmul_plan *plan)
     w.bias_step = plan->bias_step;
     w.chunks = 1;
     w.chunk = plan->k;
-    w.partial = nullptr;
+    w.c_slice = 0;
     w.batch = plan->batch;
     w.act = work->has_act && !work->accumulate ? (int)work->act : -1;
     w.accumulate = work->accumulate;
@@ -147,6 +168,17 @@ static product gather(const mt_matmul_work *work, const mt_matmul_plan *plan)
     return w;
 }
 
+/* Where the columns of C are contiguous rather than its rows: C^T = B^T A^T, the same sums. A bias runs along
+ * rows, and is left where it is. */
+static void turn(product *w)
+{
+    if (w->c_col <= w->c_row || w->bias) return;
+    std::swap(w->m, w->n), std::swap(w->a, w->b);
+    std::swap(w->c_row, w->c_col), std::swap(w->pre_row, w->pre_col);
+    std::swap(w->a_row, w->b_col), std::swap(w->a_col, w->b_row);
+    for (int d = 0; d < w->batches.rank; d++) std::swap(w->batches.stride[0][d], w->batches.stride[1][d]);
+}
+
 } // namespace
 
 extern "C" mt_status MT_LAUNCHER(matmul)(mt_backend *backend, const mt_matmul_work *work)
@@ -155,6 +187,7 @@ extern "C" mt_status MT_LAUNCHER(matmul)(mt_backend *backend, const mt_matmul_wo
     mt_plan_matmul(work, &plan);
     if (plan.m * plan.n * plan.batch == 0) return MT_OK;
     product w = gather(work, &plan);
+    turn(&w);
     bool vector = w.m == 1 || w.n == 1, along_k = (w.n == 1 || w.b_row == 1) && (w.m == 1 || w.a_col == 1);
     if (w.k <= SHORT_K || (vector && !along_k)) return run_direct<1>(backend, "matmul direct", w);
     if (vector) return run_direct<32>(backend, "matmul vector", w);

@@ -19,39 +19,125 @@ struct product {
     mt_real *c, *pre;            /* pre null: not kept */
     int64_t m, n, k;
     int64_t a_row, a_col, b_row, b_col, c_row, c_col, pre_row, pre_col, bias_step;
-    int64_t a_next, b_next;                       /* bytes from a piece of k to the next */
-    int64_t batch, chunk, chunks;                 /* chunk: steps of k, of which there are chunks */
-    divisor<uint32_t> tiles_m, tiles_n, products; /* how a tile's block finds its place; products = batch */
-    mt_real *partial;                             /* [chunk][batch][m][n] when there are chunks, else null */
+    int64_t a_next, b_next;       /* bytes from a piece of k to the next */
+    int64_t batch, chunk, chunks; /* chunk: steps of k, of which there are chunks */
+    int64_t c_slice;              /* with chunks C is scratch, [chunk][batch][m][n], and this m n; else 0 */
+    divisor<uint32_t> tiles_m, tiles_n, products; /* how a block finds its place; products = batch */
     int act;                                      /* -1: none */
-    bool accumulate;
-    walk<uint64_t, 4> batches; /* a, b, c, pre */
+    bool accumulate, wide;                        /* wide: C, pre and bias can be moved 16 bytes at a time */
+    walk<uint64_t, 4> batches;                    /* a, b, c, pre */
 };
 
-/* A switch over the table instead of a pointer: one inlined copy of each function. */
-static __device__ __forceinline__ mt_real activate(int act, mt_real x)
+/* ---- the end of every path ---- */
+
+/* v[e] = f(v[e], e) by one copy of f: the numbers turn around, for a register has no index. */
+template <int COUNT, class F> static __device__ __forceinline__ void each(mt_real (&v)[COUNT], F f)
 {
-    switch (act) {
-        /* clang-format off */
-#define MT_MAP(name, params, needs, low, high, formula) case MT_OP_##name: return mt_f_##name(x, 0, 0);
-#include "tensor/op_table.inc"
-    /* clang-format on */
-    default: return x;
+    MT_NO_UNROLL
+    for (int e = 0; e < COUNT; e++) {
+        const mt_real y = f(v[0], e);
+        MT_UNROLL
+        for (int j = 1; j < COUNT; j++) v[j - 1] = v[j];
+        v[COUNT - 1] = y;
     }
 }
 
-/* The end of every path: bias, pre-activation, and C or C plus. at holds the batch's positions in a, b, c,
- * pre. */
-static __device__ __forceinline__ void finish(const product &w, const uint64_t (&at)[4], int64_t i, int64_t j,
-                                              mt_real value)
+/* Numbers of a row, step apart, of which the first count are there. Wide: there are COUNT or none, side by
+ * side, and they are moved 16 bytes at a time. */
+template <int COUNT>
+static __device__ __forceinline__ void get(const mt_real *from, int64_t step, bool wide, int count,
+                                           mt_real (&v)[COUNT])
 {
-    if (w.bias) value += w.bias[j * w.bias_step];
-    if (w.pre) w.pre[(int64_t)at[3] + i * w.pre_row + j * w.pre_col] = value;
-    mt_real *c = w.c + at[2] + i * w.c_row + j * w.c_col;
-    if (w.accumulate)
-        *c = *c + value;
-    else
-        *c = activate(w.act, value);
+    enum { WIDTH = COUNT == 1 ? 1 : 16 / (int)sizeof(mt_real) };
+    if constexpr (WIDTH > 1)
+        if (wide) {
+            MT_UNROLL
+            for (int e = 0; e < COUNT; e += WIDTH) {
+                mt_real some[WIDTH];
+                load16(from + e, some);
+                for (int j = 0; j < WIDTH; j++) v[e + j] = some[j];
+            }
+            return;
+        }
+    each(v, [&](mt_real, int e) {
+        const mt_real x = e < count ? *from : 0;
+        from += step;
+        return x;
+    });
+}
+template <int COUNT>
+static __device__ __forceinline__ void put(mt_real *to, int64_t step, bool wide, int count,
+                                           mt_real (&v)[COUNT])
+{
+    enum { WIDTH = COUNT == 1 ? 1 : 16 / (int)sizeof(mt_real) };
+    if constexpr (WIDTH > 1)
+        if (wide) {
+            MT_UNROLL
+            for (int e = 0; e < COUNT; e += WIDTH) {
+                mt_real some[WIDTH];
+                for (int j = 0; j < WIDTH; j++) some[j] = v[e + j];
+                store16(to + e, some);
+            }
+            return;
+        }
+    each(v, [&](mt_real x, int e) {
+        if (e < count) *to = x;
+        to += step;
+        return x;
+    });
+}
+
+/* A switch over the table instead of a pointer. */
+template <int COUNT> static __device__ __forceinline__ void activate(int act, mt_real (&v)[COUNT])
+{
+    switch (act) {
+        /* clang-format off */
+#define MT_MAP(name, params, needs, low, high, formula) \
+    case MT_OP_##name: each(v, [](mt_real x, int) { return mt_f_##name(x, 0, 0); }); break;
+#include "tensor/op_table.inc"
+    /* clang-format on */
+    default: break;
+    }
+}
+
+/* Where a thread's part of a row of C goes: the first count of COUNT elements, gap columns apart. */
+struct part {
+    mt_real *c, *pre; /* of the first element; pre only where w.pre is not null */
+    const mt_real *bias;
+    int gap, count;
+    bool wide;
+};
+
+/* Bias, pre-activation, and C or C plus. */
+template <int COUNT>
+static __device__ __forceinline__ void finish(const product &w, const part &p, mt_real (&v)[COUNT])
+{
+    if (w.bias) {
+        mt_real bias[COUNT];
+        get(p.bias, p.gap * w.bias_step, p.wide, p.count, bias);
+        for (int e = 0; e < COUNT; e++) v[e] += bias[e];
+    }
+    if (w.pre) put(p.pre, p.gap * w.pre_col, p.wide, p.count, v);
+    if (w.accumulate) {
+        mt_real old[COUNT];
+        get(p.c, p.gap * w.c_col, p.wide, p.count, old);
+        for (int e = 0; e < COUNT; e++) v[e] = old[e] + v[e];
+    } else {
+        activate(w.act, v);
+    }
+    put(p.c, p.gap * w.c_col, p.wide, p.count, v);
+}
+
+/* The part that begins at element (i, j) of the C at position c and the pre at position pre. */
+static __device__ __forceinline__ part part_at(const product &w, uint64_t c, uint64_t pre, int64_t i,
+                                               int64_t j, int gap, int count, bool wide)
+{
+    return {w.c + c + i * w.c_row + j * w.c_col,
+            w.pre + pre + i * w.pre_row + j * w.pre_col,
+            w.bias + j * w.bias_step,
+            gap,
+            count,
+            wide};
 }
 
 /* ---- tiles ---- */
@@ -75,8 +161,11 @@ template <int ROWS_, int COLUMNS_, int DEPTH_, int ITEM_ROWS_, int ITEM_COLUMNS_
         B_ROOM = DEPTH * B_PITCH,
         STAGED = 4, /* rows of a thread that go through shared memory at a time */
         STAGE_ROWS = DOWN * STAGED,
-        STAGE_ROOM = STAGE_ROWS * COLUMNS,
-        HALF = A_ROOM + B_ROOM, /* a piece of both operands */
+        STAGE_PITCH = COLUMNS + 4, /* so that rows four apart are half of the banks apart */
+        STAGE_ROOM = STAGE_ROWS * STAGE_PITCH,
+        QUADS = COLUMNS / 4,     /* threads that share a row of C at the end */
+        LINES = THREADS / QUADS, /* rows that all threads take at a time then */
+        HALF = A_ROOM + B_ROOM,  /* a piece of both operands */
         LOAD_ROOM = 2 * HALF,
         ROOM = LOAD_ROOM > STAGE_ROOM ? LOAD_ROOM : STAGE_ROOM,
         BLOCKS = BLOCKS_ /* that must find registers on a multiprocessor at once */
@@ -169,7 +258,7 @@ template <class T, bool A_ALONG_K, bool B_ALONG_K, int WIDTH>
 MT_KERNEL void __launch_bounds__(T::THREADS, T::BLOCKS) product_tiles(product w)
 {
     MT_SHARED(__align__(16) mt_real, room, [T::ROOM]); /* fragment() reads 16 bytes at a time */
-    MT_SHARED(int64_t, place, [5]); /* what only the end needs, out of the registers until then */
+    MT_SHARED(int64_t, place, [4]); /* what only the end needs, out of the registers until then */
     const uint32_t number = w.tiles_m.quotient(blockIdx.x), slice = w.tiles_n.quotient(number),
                    chunk = w.products.quotient(slice);
     const int64_t row = (int64_t)(blockIdx.x - number * w.tiles_m.by) * T::ROWS,
@@ -200,8 +289,8 @@ MT_KERNEL void __launch_bounds__(T::THREADS, T::BLOCKS) product_tiles(product w)
     move_b.load(w.b_col, w.b_row, columns, rest);
     move_a.at += rest * w.a_col, move_b.at += rest * w.b_row;
     if (thread == 0) {
-        place[0] = row, place[1] = column, place[2] = slice;
-        place[3] = (int64_t)at[2], place[4] = (int64_t)at[3];
+        place[0] = row, place[1] = column;
+        place[2] = (int64_t)at[2] + slice * w.c_slice, place[3] = (int64_t)at[3];
     }
     int here = 0; /* where the half that is read begins in room */
     move_a.store(room);
@@ -233,27 +322,31 @@ MT_KERNEL void __launch_bounds__(T::THREADS, T::BLOCKS) product_tiles(product w)
         __syncthreads();
     }
 
-    const bool along_row = w.c_col <= w.c_row;
-    const int64_t c_row = place[0], c_column = place[1], c_slice = place[2];
-    const uint64_t end[4] = {0, 0, (uint64_t)place[3], (uint64_t)place[4]};
+    /* Rows of a stage stand together. A thread takes four neighbours of a row when they can be moved at once,
+     * else four that are as far apart as makes threads neighbours. */
+    const int quad = thread % T::QUADS, first_column = w.wide ? 4 * quad : quad;
+    const int width = (int)min(w.n - place[1], (int64_t)T::COLUMNS) - first_column;
+    const int height = (int)min(w.m - place[0], (int64_t)T::ROWS);
+    part p = part_at(w, (uint64_t)place[2], (uint64_t)place[3], place[0] + thread / T::QUADS,
+                     place[1] + first_column, w.wide ? 1 : T::QUADS,
+                     w.wide ? 4 : (width + T::QUADS - 1) / T::QUADS, w.wide);
     MT_UNROLL
     for (int stage = 0; stage < T::ITEM_ROWS; stage += T::STAGED) {
         MT_UNROLL
         for (int i = 0; i < T::STAGED; i++) MT_UNROLL
-        for (int j = 0; j < T::ITEM_COLUMNS; j++)
-            room[(down * T::STAGED + i) * T::COLUMNS + j / 4 * 4 * T::ACROSS + across * 4 + j % 4] =
-                sum[stage + i][j];
+        for (int j = 0; j < T::ITEM_COLUMNS; j += 4) {
+            mt_real v[4] = {sum[stage + i][j], sum[stage + i][j + 1], sum[stage + i][j + 2],
+                            sum[stage + i][j + 3]};
+            put(room + (down * T::STAGED + i) * T::STAGE_PITCH + j * T::ACROSS + across * 4, 1, true, 4, v);
+        }
         __syncthreads();
         MT_NO_UNROLL
-        for (int e = thread; e < T::STAGE_ROOM; e += T::THREADS) {
-            int r = along_row ? e / T::COLUMNS : e % T::STAGE_ROWS,
-                j = along_row ? e % T::COLUMNS : e / T::STAGE_ROWS;
-            int line = stage * T::DOWN + r; /* the rows of a stage stand together */
-            if (line >= rows || j >= columns) continue;
-            if (w.partial)
-                w.partial[(c_slice * w.m + c_row + line) * w.n + c_column + j] = room[r * T::COLUMNS + j];
-            else
-                finish(w, end, c_row + line, c_column + j, room[r * T::COLUMNS + j]);
+        for (int r = thread / T::QUADS; r < T::STAGE_ROWS; r += T::LINES) {
+            if (stage * T::DOWN + r >= height || width <= 0) break;
+            mt_real v[4];
+            get(room + r * T::STAGE_PITCH + first_column, p.gap, p.wide, p.count, v);
+            finish(w, p, v);
+            p.c += T::LINES * w.c_row, p.pre += T::LINES * w.pre_row;
         }
         __syncthreads();
     }
@@ -282,22 +375,28 @@ template <int LANES> MT_KERNEL void product_direct(product w)
     for (int distance = LANES / 2; distance > 0; distance /= 2)
         sum += __shfl_down_sync(0xffffffffu, sum, (unsigned)distance);
     if (!inside || lane > 0) return;
-    if (w.partial)
-        w.partial[((int64_t)chunk * w.batch + (int64_t)batch) * each + i * w.n + j] = sum;
-    else
-        finish(w, at, i, j, sum);
+    mt_real v[1] = {sum};
+    finish(w, part_at(w, at[2] + slice * w.c_slice, at[3], i, j, 1, 1, false), v);
 }
 
-/* Adds the chunks of an element in order. */
-MT_KERNEL void product_join(product w)
+/* Adds the chunks of COUNT neighbours of a row in order. Here tiles_m and tiles_n count rows and columns. */
+template <int COUNT> MT_KERNEL void product_join(product w, const mt_real *chunks)
 {
-    const int64_t number = thread_number(), each = w.m * w.n;
-    if (number >= each * w.batch) return;
+    const int64_t number = thread_number(), elements = w.m * w.n * w.batch;
+    if (number * COUNT >= elements) return;
+    const uint32_t row = w.tiles_n.quotient((uint32_t)number), slice = w.tiles_m.quotient(row);
     uint64_t at[4] = {0, 0, 0, 0};
-    position_of<0>(w.batches, (uint64_t)(number / each), at);
-    mt_real sum = 0;
-    for (int64_t chunk = 0; chunk < w.chunks; chunk++) sum += w.partial[chunk * each * w.batch + number];
-    finish(w, at, number % each / w.n, number % w.n, sum);
+    position_of<0>(w.batches, (uint64_t)slice, at);
+    mt_real v[COUNT] = {};
+    for (int64_t chunk = 0; chunk < w.chunks; chunk++) {
+        mt_real next[COUNT];
+        get(chunks + chunk * elements + number * COUNT, 1, COUNT > 1, COUNT, next);
+        for (int e = 0; e < COUNT; e++) v[e] += next[e];
+    }
+    finish(w,
+           part_at(w, at[2], at[3], row - slice * w.tiles_m.by,
+                   ((uint32_t)number - row * w.tiles_n.by) * (int64_t)COUNT, 1, COUNT, COUNT > 1),
+           v);
 }
 
 } // namespace
