@@ -53,7 +53,7 @@ static const struct {
     mt_status (*run)(mt_tensor *out, mt_tensor *x);
 } once[] = {
     {"matmul large", "product", 4096, 64, 0, run_product},
-    {"matmul middle", "product", 512, 64, 0, run_product},
+    {"matmul middle", "product", 1024, 64, 0, run_product},
     {"map relu", "relu", 8192, 64, 0, run_map},
     {"reduce sum", "sum rows", 8192, 64, 1, run_sum},
     {"copy transposed", "transposed", 8192, 64, 0, run_turned},

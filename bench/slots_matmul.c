@@ -81,18 +81,40 @@ static void multiply(product p)
     multiply_batch(p, none, none, none);
 }
 
-/* By the numbers of the kernels: short k, a vector, one warp's tile and the middle one, whole and cut, and a
- * k that is cut into chunks. */
+/* By the numbers of the kernels: short k, a vector, the small tile, whole and cut, with and without loads of
+ * 16 bytes and rows of C that are whole 16 bytes, and a k that is cut into chunks. */
 static const int64_t sides[][3] = {
-    {1, 1, 1},     {5, 7, 3},    {17, 9, 17},    {16, 32, 16},   {16, 32, 32}, {15, 33, 31},
-    {33, 31, 48},  {20, 36, 20}, {32, 64, 33},   {1, 40, 50},    {40, 1, 33},  {1, 9, 64},
-    {18, 33, 600}, {1, 3, 1100}, {130, 129, 18}, {132, 128, 20},
+    {1, 1, 1},      {5, 7, 3},      {17, 9, 17},  {16, 32, 16},  {16, 32, 32}, {15, 33, 31},
+    {33, 31, 48},   {20, 36, 20},   {32, 64, 33}, {1, 40, 50},   {40, 1, 33},  {1, 9, 64},
+    {18, 33, 1100}, {20, 36, 1100}, {1, 3, 1100}, {19, 35, 132}, {16, 32, 64}, {130, 129, 18},
 };
-/* The large tile; the middle one, 16 bytes at a time and one by one; chunks of each. */
+/* Each of the other tiles, with as little to multiply as the choice allows: the low one, the middle one
+ * 16 bytes at a time and one by one. */
+static const int64_t tiles[][3] = {{124, 572, 20}, {508, 572, 20}, {259, 509, 19}};
+/* The large tile; the middle one; chunks of each. */
 static const int64_t large_sides[][3] = {
-    {1024, 1024, 24}, {1028, 1152, 20}, {1021, 1027, 17}, {256, 192, 40},
+    {1024, 1024, 24}, {1028, 1152, 20}, {1021, 1027, 17}, {256, 192, 40}, {508, 574, 20},
     {64, 640, 1024},  {67, 641, 1031},  {1, 5000, 700},   {4000, 1, 33},
 };
+
+/* A tile in every layout of A and B, and with every end: bias, what the activation was given, the activation,
+ * C plus, and C lying as its transpose. */
+static void check_tile(const int64_t (*side)[3])
+{
+    for (int turned = 0; turned < 4; turned++) {
+        product p = {.m = (*side)[0],
+                     .n = (*side)[1],
+                     .k = (*side)[2],
+                     .turned = turned,
+                     .flags = TEST_PLAIN,
+                     .act = -1};
+        p.bias = turned == 0 || turned == 3, p.pre = turned == 0;
+        p.act = turned == 0 ? MT_OP_relu : turned == 3 ? MT_OP_sigmoid : -1;
+        p.accumulate = turned == 1;
+        if (turned == 2) p.turned |= 4;
+        multiply(p);
+    }
+}
 
 void check_matmul(void **state)
 {
@@ -115,6 +137,7 @@ void check_matmul(void **state)
                                .accumulate = i % 3 == 2,
                                .act = -1});
     }
+    for (size_t i = 0; i < TEST_LENGTH(tiles); i++) check_tile(&tiles[i]);
     for (int round = 0; round < 24; round++) {
         const bool accumulate = test_chance(0.3); /* then neither a bias nor a kept argument */
         multiply((product){.m = test_from(1, 40),

@@ -1,36 +1,47 @@
 /* ops_cuda/matmul.cu - which kernel of matmul.cuh multiplies which matrices. By shape and layout alone, so
  * that the same product has the same bits on every card. */
 #include "matmul.cuh"
+#include <initializer_list>
 #include <utility>
 
 namespace MT_TWIN {
 
 namespace {
 
-/* A warp's tile, for products of a few thousand elements; one of 256 threads; and the one that a large
- * product of floats needs to read shared memory less often than it multiplies. Doubles fill the registers
- * with the second. */
-typedef tile<16, 32, 16, 4, 4, 8> small_tile;
+/* The tiles: rows and columns of C, depth of a piece of k, the sums of a thread, groups that share a piece,
+ * blocks that must fit a multiprocessor. More sums need fewer reads of shared memory: where the multiply-adds
+ * of a step of k take 4, 8 and 16 clocks (4 x 4, 8 x 4, 8 x 8 sums), its reads take 4, 6 and 8. A C of few
+ * elements needs small tiles, or most multiprocessors would have none; groups that share k then give each of
+ * them the eight warps that hide how long memory takes. Doubles fill the registers with 4 x 4 sums, and
+ * shared memory with half of the depth. */
 #ifdef MT_DOUBLE
-typedef tile<64, 64, 16, 4, 4, 2> middle_tile;
-typedef middle_tile large_tile;
+typedef tile<16, 32, 32, 4, 4, 4, 3> small_tile;
+typedef tile<64, 64, 16, 4, 4, 1, 2> middle_tile;
 #else
-typedef tile<64, 64, 16, 4, 4, 3> middle_tile;
-typedef tile<128, 128, 8, 8, 8, 2> large_tile;
+typedef tile<16, 32, 64, 4, 4, 8, 2> small_tile;
+typedef tile<32, 64, 32, 8, 4, 4, 2> low_tile;
+typedef tile<64, 64, 16, 8, 4, 2, 2> middle_tile;
+typedef tile<128, 128, 8, 8, 8, 1, 2> large_tile;
 #endif
 
+/* The choice reckons with an H100 or H200, whatever card there is. */
 enum {
-    SHORT_K = 16,        /* up to here each element is summed by one thread */
-    BLOCKS_WANTED = 128, /* fewer tiles than this leave multiprocessors idle: k is cut then */
-    LEAST_CHUNK = 256    /* but not into less than this */
+    MULTIPROCESSORS = 132,                      /* fewer blocks leave some of them idle */
+    MULTIPLY_ADDS = 512 / (int)sizeof(mt_real), /* of a multiprocessor in a clock */
+    BANDWIDTH = 3200,                           /* bytes that the second cache moves in a clock */
+    JOIN = 5000,                                /* clocks of a second kernel that has nothing to do */
+    LEAST_CHUNK = 256,                          /* k is not cut into less */
+    SHORT_K = 16,                               /* a thread sums an element up to here, of a C that is */
+    NARROW = 16,                                /* narrower than this, or has no more elements than the */
+    FEW_OUTPUTS = MULTIPROCESSORS * 128         /* card has lanes */
 };
 
 /* Cuts k so that there are blocks enough; chunks are whole multiples of DEPTH. */
 static void cut(product *w, int64_t blocks, int depth)
 {
     w->chunks = 1, w->chunk = w->k;
-    if (blocks >= BLOCKS_WANTED || w->k < 2 * LEAST_CHUNK) return;
-    int64_t most = w->k / LEAST_CHUNK, wanted = ceil_div(BLOCKS_WANTED, blocks);
+    if (blocks >= MULTIPROCESSORS || w->k < 2 * LEAST_CHUNK) return;
+    int64_t most = w->k / LEAST_CHUNK, wanted = ceil_div(MULTIPROCESSORS, blocks);
     w->chunk = ceil_div(ceil_div(w->k, most < wanted ? most : wanted), depth) * depth;
     w->chunks = ceil_div(w->k, w->chunk);
 }
@@ -119,12 +130,64 @@ static bool is_wide(const product &w)
            is_wide(w.b, w.n, w.k, w.b_col, w.b_row, w.batches, 1);
 }
 
-/* WIDTH: how many elements a load takes. */
-template <class T, int WIDTH> static mt_status run_tiles(mt_backend *backend, const char *name, product w)
+template <class T, int WIDTH>
+static mt_status run_tiles(mt_backend *backend, const char *name, const product &w)
 {
-    cut(&w, ceil_div(w.m, T::ROWS) * ceil_div(w.n, T::COLUMNS) * w.batch, T::DEPTH);
     return with_chunks(backend, w,
                        [=](const product &p) { return choose_direction<T, WIDTH>(backend, name, p); });
+}
+
+/* A tile as the choice sees it. price: hundredths of the clocks that its multiply-adds would take alone, by
+ * their share of the inner loop as it is compiled; the two smallest read so much of the second cache that
+ * this sets the price. run[1] loads 16 bytes at a time, run[0] single numbers, null where another tile does.
+ */
+struct kind {
+    const char *name;
+    int64_t rows, columns;
+    int depth, price[2];
+    mt_status (*run[2])(mt_backend *backend, const char *name, const product &w);
+};
+enum { WIDE = 16 / (int)sizeof(mt_real) };
+/* clang-format off */
+#define KIND(T) T::ROWS, T::COLUMNS, T::DEPTH
+static const kind kinds[] = {
+    {"matmul small",  KIND(small_tile),  {215, 195}, {run_tiles<small_tile, 1>,  run_tiles<small_tile, WIDE>}},
+    {"matmul middle", KIND(middle_tile), {140, 123}, {run_tiles<middle_tile, 1>, run_tiles<middle_tile, WIDE>}},
+#ifndef MT_DOUBLE
+    {"matmul low",    KIND(low_tile),    {0,   140}, {nullptr,                   run_tiles<low_tile, WIDE>}},
+    {"matmul large",  KIND(large_tile),  {0,   113}, {nullptr,                   run_tiles<large_tile, WIDE>}},
+#endif
+};
+/* clang-format on */
+
+/* Clocks until a product is done: blocks one after another on a multiprocessor, each with its steps of k, its
+ * start and its end; and the join of chunks. */
+static int64_t clocks(const kind &t, bool wide, const product &w, int64_t blocks)
+{
+    const int64_t area = t.rows * t.columns, outputs = w.m * w.n * w.batch;
+    const int64_t block = 600 + area / 10 + area * w.chunk / MULTIPLY_ADDS * t.price[wide] / 100;
+    const int64_t joined = JOIN + outputs * (2 * w.chunks + 1) * (int64_t)sizeof(mt_real) / BANDWIDTH;
+    return ceil_div(blocks * w.chunks, MULTIPROCESSORS) * block + (w.chunks > 1 ? joined : 0);
+}
+
+/* Takes the tile and the cut of k that are estimated to be the quickest. */
+static mt_status choose_tile(mt_backend *backend, const product &w)
+{
+    const bool wide = is_wide(w);
+    const kind *chosen = nullptr;
+    product best = w;
+    int64_t least = 0;
+    for (const kind &t : kinds) {
+        if (!t.run[wide]) continue;
+        const int64_t blocks = ceil_div(w.m, t.rows) * ceil_div(w.n, t.columns) * w.batch;
+        product whole = w, pieces = w;
+        cut(&pieces, blocks, t.depth);
+        for (const product *p : {&whole, &pieces}) {
+            const int64_t estimate = clocks(t, wide, *p, blocks);
+            if (!chosen || estimate < least) chosen = &t, best = *p, least = estimate;
+        }
+    }
+    return chosen->run[wide](backend, chosen->name, best);
 }
 
 template <int LANES> static mt_status run_direct(mt_backend *backend, const char *name, product w)
@@ -189,17 +252,10 @@ extern "C" mt_status MT_LAUNCHER(matmul)(mt_backend *backend, const mt_matmul_wo
     product w = gather(work, &plan);
     turn(&w);
     bool vector = w.m == 1 || w.n == 1, along_k = (w.n == 1 || w.b_row == 1) && (w.m == 1 || w.a_col == 1);
-    if (w.k <= SHORT_K || (vector && !along_k)) return run_direct<1>(backend, "matmul direct", w);
+    bool few = w.m < NARROW || w.n < NARROW || w.m * w.n * w.batch <= FEW_OUTPUTS;
+    if ((w.k <= SHORT_K && few) || (vector && !along_k)) return run_direct<1>(backend, "matmul direct", w);
     if (vector) return run_direct<32>(backend, "matmul vector", w);
-    const int wide = 16 / (int)sizeof(mt_real);
-    const int64_t outputs = w.m * w.n * w.batch;
-    if (w.m <= 32 || w.n <= 32 || outputs <= 128 * 128)
-        return is_wide(w) ? run_tiles<small_tile, wide>(backend, "matmul small", w)
-                          : run_tiles<small_tile, 1>(backend, "matmul small", w);
-    if (!is_wide(w)) return run_tiles<middle_tile, 1>(backend, "matmul middle", w);
-    if (w.m <= 96 || w.n <= 96 || outputs < 1024 * 1024)
-        return run_tiles<middle_tile, wide>(backend, "matmul middle", w);
-    return run_tiles<large_tile, wide>(backend, "matmul large", w);
+    return choose_tile(backend, w);
 }
 
 } // namespace MT_TWIN

@@ -28,6 +28,21 @@ struct product {
     walk<uint64_t, 4> batches;                    /* a, b, c, pre */
 };
 
+/* Positions of the i-th product of the batch in a, b, c and pre. As position_of, but rolled up: a batch has
+ * one dimension most of the time. */
+static __device__ __forceinline__ void find_product(const product &w, uint64_t i, uint64_t (&at)[4])
+{
+    MT_UNROLL
+    for (int k = 0; k < 4; k++) at[k] = 0;
+    MT_NO_UNROLL
+    for (int d = w.batches.rank - 1; d >= 0; d--) {
+        const uint64_t q = d ? w.batches.size[d].quotient(i) : 0, r = i - q * w.batches.size[d].by;
+        MT_UNROLL
+        for (int k = 0; k < 4; k++) at[k] += r * w.batches.stride[k][d];
+        i = q;
+    }
+}
+
 /* ---- the end of every path ---- */
 
 /* v[e] = f(v[e], e) by one copy of f: the numbers turn around, for a register has no index. */
@@ -142,34 +157,40 @@ static __device__ __forceinline__ part part_at(const product &w, uint64_t c, uin
 
 /* ---- tiles ---- */
 
-/* A block computes ROWS x COLUMNS of C in steps of DEPTH along k; a thread ITEM_ROWS x ITEM_COLUMNS of them,
- * in groups of four that stand far apart, so that the threads of a warp read neighbouring words of shared
- * memory. */
-template <int ROWS_, int COLUMNS_, int DEPTH_, int ITEM_ROWS_, int ITEM_COLUMNS_, int BLOCKS_> struct tile {
+/* A block computes ROWS x COLUMNS of C in pieces of DEPTH steps of k. SPLIT groups of its threads share every
+ * piece: each takes DEPTH / SPLIT steps of it for the whole tile, and their sums are added in order at the
+ * end. A thread of a group has ITEM_ROWS x ITEM_COLUMNS sums, in groups of four that stand far apart, so that
+ * the threads of a warp read neighbouring words of shared memory. BLOCKS of them must find registers on a
+ * multiprocessor at once. */
+template <int ROWS_, int COLUMNS_, int DEPTH_, int ITEM_ROWS_, int ITEM_COLUMNS_, int SPLIT_, int BLOCKS_>
+struct tile {
     enum {
         ROWS = ROWS_,
         COLUMNS = COLUMNS_,
         DEPTH = DEPTH_,
         ITEM_ROWS = ITEM_ROWS_,
         ITEM_COLUMNS = ITEM_COLUMNS_,
-        ACROSS = COLUMNS / ITEM_COLUMNS, /* threads along a row of C */
+        SPLIT = SPLIT_,
+        BLOCKS = BLOCKS_,
+        STEPS = DEPTH / SPLIT,
+        ACROSS = COLUMNS / ITEM_COLUMNS, /* threads of a group along a row of C */
         DOWN = ROWS / ITEM_ROWS,
-        THREADS = ACROSS * DOWN,
+        GROUP = ACROSS * DOWN,
+        THREADS = GROUP * SPLIT,
         A_PITCH = ROWS + 4, /* the four spread a column over the banks, and keep rows aligned to 16 bytes */
         B_PITCH = COLUMNS + 4,
         A_ROOM = DEPTH * A_PITCH,
-        B_ROOM = DEPTH * B_PITCH,
-        STAGED = 4, /* rows of a thread that go through shared memory at a time */
+        HALF = A_ROOM + DEPTH * B_PITCH, /* a piece of both operands */
+        STAGED = 4,                      /* rows of a thread that go through shared memory at a time */
         STAGE_ROWS = DOWN * STAGED,
         STAGE_PITCH = COLUMNS + 4, /* so that rows four apart are half of the banks apart */
         STAGE_ROOM = STAGE_ROWS * STAGE_PITCH,
-        QUADS = COLUMNS / 4,     /* threads that share a row of C at the end */
-        LINES = THREADS / QUADS, /* rows that all threads take at a time then */
-        HALF = A_ROOM + B_ROOM,  /* a piece of both operands */
-        LOAD_ROOM = 2 * HALF,
-        ROOM = LOAD_ROOM > STAGE_ROOM ? LOAD_ROOM : STAGE_ROOM,
-        BLOCKS = BLOCKS_ /* that must find registers on a multiprocessor at once */
+        ROOM = 2 * HALF > SPLIT *STAGE_ROOM ? 2 * HALF : SPLIT *STAGE_ROOM,
+        QUADS = COLUMNS / 4,    /* threads that share a row of C at the end */
+        LINES = THREADS / QUADS /* rows that all threads take at a time then */
     };
+    static_assert(ACROSS % 8 == 0 && DOWN % 4 == 0, "a warp is 8 threads across and 4 down");
+    static_assert(STAGE_ROWS % LINES == 0 || ITEM_ROWS == STAGED, "stages follow each other without a gap");
 };
 
 /* One thread's part of moving a SPAN x DEPTH piece of an operand to shared memory as [k][span]. ALONG_K says
@@ -265,14 +286,15 @@ MT_KERNEL void __launch_bounds__(T::THREADS, T::BLOCKS) product_tiles(product w)
                   column = (int64_t)(number - slice * w.tiles_n.by) * T::COLUMNS, first = chunk * w.chunk;
     const int rows = (int)min(w.m - row, (int64_t)T::ROWS),
               columns = (int)min(w.n - column, (int64_t)T::COLUMNS);
-    const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
+    const int thread = threadIdx.x, group = thread / T::GROUP, warp = thread % T::GROUP / 32,
+              lane = thread % 32;
     /* A warp is 8 threads across and 4 down. Bits 0, 2 and 3 of a lane count across, 1 and 4 down: so lanes n
      * and n ^ 2 read the same of B, n and n ^ 1 the same of A, which halves what a read of 16 bytes takes. */
     const int across = warp % (T::ACROSS / 8) * 8 + (lane & 1) + (lane >> 1 & 6),
               down = warp / (T::ACROSS / 8) * 4 + (lane >> 1 & 1) + (lane >> 3 & 2);
 
-    uint64_t at[4] = {0, 0, 0, 0};
-    position_of<0>(w.batches, (uint64_t)(slice - chunk * w.products.by), at);
+    uint64_t at[4];
+    find_product(w, slice - chunk * w.products.by, at);
     mover<T::ROWS, T::DEPTH, T::A_PITCH, T::THREADS, A_ALONG_K, WIDTH> move_a;
     mover<T::COLUMNS, T::DEPTH, T::B_PITCH, T::THREADS, B_ALONG_K, WIDTH> move_b;
     move_a.begin(thread, w.a + at[0] + row * w.a_row + first * w.a_col, w.a_row, w.a_col);
@@ -283,11 +305,11 @@ MT_KERNEL void __launch_bounds__(T::THREADS, T::BLOCKS) product_tiles(product w)
     for (int j = 0; j < T::ITEM_COLUMNS; j++) sum[i][j] = 0;
 
     const int64_t length = min(w.chunk, w.k - first);
-    int left = (int)((length - 1) / T::DEPTH); /* pieces after this one */
-    const int rest = (int)(length - (int64_t)left * T::DEPTH);
-    move_a.load(w.a_row, w.a_col, rows, rest);
-    move_b.load(w.b_col, w.b_row, columns, rest);
-    move_a.at += rest * w.a_col, move_b.at += rest * w.b_row;
+    int left = (int)((length - 1) / T::DEPTH);            /* pieces after this one */
+    int steps = (int)(length - (int64_t)left * T::DEPTH); /* of this one */
+    move_a.load(w.a_row, w.a_col, rows, steps);
+    move_b.load(w.b_col, w.b_row, columns, steps);
+    move_a.at += steps * w.a_col, move_b.at += steps * w.b_row;
     if (thread == 0) {
         place[0] = row, place[1] = column;
         place[2] = (int64_t)at[2] + slice * w.c_slice, place[3] = (int64_t)at[3];
@@ -303,17 +325,21 @@ MT_KERNEL void __launch_bounds__(T::THREADS, T::BLOCKS) product_tiles(product w)
             move_b.load(w.b_col, w.b_row, columns, T::DEPTH);
             move_a.advance(w.a_next), move_b.advance(w.b_next);
         }
-        const mt_real *a = room + here + down * 4, *b = room + here + T::A_ROOM + across * 4;
-        MT_UNROLL_EIGHT /* more would ask for more registers than there are */
-            for (int k = 0; k < T::DEPTH; k++)
-        {
-            mt_real x[T::ITEM_ROWS], y[T::ITEM_COLUMNS];
-            fragment<T::ITEM_ROWS, 4 * T::DOWN>(a + k * T::A_PITCH, x);
-            fragment<T::ITEM_COLUMNS, 4 * T::ACROSS>(b + k * T::B_PITCH, y);
-            MT_UNROLL
-            for (int i = 0; i < T::ITEM_ROWS; i++) MT_UNROLL
-            for (int j = 0; j < T::ITEM_COLUMNS; j++) sum[i][j] = multiply_add(x[i], y[j], sum[i][j]);
+        if (T::SPLIT == 1 || group * T::STEPS < steps) { /* else nothing but zeros */
+            const mt_real *a = room + here + group * T::STEPS * T::A_PITCH + down * 4,
+                          *b = room + here + T::A_ROOM + group * T::STEPS * T::B_PITCH + across * 4;
+            MT_UNROLL_EIGHT /* more would ask for more registers than there are */
+                for (int k = 0; k < T::STEPS; k++)
+            {
+                mt_real x[T::ITEM_ROWS], y[T::ITEM_COLUMNS];
+                fragment<T::ITEM_ROWS, 4 * T::DOWN>(a + k * T::A_PITCH, x);
+                fragment<T::ITEM_COLUMNS, 4 * T::ACROSS>(b + k * T::B_PITCH, y);
+                MT_UNROLL
+                for (int i = 0; i < T::ITEM_ROWS; i++) MT_UNROLL
+                for (int j = 0; j < T::ITEM_COLUMNS; j++) sum[i][j] = multiply_add(x[i], y[j], sum[i][j]);
+            }
         }
+        steps = T::DEPTH;
         if (left > 0) {
             here = T::HALF - here;
             move_a.store(room + here);
@@ -337,14 +363,22 @@ MT_KERNEL void __launch_bounds__(T::THREADS, T::BLOCKS) product_tiles(product w)
         for (int j = 0; j < T::ITEM_COLUMNS; j += 4) {
             mt_real v[4] = {sum[stage + i][j], sum[stage + i][j + 1], sum[stage + i][j + 2],
                             sum[stage + i][j + 3]};
-            put(room + (down * T::STAGED + i) * T::STAGE_PITCH + j * T::ACROSS + across * 4, 1, true, 4, v);
+            put(room + group * T::STAGE_ROOM + (down * T::STAGED + i) * T::STAGE_PITCH + j * T::ACROSS +
+                    across * 4,
+                1, true, 4, v);
         }
         __syncthreads();
         MT_NO_UNROLL
         for (int r = thread / T::QUADS; r < T::STAGE_ROWS; r += T::LINES) {
             if (stage * T::DOWN + r >= height || width <= 0) break;
+            const mt_real *sums = room + r * T::STAGE_PITCH + first_column;
             mt_real v[4];
-            get(room + r * T::STAGE_PITCH + first_column, p.gap, p.wide, p.count, v);
+            get(sums, p.gap, p.wide, p.count, v);
+            for (int g = 1; g < T::SPLIT; g++) {
+                mt_real next[4];
+                get(sums + g * T::STAGE_ROOM, p.gap, p.wide, p.count, next);
+                for (int e = 0; e < 4; e++) v[e] += next[e];
+            }
             finish(w, p, v);
             p.c += T::LINES * w.c_row, p.pre += T::LINES * w.pre_row;
         }
@@ -366,7 +400,7 @@ template <int LANES> MT_KERNEL void product_direct(product w)
     mt_real sum = 0;
     const bool inside = slice < (uint64_t)(w.batch * w.chunks);
     if (inside) {
-        position_of<0>(w.batches, batch, at);
+        find_product(w, batch, at);
         const int64_t first = (int64_t)chunk * w.chunk, end = min(first + w.chunk, w.k);
         const mt_real *a = w.a + at[0] + i * w.a_row, *b = w.b + at[1] + j * w.b_col;
         for (int64_t k = first + lane; k < end; k += LANES)
@@ -385,17 +419,17 @@ template <int COUNT> MT_KERNEL void product_join(product w, const mt_real *chunk
     const int64_t number = thread_number(), elements = w.m * w.n * w.batch;
     if (number * COUNT >= elements) return;
     const uint32_t row = w.tiles_n.quotient((uint32_t)number), slice = w.tiles_m.quotient(row);
-    uint64_t at[4] = {0, 0, 0, 0};
-    position_of<0>(w.batches, (uint64_t)slice, at);
+    uint64_t at[4];
+    find_product(w, slice, at);
     mt_real v[COUNT] = {};
     for (int64_t chunk = 0; chunk < w.chunks; chunk++) {
         mt_real next[COUNT];
-        get(chunks + chunk * elements + number * COUNT, 1, COUNT > 1, COUNT, next);
+        get(chunks + chunk * elements + number * COUNT, 1, COUNT == 4, COUNT, next);
         for (int e = 0; e < COUNT; e++) v[e] += next[e];
     }
     finish(w,
            part_at(w, at[2], at[3], row - slice * w.tiles_m.by,
-                   ((uint32_t)number - row * w.tiles_n.by) * (int64_t)COUNT, 1, COUNT, COUNT > 1),
+                   ((uint32_t)number - row * w.tiles_n.by) * (int64_t)COUNT, 1, COUNT, COUNT == 4),
            v);
 }
 

@@ -248,13 +248,15 @@ static void matmul(void **data)
         product_one(test_from(1, 40), test_from(1, 40), test_from(1, 60), 0, false, false);
 }
 
-/* Products of which k is cut, the middle tile, a batch, and a layer's end. */
+/* Products of which k is cut, the other tiles, a batch, and a layer's end. */
 static void matmul_more(void **data)
 {
     (void)data;
-    product_one(18, 33, 600, TEST_PLAIN, false, false);
+    product_one(18, 33, 1100, TEST_PLAIN, false, false);
+    product_one(20, 36, 1100, TEST_PLAIN, false, false);
     product_one(1, 3, 1100, TEST_PLAIN, false, true);
-    product_one(130, 129, 18, TEST_PLAIN, false, false);
+    product_one(124, 572, 20, TEST_PLAIN, false, false);
+    product_one(259, 509, 19, TEST_PLAIN, false, false);
     pair a = input(mt_shape(3, 1, 20, 18), 0), b = input(mt_shape(2, 18, 34), 0),
          c = output(mt_shape(3, 2, 20, 34), 0);
     EACH(i) TEST_OK(mt_op_matmul(c.on[i]->x, a.on[i]->x, b.on[i]->x));
