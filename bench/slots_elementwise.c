@@ -152,9 +152,14 @@ static void check_rows_of(int arity)
 {
     for (int op = 0; op < MT_OP_COUNT; op++) {
         if (mt_op_describe((mt_op)op)->arity != arity) continue;
-        for (int part = MT_PART_VALUE; part <= arity; part++)
+        for (int part = MT_PART_VALUE; part <= arity; part++) {
+            /* no slot is asked for a derivative that is 1 or 0 everywhere */
+            if (part != MT_PART_VALUE &&
+                mt_op_describe((mt_op)op)->needs[part == MT_PART_GRAD_B] & (MT_IS_ONE | MT_IS_ZERO))
+                continue;
             for (int round = 0; round < SHAPES; round++)
                 check_row((mt_op)op, (mt_part)part, shape_of(round), slots_flags(round), round > 1);
+        }
         test_rows++;
     }
 }
