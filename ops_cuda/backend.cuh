@@ -161,6 +161,14 @@ template <class I, int OPERANDS, int MOST = MT_MAX_DIMS> struct walk {
     I stride[OPERANDS][MOST];
 };
 
+template <class I, int OPERANDS, int MOST>
+static inline void add_dimension(walk<I, OPERANDS, MOST> *w, int64_t size, const int64_t (&stride)[OPERANDS])
+{
+    w->size[w->rank].set(size);
+    for (int k = 0; k < OPERANDS; k++) w->stride[k][w->rank] = (I)stride[k];
+    w->rank++;
+}
+
 /* Adds the positions of element i to at[]. RANK 0: as many dimensions as the walk says. */
 template <int RANK, class I, int OPERANDS, int MOST>
 MT_DEVICE void position_of(const walk<I, OPERANDS, MOST> &w, I i, I (&at)[OPERANDS])

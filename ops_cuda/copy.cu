@@ -88,13 +88,13 @@ static int tile_dimension(const mt_elementwise_plan *plan)
 }
 
 template <class T>
-static mt_status start_transpose(mt_backend *backend, const flat_work<convert<T, T>> &from,
+static mt_status start_transpose(mt_backend *backend, const mt_operand *operand,
                                  const mt_elementwise_plan *plan, int across)
 {
     int inner = plan->rank - 1, rank = 0;
     transpose_work<T> work;
-    work.out = from.out;
-    work.in = from.in[0];
+    work.out = static_cast<T *>(first_of(operand[0], sizeof(T)));
+    work.in = static_cast<const T *>(first_of(operand[1], sizeof(T)));
     work.inner = plan->size[inner], work.across = plan->size[across];
     work.out_across = plan->stride[0][across], work.in_inner = plan->stride[1][inner];
     work.tiles_inner = ceil_div(work.inner, TILE), work.tiles_across = ceil_div(work.across, TILE);
@@ -122,19 +122,10 @@ static mt_status start_transpose(mt_backend *backend, const flat_work<convert<T,
 template <class T>
 static mt_status copy_same(mt_backend *backend, const mt_operand *operand, const mt_elementwise_plan *plan)
 {
-    typedef convert<T, T> row;
-    flat_work<row> work = gather<row>(operand, nothing(), plan->count);
-    if (is_flat<row>(plan)) return start_flat<row, 0>(backend, "copy", work);
     int across = tile_dimension(plan);
-    if (across >= 0) return start_transpose<T>(backend, work, plan, across);
-    return start_general<row>(backend, "copy strided", work, plan);
-}
-
-template <class ROW>
-static mt_status copy_converted(mt_backend *backend, const mt_operand *operand,
-                                const mt_elementwise_plan *plan)
-{
-    return start_general<ROW>(backend, "copy converted", gather<ROW>(operand, nothing(), plan->count), plan);
+    if (across >= 0) return start_transpose<T>(backend, operand, plan, across);
+    const char *name = plan->row_class == MT_ROW_CONTIGUOUS ? "copy" : "copy strided";
+    return start_row<convert<T, T>>(backend, name, operand, plan, nothing());
 }
 
 /* The plan speaks of addresses in mt_real; other kinds have their own. */
@@ -155,34 +146,23 @@ extern "C" mt_status MT_LAUNCHER(copy)(mt_backend *backend, mt_operand out, mt_k
     mt_plan_elementwise(operand, 2, &plan);
     if (plan.count == 0) return MT_OK;
     if (out_kind == MT_REAL && in_kind == MT_REAL) return copy_same<mt_real>(backend, operand, &plan);
-    if (out_kind == MT_REAL) return copy_converted<convert<mt_real, int64_t>>(backend, operand, &plan);
-    if (in_kind == MT_REAL) return copy_converted<convert_to_index>(backend, operand, &plan);
+    if (out_kind == MT_REAL)
+        return start_row<convert<mt_real, int64_t>>(backend, "copy converted", operand, &plan, nothing());
+    if (in_kind == MT_REAL)
+        return start_row<convert_to_index>(backend, "copy converted", operand, &plan, nothing());
     align_for(&plan, operand, 2);
     return copy_same<int64_t>(backend, operand, &plan);
 }
-
-namespace {
-
-template <class T>
-static mt_status fill_with(mt_backend *backend, const mt_operand *out, const mt_elementwise_plan *plan,
-                           T value)
-{
-    typedef constant<T> row;
-    flat_work<row> work = gather<row>(out, value, plan->count);
-    return is_flat<row>(plan) ? start_flat<row, 0>(backend, "fill", work)
-                              : start_general<row>(backend, "fill strided", work, plan);
-}
-
-} // namespace
 
 extern "C" mt_status MT_LAUNCHER(fill)(mt_backend *backend, mt_operand out, mt_kind kind, double value)
 {
     mt_elementwise_plan plan;
     mt_plan_elementwise(&out, 1, &plan);
     if (plan.count == 0) return MT_OK;
-    if (kind == MT_REAL) return fill_with<mt_real>(backend, &out, &plan, (mt_real)value);
+    const char *name = plan.row_class == MT_ROW_CONTIGUOUS ? "fill" : "fill strided";
+    if (kind == MT_REAL) return start_row<constant<mt_real>>(backend, name, &out, &plan, (mt_real)value);
     align_for(&plan, &out, 1);
-    return fill_with<int64_t>(backend, &out, &plan, to_index(value));
+    return start_row<constant<int64_t>>(backend, name, &out, &plan, to_index(value));
 }
 
 } // namespace MT_TWIN

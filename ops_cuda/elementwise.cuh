@@ -17,36 +17,36 @@ template <class ROW> struct slots {
     static constexpr int count = ROW::inputs > 0 ? ROW::inputs : 1;
 };
 
-/* Contiguous operands of one type, all aligned to 16 bytes. */
-template <class ROW> struct flat_work {
+/* The operands of a row at their first elements. */
+template <class ROW> struct row_work {
     typename ROW::out *out;
     const typename ROW::in *in[slots<ROW>::count] = {};
     typename ROW::constants p;
     int64_t count;
 };
 
-/* Each thread moves 16 bytes of every operand at a time, the width at which a warp's accesses are whole
- * lines; the thread after the last takes what is left, one by one. SCALARS is fixed at compile time, so that
- * a scalar operand stays in a register. */
-template <class ROW, int SCALARS> MT_KERNEL void flat(flat_work<ROW> w)
+/* How many elements a thread takes: 16 bytes of the wider type, the width at which a warp's accesses are
+ * whole lines, and enough of them under way to fill the memory's time. */
+template <class ROW> struct taken {
+    static constexpr int count =
+        16 / (int)(sizeof(typename ROW::in) > sizeof(typename ROW::out) ? sizeof(typename ROW::in)
+                                                                        : sizeof(typename ROW::out));
+};
+
+/* Contiguous operands of one type, all aligned to 16 bytes: each thread moves 16 bytes of every operand; the
+ * thread after the last takes what is left, one by one. */
+template <class ROW> MT_KERNEL void flat(row_work<ROW> w)
 {
     typedef typename ROW::in in_type;
     typedef typename ROW::out out_type;
-    const int WIDTH = 16 / (int)sizeof(out_type), INPUTS = slots<ROW>::count;
+    const int WIDTH = taken<ROW>::count, INPUTS = slots<ROW>::count;
     int64_t first = thread_number() * WIDTH;
     if (first >= w.count) return;
     if (first + WIDTH <= w.count) {
         in_type v[INPUTS][WIDTH];
         out_type result[WIDTH];
-        for (int k = 0; k < ROW::inputs; k++) {
-            if (!(ROW::reads >> k & 1)) continue;
-            if (SCALARS >> k & 1) {
-                in_type one = w.in[k][0];
-                for (int j = 0; j < WIDTH; j++) v[k][j] = one;
-            } else {
-                load16(w.in[k] + first, v[k]);
-            }
-        }
+        for (int k = 0; k < ROW::inputs; k++)
+            if (ROW::reads >> k & 1) load16(w.in[k] + first, v[k]);
         for (int j = 0; j < WIDTH; j++) {
             in_type x[INPUTS];
             for (int k = 0; k < ROW::inputs; k++)
@@ -55,10 +55,11 @@ template <class ROW, int SCALARS> MT_KERNEL void flat(flat_work<ROW> w)
         }
         store16(w.out + first, result);
     } else {
+        MT_NO_UNROLL
         for (int64_t i = first; i < w.count; i++) {
             in_type x[INPUTS];
             for (int k = 0; k < ROW::inputs; k++)
-                if (ROW::reads >> k & 1) x[k] = w.in[k][SCALARS >> k & 1 ? 0 : i];
+                if (ROW::reads >> k & 1) x[k] = w.in[k][i];
             w.out[i] = ROW::apply(x, w.p);
         }
     }
@@ -69,84 +70,146 @@ template <class ROW, int RANK, class I> struct strided_work {
     const typename ROW::in *in[slots<ROW>::count] = {};
     typename ROW::constants p;
     I count;
+    bool side_by_side; /* a thread's elements are 16 bytes that 16 divides, in out and in each input */
+    bool one[slots<ROW>::count] = {}; /* ... or are one element of this input, repeated */
     walk<I, 1 + ROW::inputs, RANK ? RANK : MT_MAX_DIMS> dims;
 };
 
-/* Any strides and alignment, one element a thread; RANK 0 for a rank known at run time. */
+/* Any strides and alignment; RANK 0 for a rank known at run time, and then one element a thread. Where they
+ * are not side by side a thread takes every blockDim-th element, so that a warp's accesses are as narrow as
+ * the layout allows. All loads are under way before the first is needed. */
 template <class ROW, int RANK, class I> MT_KERNEL void strided(strided_work<ROW, RANK, I> w)
 {
-    I i = (I)thread_number();
-    if (i >= w.count) return;
-    I at[1 + ROW::inputs] = {0};
-    position_of<RANK>(w.dims, i, at);
-    typename ROW::in x[slots<ROW>::count];
-    for (int k = 0; k < ROW::inputs; k++)
-        if (ROW::reads >> k & 1) x[k] = w.in[k][at[k + 1]];
-    w.out[at[0]] = ROW::apply(x, w.p);
+    typedef typename ROW::in in_type;
+    typedef typename ROW::out out_type;
+    const int WIDTH = RANK ? taken<ROW>::count : 1, INPUTS = slots<ROW>::count;
+    const bool side_by_side = sizeof(in_type[WIDTH]) == 16 && w.side_by_side;
+    const I block = (I)blockIdx.x * (blockDim.x * WIDTH), step = side_by_side ? 1 : blockDim.x;
+    const I first = block + (side_by_side ? threadIdx.x * WIDTH : threadIdx.x);
+    if (first + (WIDTH - 1) * step < w.count) {
+        I at[WIDTH][1 + ROW::inputs] = {{0}};
+        in_type v[INPUTS][WIDTH] = {};
+        position_of<RANK>(w.dims, first, at[0]);
+        if (side_by_side) {
+            for (int k = 0; k < ROW::inputs; k++) {
+                if (!(ROW::reads >> k & 1)) continue;
+                const in_type *in = w.in[k] + at[0][k + 1];
+                if (w.one[k])
+                    v[k][0] = *in;
+                else
+                    load16(in, v[k]);
+            }
+            for (int k = 0; k < ROW::inputs; k++)
+                if ((ROW::reads >> k & 1) && w.one[k])
+                    for (int j = 1; j < WIDTH; j++) v[k][j] = v[k][0];
+        } else {
+            MT_UNROLL
+            for (int j = 1; j < WIDTH; j++) position_of<RANK>(w.dims, first + j * step, at[j]);
+            for (int k = 0; k < ROW::inputs; k++)
+                if (ROW::reads >> k & 1)
+                    for (int j = 0; j < WIDTH; j++) v[k][j] = w.in[k][at[j][k + 1]];
+        }
+        out_type result[WIDTH];
+        for (int j = 0; j < WIDTH; j++) {
+            in_type x[INPUTS];
+            for (int k = 0; k < ROW::inputs; k++)
+                if (ROW::reads >> k & 1) x[k] = v[k][j];
+            result[j] = ROW::apply(x, w.p);
+        }
+        if (side_by_side)
+            store16(w.out + at[0][0], result);
+        else
+            for (int j = 0; j < WIDTH; j++) w.out[at[j][0]] = result[j];
+    } else {
+        MT_NO_UNROLL
+        for (I i = first; i < w.count; i += step) {
+            I at[1 + ROW::inputs] = {0};
+            position_of<RANK>(w.dims, i, at);
+            in_type x[INPUTS];
+            for (int k = 0; k < ROW::inputs; k++)
+                if (ROW::reads >> k & 1) x[k] = w.in[k][at[k + 1]];
+            w.out[at[0]] = ROW::apply(x, w.p);
+        }
+    }
 }
 
 /* ---- on the host ---- */
 
-template <class ROW, int SCALARS>
-static mt_status start_flat(mt_backend *backend, const char *name, const flat_work<ROW> &work)
+/* Whether in operand k any `width` neighbours in the plan's order, of which the first is a multiple of width,
+ * are 16 bytes that 16 divides; and whether they are one element, repeated. */
+static inline void neighbours(const mt_elementwise_plan *plan, int k, const void *data, int width,
+                              bool *side_by_side, bool *one)
 {
-    int64_t threads = ceil_div(work.count, 16 / (int64_t)sizeof(typename ROW::out));
-    unsigned block = block_for(threads);
-    return MT_START(backend, name, (flat<ROW, SCALARS>), dim3((unsigned)ceil_div(threads, block)),
-                    dim3(block), work);
+    const int last = plan->rank - 1;
+    const int64_t *stride = plan->stride[k];
+    const bool whole = plan->size[last] % width == 0;
+    bool row_major = true, constant = true, rows_aligned = whole && stride[last] == 1;
+    int64_t inner = 1;
+    for (int d = last; d >= 0; d--) {
+        row_major = row_major && stride[d] == inner;
+        constant = constant && stride[d] == 0;
+        rows_aligned = rows_aligned && (d == last || stride[d] % width == 0);
+        inner *= plan->size[d];
+    }
+    *side_by_side = (uintptr_t)data % 16 == 0 && (row_major || rows_aligned);
+    *one = constant || (whole && stride[last] == 0);
 }
 
 template <class ROW, int RANK, class I>
-static mt_status start_strided(mt_backend *backend, const char *name, const flat_work<ROW> &from,
+static mt_status start_strided(mt_backend *backend, const char *name, const row_work<ROW> &from,
                                const mt_elementwise_plan *plan)
 {
+    const int width = RANK ? taken<ROW>::count : 1;
     strided_work<ROW, RANK, I> work;
     work.out = from.out;
-    for (int k = 0; k < ROW::inputs; k++) work.in[k] = from.in[k];
     work.p = from.p;
     work.count = (I)from.count;
-    work.dims.rank = plan->rank;
-    for (int d = 0; d < plan->rank; d++) {
-        work.dims.size[d].set(plan->size[d]);
-        for (int k = 0; k <= ROW::inputs; k++) work.dims.stride[k][d] = (I)plan->stride[k][d];
+    bool one;
+    neighbours(plan, 0, from.out, width, &work.side_by_side, &one);
+    if (sizeof(typename ROW::out[width]) != 16 || sizeof(typename ROW::in[width]) != 16)
+        work.side_by_side = false;
+    for (int k = 0; k < ROW::inputs; k++) {
+        bool fits;
+        work.in[k] = from.in[k];
+        neighbours(plan, k + 1, from.in[k], width, &fits, &work.one[k]);
+        if ((ROW::reads >> k & 1) && !fits && !work.one[k]) work.side_by_side = false;
     }
-    unsigned block = block_for(from.count);
-    return MT_START(backend, name, (strided<ROW, RANK, I>), dim3((unsigned)ceil_div(from.count, block)),
+    work.dims.rank = 0;
+    for (int d = 0; d < plan->rank; d++) {
+        int64_t stride[1 + ROW::inputs];
+        for (int k = 0; k <= ROW::inputs; k++) stride[k] = plan->stride[k][d];
+        add_dimension(&work.dims, plan->size[d], stride);
+    }
+    const int64_t threads = ceil_div(from.count, width);
+    const unsigned block = block_for(threads);
+    return MT_START(backend, name, (strided<ROW, RANK, I>), dim3((unsigned)ceil_div(threads, block)),
                     dim3(block), work);
 }
 
-/* Whether the kernels for 16 bytes fit: one contiguous row, and 16 divides every address. SCALARS that differ
- * from the plan's do not fit either. */
-template <class ROW> static bool is_flat(const mt_elementwise_plan *plan)
-{
-    return sizeof(typename ROW::out) == sizeof(typename ROW::in) && plan->alignment >= 16 &&
-           plan->row_class == MT_ROW_CONTIGUOUS;
-}
-
 template <class ROW>
-static mt_status start_general(mt_backend *backend, const char *name, const flat_work<ROW> &work,
-                               const mt_elementwise_plan *plan)
+static mt_status start_row(mt_backend *backend, const char *name, const mt_operand *operand,
+                           const mt_elementwise_plan *plan, const typename ROW::constants &p)
 {
-    if (work.count > MOST_THREADS) return too_large(name, work.count);
-    if (!plan->fits_int32) return start_strided<ROW, 0, uint64_t>(backend, name, work, plan);
-    if (plan->rank == 1) return start_strided<ROW, 1, uint32_t>(backend, name, work, plan);
-    if (plan->rank == 2) return start_strided<ROW, 2, uint32_t>(backend, name, work, plan);
-    if (plan->rank == 3) return start_strided<ROW, 3, uint32_t>(backend, name, work, plan);
-    return start_strided<ROW, 0, uint32_t>(backend, name, work, plan);
-}
-
-/* The operands of a row at their first elements. */
-template <class ROW>
-static flat_work<ROW> gather(const mt_operand *operand, const typename ROW::constants &p, int64_t count)
-{
-    flat_work<ROW> work;
+    row_work<ROW> work;
     work.out = static_cast<typename ROW::out *>(first_of(operand[0], sizeof(typename ROW::out)));
     for (int k = 0; k < ROW::inputs; k++)
         work.in[k] =
             static_cast<const typename ROW::in *>(first_of(operand[k + 1], sizeof(typename ROW::in)));
     work.p = p;
-    work.count = count;
-    return work;
+    work.count = plan->count;
+    if (work.count > MOST_THREADS) return too_large(name, work.count);
+    if constexpr (sizeof(typename ROW::out) == sizeof(typename ROW::in))
+        if (plan->alignment >= 16 && plan->row_class == MT_ROW_CONTIGUOUS) {
+            const int64_t threads = ceil_div(work.count, taken<ROW>::count);
+            const unsigned block = block_for(threads);
+            return MT_START(backend, name, flat<ROW>, dim3((unsigned)ceil_div(threads, block)), dim3(block),
+                            work);
+        }
+    if (!plan->fits_int32) return start_strided<ROW, 0, uint64_t>(backend, name, work, plan);
+    if (plan->rank == 1) return start_strided<ROW, 1, uint32_t>(backend, name, work, plan);
+    if (plan->rank == 2) return start_strided<ROW, 2, uint32_t>(backend, name, work, plan);
+    if (plan->rank == 3) return start_strided<ROW, 3, uint32_t>(backend, name, work, plan);
+    return start_strided<ROW, 0, uint32_t>(backend, name, work, plan);
 }
 
 /* ---- rows of op_table.inc ---- */
@@ -156,7 +219,7 @@ struct two_numbers {
 };
 
 typedef mt_status (*row_launcher)(mt_backend *, const char *name, const mt_operand *operand,
-                                  const mt_elementwise_plan *, two_numbers p);
+                                  const mt_elementwise_plan *, const two_numbers &p);
 
 /* Plans the work and calls the launcher of its row and part. */
 static inline mt_status run_row(mt_backend *backend, const mt_elementwise_work *work, const char *name,

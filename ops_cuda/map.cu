@@ -29,21 +29,12 @@ namespace {
     };
 #include "tensor/op_table.inc"
 
-template <class ROW>
-static mt_status start_map(mt_backend *backend, const char *name, const mt_operand *operand,
-                           const mt_elementwise_plan *plan, two_numbers p)
-{
-    flat_work<ROW> work = gather<ROW>(operand, p, plan->count);
-    return is_flat<ROW>(plan) ? start_flat<ROW, 0>(backend, name, work)
-                              : start_general<ROW>(backend, name, work, plan);
-}
-
 static const struct {
     const char *value_name, *grad_name;
     row_launcher value, grad;
 } maps[] = {
 #define MT_MAP(name, params, needs, low, high, formula) \
-    {"map " #name, "map " #name " gradient", start_map<map_##name>, start_map<map_grad_##name>},
+    {"map " #name, "map " #name " gradient", start_row<map_##name>, start_row<map_grad_##name>},
 #include "tensor/op_table.inc"
 };
 

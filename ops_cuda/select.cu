@@ -29,14 +29,6 @@ MT_KERNEL void index_check(check_work w)
     if (value < 0 || value >= w.limit) atomicMin(w.first_bad, (unsigned long long)i);
 }
 
-template <int OPERANDS>
-static void add_dimension(walk<uint64_t, OPERANDS> *dims, int64_t size, const int64_t *stride)
-{
-    dims->size[dims->rank].set(size);
-    for (int k = 0; k < OPERANDS; k++) dims->stride[k][dims->rank] = (uint64_t)stride[k];
-    dims->rank++;
-}
-
 /* The number of the first entry outside 0 .. limit-1 and its value; -1 when there is none. Waits for the
  * device. */
 static mt_status first_bad(mt_backend *backend, const mt_operand &index, int64_t limit, int64_t *entry,
@@ -50,7 +42,8 @@ static mt_status first_bad(mt_backend *backend, const mt_operand &index, int64_t
     w.dims.rank = 0;
     for (int d = 0; d < layout->rank; d++) {
         w.count *= (uint64_t)layout->size[d];
-        add_dimension(&w.dims, layout->size[d], &layout->stride[d]);
+        const int64_t stride[1] = {layout->stride[d]};
+        add_dimension(&w.dims, layout->size[d], stride);
     }
     *entry = -1;
     if (w.count == 0) return MT_OK;
@@ -250,15 +243,16 @@ extern "C" mt_status MT_LAUNCHER(scatter)(mt_backend *backend, const mt_scatter_
         const int64_t stride[3] = {out->stride[d], value->stride[d], index->stride[d]};
         if (work->reduced[d]) {
             limit *= out->size[d];
-            add_dimension(&w.reduced, out->size[d], stride);
+            const int64_t in_out[1] = {out->stride[d]};
+            add_dimension(&w.reduced, out->size[d], in_out);
         } else {
             w.count *= (uint64_t)index->size[d];
             add_dimension(&w.kept, index->size[d], stride);
         }
     }
-    const int64_t none[3] = {0, 0, 0};
+    const int64_t none[3] = {0, 0, 0}, nowhere[1] = {0};
     if (w.kept.rank == 0) add_dimension(&w.kept, 1, none);
-    if (w.reduced.rank == 0) add_dimension(&w.reduced, 1, none);
+    if (w.reduced.rank == 0) add_dimension(&w.reduced, 1, nowhere);
     if (w.count == 0) return MT_OK;
     mt_status status = first_bad(backend, work->index, limit, &entry, &bad);
     if (status != MT_OK) return status;

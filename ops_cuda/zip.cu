@@ -1,8 +1,5 @@
 /* ops_cuda/zip.cu - zips and their two gradients: a kernel for each row of op_table.inc and each layout
- * class.
- *
- * A value has kernels for one operand that is a single element, kept in a register.
- */
+ * class. */
 #include "elementwise.cuh"
 #include "tensor/scalar_ops.h"
 
@@ -37,35 +34,13 @@ namespace {
     ZIP_GRAD(db, name, needs_b)
 #include "tensor/op_table.inc"
 
-template <class ROW>
-static mt_status start_value(mt_backend *backend, const char *name, const mt_operand *operand,
-                             const mt_elementwise_plan *plan, two_numbers p)
-{
-    flat_work<ROW> work = gather<ROW>(operand, p, plan->count);
-    if (is_flat<ROW>(plan)) return start_flat<ROW, 0>(backend, name, work);
-    if (plan->alignment >= 16 && plan->row_class == MT_ROW_LEFT_SCALAR)
-        return start_flat<ROW, 1>(backend, name, work);
-    if (plan->alignment >= 16 && plan->row_class == MT_ROW_RIGHT_SCALAR)
-        return start_flat<ROW, 2>(backend, name, work);
-    return start_general<ROW>(backend, name, work, plan);
-}
-
-template <class ROW>
-static mt_status start_gradient(mt_backend *backend, const char *name, const mt_operand *operand,
-                                const mt_elementwise_plan *plan, two_numbers p)
-{
-    flat_work<ROW> work = gather<ROW>(operand, p, plan->count);
-    return is_flat<ROW>(plan) ? start_flat<ROW, 0>(backend, name, work)
-                              : start_general<ROW>(backend, name, work, plan);
-}
-
 /* None where the derivative is 1 or 0 everywhere: tensor/ops.c copies the cotangent then, or fills with 0. */
 template <class ROW, int NEEDS> static constexpr row_launcher gradient()
 {
     if constexpr ((NEEDS & (MT_IS_ONE | MT_IS_ZERO)) != 0)
         return nullptr;
     else
-        return start_gradient<ROW>;
+        return start_row<ROW>;
 }
 
 static const struct {
@@ -74,7 +49,7 @@ static const struct {
 } zips[] = {
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
     {{"zip " #name, "zip " #name " gradient a", "zip " #name " gradient b"},          \
-     {start_value<zip_##name>, gradient<zip_da_##name, (needs_a)>(), gradient<zip_db_##name, (needs_b)>()}},
+     {start_row<zip_##name>, gradient<zip_da_##name, (needs_a)>(), gradient<zip_db_##name, (needs_b)>()}},
 #include "tensor/op_table.inc"
 };
 

@@ -1,0 +1,152 @@
+/* tests/test_kernels.c - the ways that the CUDA kernels choose by layout, each taken on purpose: the values
+ * beside `simple`, and on gpu-sim what the kernel asks of the memory, counted by hand.
+ *
+ * A warp's request for 16 bytes a thread touches 16 sectors of 32 bytes; for one number a thread whose
+ * neighbours lie side by side, 4 (8 in double). W is how many numbers 16 bytes hold.
+ */
+#include "support.h"
+
+#include <math.h>
+#include <string.h>
+
+static mt_backend *backends[TEST_MAX_BACKENDS];
+static int backend_count;
+
+enum { W = 16 / sizeof(mt_real), ANY = -1 };
+
+#define EACH_BACKEND(b)                                 \
+    for (int b##_i = 0; b##_i < backend_count; b##_i++) \
+        for (mt_backend *b = backends[b##_i]; b; b = NULL)
+
+/* ---- what a kernel did between two calls ---- */
+
+static mt_backend_counts before, after;
+
+static void counts_begin(mt_backend *b)
+{
+    if (b->counts) b->counts(b, &before);
+}
+
+/* A number that is ANY is not looked at. */
+typedef struct expected {
+    const char *kernel;
+    int64_t launches, requests, sectors, barriers;
+} expected;
+
+static const mt_kernel_counts *row_of(const mt_backend_counts *all, const char *kernel)
+{
+    static const mt_kernel_counts none;
+    for (int i = 0; i < all->kernels; i++)
+        if (strcmp(all->kernel[i].name, kernel) == 0) return &all->kernel[i];
+    return &none;
+}
+
+static void counts_end(mt_backend *b, const char *what, expected want)
+{
+    if (!b->counts) return;
+    b->counts(b, &after);
+    const mt_kernel_counts *old = row_of(&before, want.kernel), *now = row_of(&after, want.kernel);
+    const struct {
+        const char *name;
+        int64_t want, got;
+    } numbers[] = {{"launches", want.launches, (int64_t)(now->launches - old->launches)},
+                   {"requests", want.requests, (int64_t)(now->requests - old->requests)},
+                   {"sectors", want.sectors, (int64_t)(now->sectors - old->sectors)},
+                   {"barriers", want.barriers, (int64_t)(now->barriers - old->barriers)}};
+    for (size_t i = 0; i < (after.simulated ? TEST_LENGTH(numbers) : 1); i++)
+        TEST_CHECK(numbers[i].want == ANY || numbers[i].want == numbers[i].got,
+                   "%s: %s: kernel \"%s\" has %lld %s instead of %lld", b->name, what, want.kernel,
+                   (long long)numbers[i].got, numbers[i].name, (long long)numbers[i].want);
+    TEST_CHECK(!after.simulated || now->bank_conflicts == old->bank_conflicts, "%s: %s: %lld bank conflicts",
+               b->name, what, (long long)(now->bank_conflicts - old->bank_conflicts));
+    test_cases++;
+}
+
+/* ---- tensors ---- */
+
+/* Numbers that sums of any order add exactly, and no two neighbours the same. */
+static mt_tensor *numbers(mt_backend *b, mt_shape shape)
+{
+    const int64_t n = test_count(shape);
+    double *values = test_memory((size_t)n * sizeof *values);
+    for (int64_t i = 0; i < n; i++) values[i] = (double)((i * 37 + i / 64) % 101 - 50) / 4;
+    return OWN(mt_from_doubles(b, values, shape));
+}
+
+static void same(const mt_tensor *got, const mt_tensor *want, const char *what)
+{
+    TEST_ALL_SAME(test_read(got), test_read(want), mt_tensor_count(want), what);
+}
+
+/* ---- elementwise ---- */
+
+/* rows x columns numbers in out and a; b is cut from more, expanded. */
+typedef struct pair_case {
+    const char *what;
+    int64_t rows, columns;
+    int64_t b_rows, b_columns; /* 1: repeated */
+    int64_t shift;             /* the first of a, b and out is that many numbers behind an aligned one */
+    int64_t step;              /* of b along a row */
+    int64_t requests, sectors; /* of one warp, which takes 32 W elements */
+} pair_case;
+
+/* Three requests where every thread has 16 bytes side by side, or one element repeated; else W times as many.
+ */
+static const pair_case pair_cases[] = {
+    {"same shape", 64, 64, 64, 64, 0, 1, 3, 48},
+    {"a scalar", 64, 64, 1, 1, 0, 1, 3, 33},
+    {"a row", 64, 128, 1, 128, 0, 1, 3, 48},
+    {"a column", 64, 128, 64, 1, 0, 1, 3, 33},
+    {"a row of an odd length", 128, 33, 1, 33, 0, 1, 3 * W, ANY},
+    {"a column beside an odd length", 128, 33, 128, 1, 0, 1, 3 * W, ANY},
+    {"every second number", 64, 128, 64, 128, 0, 2, 3 * W, 64},
+    {"not aligned", 1, 8192, 1, 8192, 1, 1, 3 * W, ANY},
+    {"one row", 1, 8192, 1, 8192, 0, 1, 3, 48},
+};
+
+static mt_tensor *cut(mt_backend *b, int64_t rows, int64_t columns, int64_t shift, int64_t step)
+{
+    mt_tensor *line = numbers(b, mt_shape(rows * columns * step + shift + 1));
+    mt_tensor *part = OWN(mt_tensor_slice(line, 0, shift, shift + rows * columns * step, 1));
+    mt_tensor *whole = OWN(mt_tensor_view(part, mt_shape(rows, columns * step)));
+    return OWN(mt_tensor_slice(whole, 1, 0, columns * step, step));
+}
+
+static void test_pairs(void **data)
+{
+    (void)data;
+    for (size_t i = 0; i < TEST_LENGTH(pair_cases); i++) {
+        const pair_case *c = &pair_cases[i];
+        const mt_shape shape = mt_shape(c->rows, c->columns);
+        mt_tensor *want = NULL;
+        EACH_BACKEND(b)
+        {
+            mt_tensor *out = cut(b, c->rows, c->columns, c->shift, 1),
+                      *x = cut(b, c->rows, c->columns, c->shift, 1);
+            mt_tensor *y = cut(b, c->b_rows, c->b_columns, c->shift, c->step);
+            const int64_t warps = test_count(shape) / (32 * W);
+            counts_begin(b);
+            TEST_OK(mt_op_sub(out, x, y));
+            counts_end(b, c->what,
+                       (expected){"zip sub", 1, warps * c->requests,
+                                  c->sectors == ANY ? ANY : warps * c->sectors, 0});
+            if (want) same(out, want, c->what);
+            if (!want) want = out;
+        }
+        test_release();
+    }
+}
+
+int main(void)
+{
+    backend_count = test_backends(backends);
+    EACH_BACKEND(b)
+    {
+        static mt_backend_counts from_now_on;
+        if (b->counts) b->counts(b, &from_now_on);
+    }
+    static const struct CMUnitTest tests[] = {
+        TEST(test_pairs),
+    };
+    return TEST_RUN("kernels", tests);
+}
