@@ -1,8 +1,8 @@
 /* ops_cuda/copy.cu - copies between layouts and kinds, and fills.
  *
  * Contiguous and oddly strided copies are rows of the elementwise kernels. Where the input runs along another
- * dimension than the output (a transpose), both are walked in square tiles through shared memory, so that a
- * warp reads whole lines and writes whole lines.
+ * dimension than the output (a transpose), both are walked in square tiles through shared memory, so that
+ * whole lines are read and whole lines written.
  */
 #include <cmath>
 
@@ -44,37 +44,64 @@ template <class T> struct constant {
 
 /* ---- the transposing tile ---- */
 
-enum { TILE = 32, TILE_ROWS = 8 };
+enum { TILE = 32, TILE_THREADS = 256, LINE_LANES = 8 /* threads that 16 bytes each fill a line of 128 */ };
 
-template <class T> struct transpose_work {
+template <class T, class I> struct transpose_work {
     T *out;
     const T *in;
-    int64_t inner, across;        /* sizes: out's stride is 1 along inner, in's along across */
-    int64_t out_across, in_inner; /* and the strides of the other direction */
-    int64_t tiles_inner, tiles_across;
-    walk<uint64_t, 2> others;
+    I inner, across;        /* sizes: out's stride is 1 along inner, in's along across */
+    I out_across, in_inner; /* and the strides of the other direction */
+    bool wide_in, wide_out; /* 16 bytes at a time: 16 divides the address and every stride, WIDTH the size */
+    divisor<uint32_t> tiles_inner, tiles_across;
+    walk<I, 2, MT_MAX_DIMS, uint32_t> others;
 };
 
-/* Tiles of 32 x 32: a warp's line in both directions. The 33rd column moves each row of the tile to another
- * bank, so that reading a column has no conflict. Each thread carries four elements. No alignment is needed.
- */
-template <class T> MT_KERNEL void transpose(transpose_work<T> w)
+/* Tiles of 32 x 32: whole lines in both directions, of one warp's 32 numbers or of four times 8 threads' 16
+ * bytes. The tile stands turned, as out wants it; its 33rd column moves each row to another bank, so that
+ * neither writing a column nor reading a row has a conflict. */
+template <class T, class I> MT_KERNEL void transpose(transpose_work<T, I> w)
 {
-    MT_SHARED(T, tile, [TILE][TILE + 1]);
-    uint64_t number = blockIdx.x;
-    int64_t inner = (int64_t)(number % w.tiles_inner) * TILE;
-    number /= w.tiles_inner;
-    int64_t across = (int64_t)(number % w.tiles_across) * TILE;
-    uint64_t base[2] = {0, 0};
-    position_of<0>(w.others, number / w.tiles_across, base);
-    int x = threadIdx.x, y = threadIdx.y;
-    const T *in = w.in + base[1] + across + x;
-    for (int j = y; j < TILE; j += TILE_ROWS)
-        if (across + x < w.across && inner + j < w.inner) tile[j][x] = in[(inner + j) * w.in_inner];
+    MT_SHARED(T, tile, [TILE][TILE + 1]); /* [across][inner] */
+    const int WIDTH = 16 / (int)sizeof(T);
+    const uint32_t block = blockIdx.x, row_of_tiles = w.tiles_inner.quotient(block);
+    const uint32_t other = w.tiles_across.quotient(row_of_tiles);
+    const I inner = (I)(block - row_of_tiles * w.tiles_inner.by) * TILE;
+    const I across = (I)(row_of_tiles - other * w.tiles_across.by) * TILE;
+    const int x = threadIdx.x % TILE, y = threadIdx.x / TILE;
+    const int lane = threadIdx.x % LINE_LANES * WIDTH, line = threadIdx.x / LINE_LANES;
+    I base[2] = {0, 0};
+    position_of<0>(w.others, other, base);
+    const T *in = w.in + (base[1] + inner * w.in_inner + across);
+    if (w.wide_in) {
+        MT_UNROLL
+        for (int i = lane; i < TILE; i += LINE_LANES * WIDTH)
+            if (inner + line < w.inner && across + i < w.across) {
+                T v[WIDTH];
+                load16(in + ((I)line * w.in_inner + i), v);
+                for (int j = 0; j < WIDTH; j++) tile[i + j][line] = v[j];
+            }
+    } else {
+        MT_UNROLL
+        for (int j = 0; j < TILE; j += TILE_THREADS / TILE)
+            if (inner + (y + j) < w.inner && across + x < w.across)
+                tile[x][y + j] = in[(I)(y + j) * w.in_inner + x];
+    }
     __syncthreads();
-    T *out = w.out + base[0] + inner + x;
-    for (int j = y; j < TILE; j += TILE_ROWS)
-        if (inner + x < w.inner && across + j < w.across) out[(across + j) * w.out_across] = tile[x][j];
+    T *out = w.out + (base[0] + across * w.out_across + inner);
+    if (w.wide_out) {
+        MT_UNROLL
+        for (int i = lane; i < TILE; i += LINE_LANES * WIDTH)
+            if (across + line < w.across && inner + i < w.inner) {
+                T v[WIDTH];
+                for (int j = 0; j < WIDTH; j++) v[j] = tile[line][i + j];
+                store16(out + ((I)line * w.out_across + i), v);
+            }
+    } else {
+        MT_UNROLL
+        for (int j = 0; j < TILE; j += TILE_THREADS / TILE)
+            if (across + (y + j) < w.across && inner + x < w.inner)
+                out[(I)(y + j) * w.out_across + x] = tile[y + j][x];
+    }
 }
 
 /* The dimension along which the input is contiguous where the tile pays, else -1. */
@@ -87,33 +114,37 @@ static int tile_dimension(const mt_elementwise_plan *plan)
     return -1;
 }
 
-template <class T>
+template <class T, class I>
 static mt_status start_transpose(mt_backend *backend, const mt_operand *operand,
                                  const mt_elementwise_plan *plan, int across)
 {
-    int inner = plan->rank - 1, rank = 0;
-    transpose_work<T> work;
+    const int inner = plan->rank - 1, width = 16 / (int)sizeof(T);
+    const int64_t tiles_inner = ceil_div(plan->size[inner], TILE),
+                  tiles_across = ceil_div(plan->size[across], TILE);
+    int64_t blocks = tiles_inner * tiles_across;
+    transpose_work<T, I> work;
     work.out = static_cast<T *>(first_of(operand[0], sizeof(T)));
     work.in = static_cast<const T *>(first_of(operand[1], sizeof(T)));
-    work.inner = plan->size[inner], work.across = plan->size[across];
-    work.out_across = plan->stride[0][across], work.in_inner = plan->stride[1][inner];
-    work.tiles_inner = ceil_div(work.inner, TILE), work.tiles_across = ceil_div(work.across, TILE);
-    int64_t blocks = work.tiles_inner * work.tiles_across;
-    for (int d = 0; d < inner; d++) {
-        if (d == across) continue;
-        work.others.size[rank].set(plan->size[d]);
-        for (int k = 0; k < 2; k++) work.others.stride[k][rank] = (uint64_t)plan->stride[k][d];
+    work.inner = (I)plan->size[inner], work.across = (I)plan->size[across];
+    work.out_across = (I)plan->stride[0][across], work.in_inner = (I)plan->stride[1][inner];
+    work.wide_out = (uintptr_t)work.out % 16 == 0 && plan->size[inner] % width == 0;
+    work.wide_in = (uintptr_t)work.in % 16 == 0 && plan->size[across] % width == 0;
+    work.others.rank = 0;
+    for (int d = 0; d <= inner; d++) {
+        work.wide_out = work.wide_out && (d == inner || plan->stride[0][d] % width == 0);
+        work.wide_in = work.wide_in && (d == across || plan->stride[1][d] % width == 0);
+        if (d == inner || d == across) continue;
+        const int64_t stride[2] = {plan->stride[0][d], plan->stride[1][d]};
+        add_dimension(&work.others, plan->size[d], stride);
         blocks *= plan->size[d];
-        rank++;
     }
-    if (rank == 0) {
-        work.others.size[rank].set(1);
-        work.others.stride[0][rank] = work.others.stride[1][rank] = 0;
-        rank = 1;
+    if (work.others.rank == 0) {
+        const int64_t nowhere[2] = {0, 0};
+        add_dimension(&work.others, 1, nowhere);
     }
-    work.others.rank = rank;
     if (blocks > 0x7fffffff) return too_large("copy", plan->count);
-    return MT_START(backend, "copy transposed", (transpose<T>), dim3((unsigned)blocks), dim3(TILE, TILE_ROWS),
+    work.tiles_inner.set(tiles_inner), work.tiles_across.set(tiles_across);
+    return MT_START(backend, "copy transposed", (transpose<T, I>), dim3((unsigned)blocks), dim3(TILE_THREADS),
                     work);
 }
 
@@ -123,7 +154,9 @@ template <class T>
 static mt_status copy_same(mt_backend *backend, const mt_operand *operand, const mt_elementwise_plan *plan)
 {
     int across = tile_dimension(plan);
-    if (across >= 0) return start_transpose<T>(backend, operand, plan, across);
+    if (across >= 0)
+        return plan->fits_int32 ? start_transpose<T, uint32_t>(backend, operand, plan, across)
+                                : start_transpose<T, uint64_t>(backend, operand, plan, across);
     const char *name = plan->row_class == MT_ROW_CONTIGUOUS ? "copy" : "copy strided";
     return start_row<convert<T, T>>(backend, name, operand, plan, nothing());
 }

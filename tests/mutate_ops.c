@@ -109,7 +109,8 @@ static void copies(void **data)
     for (size_t i = 0; i < TEST_LENGTH(lengths); i++) copy_one(mt_shape(lengths[i]), TEST_PLAIN);
     for (int round = 0; round < 15; round++) copy_one(test_shape(5, 300, false), 0);
     copy_edges();
-    static const int64_t sides[][2] = {{32, 32}, {33, 31}, {31, 33}, {64, 17}, {40, 65}, {16, 16}};
+    static const int64_t sides[][2] = {{32, 32}, {36, 44}, {68, 40}, {33, 31},
+                                       {31, 33}, {64, 17}, {40, 65}, {16, 16}};
     for (size_t i = 0; i < TEST_LENGTH(sides); i++) transpose_one(sides[i][0], sides[i][1]);
 }
 

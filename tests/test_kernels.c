@@ -137,6 +137,70 @@ static void test_pairs(void **data)
     }
 }
 
+/* ---- transposed copies ---- */
+
+/* A matrix of the input, first of its rows that many numbers behind an aligned one; the output is row-major.
+ */
+typedef struct turn_case {
+    const char *what;
+    int64_t batch, rows, columns, shift;
+    bool wide_in, wide_out; /* 16 bytes at a time */
+} turn_case;
+
+static const turn_case turn_cases[] = {
+    {"whole tiles", 1, 64, 96, 0, true, true},
+    {"a batch", 3, 32, 64, 0, true, true},
+    {"parts of tiles", 1, 40, 68, 0, true, true},
+    {"rows that are not aligned", 1, 64, 33, 0, false, true},
+    {"columns that are not aligned", 1, 33, 64, 0, true, false},
+    {"neither", 2, 47, 31, 0, false, false},
+    {"begins behind one number", 1, 64, 64, 1, false, true},
+};
+
+/* Of lines of 32 threads' numbers, in tiles of 32 x 32 that lie in rows x columns. */
+static int64_t narrow_requests(int64_t rows, int64_t columns) { return rows * ((columns + 31) / 32); }
+
+/* Eight threads have one line of 128 bytes, a warp four: one of each of four rows. */
+static int64_t wide_requests(int64_t rows, int64_t columns)
+{
+    const int64_t line = 8 * W, whole_rows = (rows + 3) / 4;
+    return whole_rows * ((columns + line - 1) / line);
+}
+
+static void test_turns(void **data)
+{
+    (void)data;
+    for (size_t i = 0; i < TEST_LENGTH(turn_cases); i++)
+        for (int kind = 0; kind < 2; kind++) {
+            const turn_case *c = &turn_cases[i];
+            const int64_t n = c->batch * c->rows * c->columns;
+            if (kind && W == 4) continue; /* int64_t is as wide as a double */
+            mt_tensor *want = NULL;
+            EACH_BACKEND(b)
+            {
+                mt_tensor *line = kind ? OWN(mt_arange(b, 0, n + 1, 1)) : numbers(b, mt_shape(n + 1));
+                mt_tensor *part = OWN(mt_tensor_slice(line, 0, c->shift, c->shift + n, 1));
+                mt_tensor *x = OWN(mt_tensor_view(part, mt_shape(c->batch, c->rows, c->columns)));
+                mt_tensor *turned = OWN(mt_tensor_permute(x, mt_axes(0, 2, 1)));
+                mt_tensor *out =
+                    OWN(mt_empty(b, mt_shape(c->batch, c->columns, c->rows), kind ? MT_INDEX : MT_REAL));
+                const int64_t reads =
+                    c->wide_in ? wide_requests(c->rows, c->columns) : narrow_requests(c->rows, c->columns);
+                const int64_t writes =
+                    c->wide_out ? wide_requests(c->columns, c->rows) : narrow_requests(c->columns, c->rows);
+                const int64_t tiles = (c->rows + 31) / 32 * ((c->columns + 31) / 32);
+                counts_begin(b);
+                TEST_OK(mt_op_copy(out, turned));
+                counts_end(
+                    b, c->what,
+                    (expected){"copy transposed", 1, c->batch * (reads + writes), ANY, c->batch * tiles});
+                if (want) same(out, want, c->what);
+                if (!want) want = out;
+            }
+            test_release();
+        }
+}
+
 int main(void)
 {
     backend_count = test_backends(backends);
@@ -147,6 +211,7 @@ int main(void)
     }
     static const struct CMUnitTest tests[] = {
         TEST(test_pairs),
+        TEST(test_turns),
     };
     return TEST_RUN("kernels", tests);
 }
