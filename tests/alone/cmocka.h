@@ -36,6 +36,14 @@ static inline void print_error(const char *format, ...)
     alone_sentence[strcspn(alone_sentence, "\n")] = 0;
 }
 
+static inline void print_message(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vprintf(format, arguments);
+    va_end(arguments);
+}
+
 static inline void _fail(const char *file, int line)
 {
     const size_t used = strlen(alone_sentence);
