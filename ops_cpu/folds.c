@@ -30,6 +30,8 @@ INLINE mt_real multiply(mt_real a, mt_real b) { return a * b; }
 /* A NaN, once there, stays: nothing compares greater. */
 INLINE mt_real larger(mt_real a, mt_real b) { return b > a || b != b ? b : a; }
 INLINE mt_real smaller(mt_real a, mt_real b) { return b < a || b != b ? b : a; }
+/* 1 or 0; of vectors a or 0, which saves a comparison: a fold begins with 1, and joining lanes makes 1 of the
+ * rest. */
 INLINE mt_real both(mt_real a, mt_real b) { return a != 0 && b != 0 ? (mt_real)1 : 0; }
 
 /* What a comparison of vectors gives: all bits of a lane or none. */
@@ -60,8 +62,7 @@ INLINE mt_vec vec_smaller(mt_vec a, mt_vec b)
 }
 INLINE mt_vec vec_both(mt_vec a, mt_vec b)
 {
-    mt_vec zero = mt_vec_zero();
-    return MT_MM512(maskz_mov)(MASK(a, zero, _CMP_NEQ_UQ) & MASK(b, zero, _CMP_NEQ_UQ), mt_vec_set(1));
+    return MT_MM512(maskz_mov)(MASK(b, mt_vec_zero(), _CMP_NEQ_UQ), a);
 }
 #elif MT_SIMD_BYTES == 32
 INLINE mt_vec vec_larger(mt_vec a, mt_vec b)
@@ -74,17 +75,12 @@ INLINE mt_vec vec_smaller(mt_vec a, mt_vec b)
 }
 INLINE mt_vec vec_both(mt_vec a, mt_vec b)
 {
-    mt_vec zero = mt_vec_zero();
-    mt_vec set = MT_MM256(and)(MT_MM256(cmp)(a, zero, _CMP_NEQ_UQ), MT_MM256(cmp)(b, zero, _CMP_NEQ_UQ));
-    return MT_MM256(and)(set, mt_vec_set(1));
+    return MT_MM256(and)(MT_MM256(cmp)(b, mt_vec_zero(), _CMP_NEQ_UQ), a);
 }
 #else
 INLINE mt_vec vec_larger(mt_vec a, mt_vec b) { return choose((bits)(b > a) | (bits)(b != b), b, a); }
 INLINE mt_vec vec_smaller(mt_vec a, mt_vec b) { return choose((bits)(b < a) | (bits)(b != b), b, a); }
-INLINE mt_vec vec_both(mt_vec a, mt_vec b)
-{
-    return (mt_vec)((bits)(a != mt_vec_zero()) & (bits)(b != mt_vec_zero()) & (bits)mt_vec_set(1));
-}
+INLINE mt_vec vec_both(mt_vec a, mt_vec b) { return (mt_vec)((bits)(b != mt_vec_zero()) & (bits)a); }
 #endif
 
 /* The first n lanes, 0 < n < MT_LANES; rest in the others. */
@@ -214,8 +210,9 @@ INLINE void gather_rows(combine_vec_fn combine_vec, mt_real identity, int64_t n,
     }
 }
 
-/* Other steps are gathered block by block, so that the tree is the same. */
-#define FOLD(name, combine, combine_vec, identity)                                                      \
+/* Other steps are gathered block by block, so that the tree is the same. ends: a 0 decides, and nothing more
+ * is read. */
+#define FOLD(name, combine, combine_vec, identity, ends)                                                \
     static __attribute__((noinline)) mt_real strided_##name(int64_t n, const mt_real *in, int64_t step) \
     {                                                                                                   \
         mt_real gathered[BLOCK];                                                                        \
@@ -227,6 +224,7 @@ INLINE void gather_rows(combine_vec_fn combine_vec, mt_real identity, int64_t n,
         if (n <= BLOCK) return strided_##name(n, in, step);                                             \
         const int64_t half = half_of(n);                                                                \
         const mt_real first = fold_##name(half, in, step); /* memory is read forwards */                \
+        if (ends && first == 0) return 0;                                                               \
         return combine(first, fold_##name(n - half, in + half * step, step));                           \
     }                                                                                                   \
     static void rows_##name(int64_t rows, int64_t n, const mt_real *in, int64_t step, mt_real *out)     \
@@ -245,11 +243,11 @@ INLINE void gather_rows(combine_vec_fn combine_vec, mt_real identity, int64_t n,
     {                                                                                                   \
         gather_rows(combine_vec, identity, n, acc, in, step, rows);                                     \
     }
-FOLD(sum, add, vec_add, 0)
-FOLD(prod, multiply, vec_multiply, 1)
-FOLD(max, larger, vec_larger, (mt_real)-INFINITY)
-FOLD(min, smaller, vec_smaller, (mt_real)INFINITY)
-FOLD(all, both, vec_both, 1)
+FOLD(sum, add, vec_add, 0, false)
+FOLD(prod, multiply, vec_multiply, 1, false)
+FOLD(max, larger, vec_larger, (mt_real)-INFINITY, false)
+FOLD(min, smaller, vec_smaller, (mt_real)INFINITY, false)
+FOLD(all, both, vec_both, 1, true)
 
 /* ---- where the largest and the smallest stand ---- */
 

@@ -9,6 +9,7 @@
 #include "stream.h"
 #include "workspace.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 /* Rows to a value each. */
@@ -96,6 +97,7 @@ typedef struct {
     int64_t n, chunk, chunks;
     mt_real *value;
     int64_t *place;
+    atomic_bool *decided; /* of all: set where a chunk has a 0, and the others need not be read; else NULL */
 } long_row;
 
 static void fold_chunks(const void *context, int share, int shares)
@@ -104,8 +106,11 @@ static void fold_chunks(const void *context, int share, int shares)
     const int64_t last = mt_share_begin(r->chunks, share + 1, shares);
     for (int64_t i = mt_share_begin(r->chunks, share, shares); i < last; i++) {
         const int64_t first = i * r->chunk, n = i + 1 < r->chunks ? r->chunk : r->n - first;
-        if (r->fold) {
+        if (r->decided && atomic_load_explicit(r->decided, memory_order_relaxed)) {
+            r->value[i] = 0;
+        } else if (r->fold) {
             r->value[i] = r->fold(n, r->row + first, 1);
+            if (r->decided && r->value[i] == 0) atomic_store_explicit(r->decided, true, memory_order_relaxed);
         } else {
             r->place[i] = first + r->arg(n, r->row + first, 1);
             r->value[i] = r->row[r->place[i]];
@@ -119,7 +124,9 @@ static mt_real fold_long(const reduce_job *job, const mt_real *row, int threads)
     const int64_t n = job->plan.reduced_count;
     if (n <= CHUNK) return fold(n, row, 1);
     mt_real value[CHUNKS];
+    atomic_bool decided = false;
     long_row chunks = {.fold = fold, .row = row, .n = n, .chunk = chunk_of(n), .value = value};
+    if (job->work->op == MT_ALL) chunks.decided = &decided;
     chunks.chunks = (n + chunks.chunk - 1) / chunks.chunk;
     mt_share_out(threads, fold_chunks, &chunks);
     return fold(chunks.chunks, value, 1);

@@ -1286,6 +1286,34 @@ static int run_all(mt_backend *b, const sizes *n, const mt_tensor *line, const m
     return count;
 }
 
+/* all of a long row with one 0, wherever it stands: what is not read any more changes nothing, on any number
+ * of threads. Neither NaN nor what is nearly 0 is a 0. */
+static void test_one_zero(void **data)
+{
+    (void)data;
+    enum { N = 300001 };
+    static const int64_t places[] = {-1, 0, 4095, 4096, 65536, 150000, N - 1};
+    const double least = sizeof(mt_real) == sizeof(float) ? 0x1p-149 : 0x1p-1074;
+    const int before = mt_get_threads();
+    mt_backend *b = test_cpu();
+    mt_tensor *x = OWN(mt_full(b, mt_shape(N), NAN)), *y = OWN(mt_empty(b, mt_shape(1), MT_REAL));
+    for (int64_t i = 0; i < N; i += 3) TEST_OK(mt_set(x, mt_at(i), i % 2 ? least : -least));
+    for (size_t k = 0; k < TEST_LENGTH(places); k++) {
+        double was = 1;
+        if (places[k] >= 0) TEST_OK(mt_get(x, mt_at(places[k]), &was));
+        if (places[k] >= 0) TEST_OK(mt_set(x, mt_at(places[k]), k % 2 ? 0.0 : -0.0));
+        for (int threads = 1; threads <= 3; threads++) {
+            TEST_OK(mt_set_threads(threads));
+            TEST_OK(mt_op_all(y, x, mt_axes(0)));
+            TEST_CHECK(mt_item(y) == (places[k] < 0), "all is %g with a 0 at %d, on %d threads", mt_item(y),
+                       (int)places[k], threads);
+        }
+        if (places[k] >= 0) TEST_OK(mt_set(x, mt_at(places[k]), was));
+        test_cases++;
+    }
+    TEST_OK(mt_set_threads(before));
+}
+
 /* rows x columns numbers from [low, high): row-major, transposed, or every other one of twice as many
  * columns. */
 static mt_tensor *in_layout(mt_backend *b, int64_t batch, int64_t rows, int64_t columns, int layout,
@@ -1461,6 +1489,7 @@ int main(void)
         TEST(test_products),
         TEST(test_large_products),
         TEST(test_place_in_a_product),
+        TEST(test_one_zero),
         TEST(test_long_sums),
         TEST(test_nan_in_products),
         TEST(test_linear),
