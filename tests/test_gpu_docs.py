@@ -7,8 +7,8 @@
 behind it must be what is printed (blanks and line ends aside). 2. A wrong kernel must be reported under 20 schedules, each
 time with the kernel, what is wrong and lines of the first report. 3. "`.../lab ARGUMENTS` prints:" is checked in the same
 way with the lab itself. 4. Every kind of fault that ops_cuda/sim/sim.h promises to students is there. 5. A LAB that launches
-nothing, or looks at no result, is not called right; --stats counts one run of a size, however many there are. LIBRARY holds
-the lab without kernels. --update writes what was printed into the page instead.
+nothing, or looks at no result, is not called right, and one whose kernel never ends is told; --stats counts one run of a
+size, however many there are. LIBRARY holds the lab without kernels. --update writes what was printed into the page instead.
 """
 import concurrent.futures
 import os
@@ -21,7 +21,8 @@ KERNEL = re.compile(r"^```cuda\n((?:(?!^```).)*?^LAB(?:_MATMUL)?\((\w+)(?:(?!^``
                     re.M | re.S)
 COMMAND = re.compile(r"^`build/project/lab/lab ([^`\n]*)` prints:\n\n```text\n(.*?)^```$", re.M | re.S)
 FAULTS = ("missing_barrier", "off_by_one", "short_mask", "unaligned_float4", "shared_alignment", "uninitialised_shared",
-          "divergent_barrier", "race_between_blocks", "overrun")
+          "divergent_barrier", "race_between_blocks", "overrun", "endless_loop",
+          "local_overrun", "unfenced_flag")
 SCHEDULES = 20
 # LABs that are not right, though nothing in them fails: what is in the braces, and what must be said.
 IDLE = {
@@ -39,8 +40,9 @@ def check(condition, text):
         print("FAIL  " + text)
 
 
-def run(command):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=240)
+def run(command, **more):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=240,
+                          env={**os.environ, **more})
     return done.returncode, done.stdout
 
 
@@ -113,7 +115,8 @@ def check_kernel(program, name, shown):
     first = None
     wrong = name in FAULTS
     for seed in range(1, SCHEDULES + 1):
-        status, output = run([program, name, "--schedules", "1", "--size", "8x8x8", "--seed", str(seed)])
+        less = {} if seed == 1 else {"MT_SIM_FUEL": "1000000"}  # an endless loop is told sooner
+        status, output = run([program, name, "--schedules", "1", "--size", "8x8x8", "--seed", str(seed)], **less)
         text = said(output, name)
         if first is None:
             first = text
@@ -127,8 +130,24 @@ def check_kernel(program, name, shown):
     return first
 
 
+EMPTY = '''#include "lab.cuh"
+namespace MT_TWIN {
+MT_KERNEL void empty(int *x)
+{
+    if (x) for (;;) {}
+}
+LAB(empty)
+{
+    array<int> x("x", 32, 1);
+    int status = MT_LAUNCH(empty, dim3(1), dim3(32), 0, 0, x);
+    return status ? status : x.check([](int) { return 1; });
+}
+}
+'''
+
+
 def idle_kernels():
-    return [(name, '#include "lab.cuh"\nnamespace MT_TWIN {\n[[maybe_unused]] MT_KERNEL void %s(int *x) { x[threadIdx.x] = 2; }\n'
+    return [("empty", EMPTY)] + [(name, '#include "lab.cuh"\nnamespace MT_TWIN {\n[[maybe_unused]] MT_KERNEL void %s(int *x) { x[threadIdx.x] = 2; }\n'
              "LAB(%s)\n{\n    %s\n}\n} // namespace MT_TWIN\n" % (name, name, body)) for name, (body, _) in IDLE.items()]
 
 
@@ -136,6 +155,13 @@ def check_idle(program):
     for name, (_, said_of_it) in IDLE.items():
         status, output = run([program, name])
         check(status == 1 and output == "seed 1, backend gpu-sim\n" + said_of_it, "%s ends with %d and says\n%s" % (name, status, output))
+
+
+def check_empty(program):
+    """A loop without statements: a signal of the lab ends it where gcc calls nothing in it, and fuel where clang does."""
+    status, output = run([program, "empty"])
+    told = re.search(r"empty: thread \(\d+,0,0\) of block \(0,0,0\) .*(never ends|loop for ever).* at empty\.cu:5", output)
+    check(status == 1 and told, "empty ends with %d and says\n%s" % (status, output))
 
 
 def check_stats(lab):
@@ -195,6 +221,7 @@ def main():
             status, output = run([program, name, "--schedules", "1"])
             check(status == 1 and name + ".cu:" in output, "%s: ends with %d\n%s" % (name, status, output))
         check_idle(program)
+        check_empty(program)
         for name, code, shown in kernels:
             if update:
                 text = said(run([program, name, "--schedules", "1"])[1], name)

@@ -1,35 +1,34 @@
 /* ops_cuda/sim/atomics.cpp - atomic operations: checked as accesses that race with plain ones only.
  *
- * Only one CUDA thread runs at a time, so the operation itself is plain. A thread that does many atomics
- * without waiting for anything may be waiting for another one: it lets the others run, and in the end it is
- * called stuck.
+ * Only one CUDA thread runs at a time, so the operation itself is plain. One that changes nothing may be part
+ * of a loop that waits for another thread (fuel.cpp).
  */
 #include "internal.h"
+#include <cstring>
 
 using namespace mt_sim;
 
 namespace {
 
-enum : u32 { SPINS_BETWEEN_YIELDS = 1024, SPINS_UNTIL_STUCK = 1u << 22 };
-
-void before(const void *at, size_t bytes, const char *file, int line)
+void before(const void *at, size_t bytes, const Site &site)
 {
-    Site site = {file, line};
     uintptr_t address = (uintptr_t)at;
+    if (--g_now.fuel < 0) out_of_fuel(site);
     if (address % bytes) fail_misaligned(address, bytes, true, true, nullptr, &site);
     check_atomic(address, bytes, &site);
-    order_atomic(at);
+    order_atomic(at, true, true);
     g_block.kernel->stats.atomics++;
-    Thread *self = g_now.self;
-    if (++self->spins % SPINS_BETWEEN_YIELDS) return;
-    if (self->spins >= SPINS_UNTIL_STUCK) {
-        report_threads(
-            MT_SIM_STUCK, (int)g_now.thread, &site, -1, nullptr,
-            "has done %u atomics without waiting for anything: it seems to wait for what never comes",
-            self->spins);
-        stop_launch();
-    }
-    yield_here();
+}
+
+template <class T> void after(const T *at, T old, const Site &site)
+{
+    u64 was = 0, is = 0;
+    memcpy(&was, &old, sizeof old);
+    memcpy(&is, at, sizeof old);
+    if (was == is)
+        spin(at, is, site);
+    else
+        spin_ends();
 }
 
 template <class T> T whole(int kind, T old, T value, T compare)
@@ -50,17 +49,21 @@ template <class T> T whole(int kind, T old, T value, T compare)
 
 template <class T> T integer(int kind, T *at, T value, T compare, const char *file, int line)
 {
-    before(at, sizeof *at, file, line);
+    Site site = {file, line, nullptr};
+    before(at, sizeof *at, site);
     T old = *at;
     *at = whole(kind, old, value, compare);
+    after(at, old, site);
     return old;
 }
 
 template <class T> T real(int kind, T *at, T value, const char *file, int line)
 {
-    before(at, sizeof *at, file, line);
+    Site site = {file, line, nullptr};
+    before(at, sizeof *at, site);
     T old = *at;
     *at = kind == MT_SIM_EXCH ? value : old + value;
+    after(at, old, site);
     return old;
 }
 

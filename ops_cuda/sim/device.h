@@ -30,6 +30,10 @@ void *mt_sim_dynamic_shared(void);
  */
 void mt_sim_misaligned(const void *address, size_t bytes, bool write, const char *file, int line);
 
+/* Called by the compiler: at each block of code, and where an index is outside its array's type. */
+void mt_sim_turn(void);
+void mt_sim_index(const void *place, uintptr_t index);
+
 /* ---- barriers, warps, fences ---- */
 enum mt_sim_barrier_kind {
     MT_SIM_BARRIER_PLAIN,

@@ -18,7 +18,7 @@
 
 namespace mt_sim {
 
-enum { STACK_BYTES = 256 * 1024, STACKS = 1024, GUARD_BYTES = 64 * 1024 };
+enum { STACK_BYTES = 2 * 1024 * 1024, STACKS = 1024, GUARD_BYTES = 64 * 1024 };
 
 struct Fiber {
 #ifdef MT_SIM_UCONTEXT
@@ -185,6 +185,13 @@ void fiber_pause(Fiber *self)
 }
 
 void fiber_release(Fiber *fiber) { s_free[s_free_count++] = fiber; }
+
+uintptr_t fiber_stack_end(const Fiber *fiber) { return stack_of(fiber->number) + STACK_BYTES - LOCAL_MEMORY; }
+
+bool fiber_has(const Fiber *fiber, uintptr_t address)
+{
+    return address - stack_of(fiber->number) < STACK_BYTES;
+}
 
 bool fiber_owns(uintptr_t address) { return address - s_stacks < (size_t)STACKS * STACK_BYTES && s_stacks; }
 

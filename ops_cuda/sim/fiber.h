@@ -23,8 +23,14 @@ void fiber_pause(Fiber *self);
 /* Gives a fiber that will not be resumed back to the pool. */
 void fiber_release(Fiber *fiber);
 
-/* Whether an address is on a fiber's stack. */
+/* What a card gives a thread for its local variables and calls, at most; a stack here has room for more. */
+enum { LOCAL_MEMORY = 512 * 1024 };
+/* The address that a fiber's calls come down to when they use all of it. */
+uintptr_t fiber_stack_end(const Fiber *fiber);
+
+/* Whether an address is on a fiber's stack, and on this one's. */
 bool fiber_owns(uintptr_t address);
+bool fiber_has(const Fiber *fiber, uintptr_t address);
 
 } // namespace mt_sim
 

@@ -13,12 +13,13 @@ using namespace mt_sim;
 
 namespace {
 
+__attribute__((noinline, cold)) void burn(const void *code) { out_of_fuel({nullptr, 0, code}); }
+
 /* All that the fast path leaves over. It may record again what the fast path has recorded: that changes
  * nothing. */
 __attribute__((noinline, cold)) void slow_access(uintptr_t address, size_t bytes, bool write,
                                                  const void *code)
 {
-    if (fiber_owns(address)) return;
     if (address - g_memory.base >= g_memory.size) {
         check_outside(address, bytes, write, code);
         return;
@@ -53,6 +54,7 @@ template <size_t N, bool WRITE> MT_SIM_HOT void access(const void *pointer, cons
 {
     Now *now = t_now;
     if (!now) return;
+    if (MT_UNLIKELY(--now->fuel < 0)) burn(code);
     uintptr_t address = (uintptr_t)pointer;
     size_t offset = address - g_memory.base;
     if (N < 4 || offset >= g_fast_size || offset % N) return slow_access(address, N, WRITE, code);
@@ -66,13 +68,43 @@ template <size_t N, bool WRITE> MT_SIM_HOT void access(const void *pointer, cons
 void range(const void *pointer, size_t bytes, bool write, const void *code)
 {
     if (!t_now || bytes == 0) return;
+    if (MT_UNLIKELY(--g_now.fuel < 0)) burn(code);
     uintptr_t address = (uintptr_t)pointer;
     if (address - g_memory.base >= g_memory.size) {
-        if (!fiber_owns(address)) check_outside(address, bytes, write, code);
+        check_outside(address, bytes, write, code);
         return;
     }
     if (g_detail) count_access(address, bytes, code);
     check_access(address, bytes, write, code);
+}
+
+u64 value_at(const void *pointer, size_t bytes)
+{
+    u64 value = 0;
+    memcpy(&value, pointer, bytes < sizeof value ? bytes : sizeof value);
+    return value;
+}
+
+/* A volatile read may be one turn of a loop that waits: other threads may run before it. As long as it finds
+ * the same it is not checked again. */
+void volatile_access(const void *pointer, size_t bytes, bool write, const void *code)
+{
+    if (!t_now) return;
+    if (MT_UNLIKELY(--g_now.fuel < 0)) burn(code);
+    uintptr_t address = (uintptr_t)pointer;
+    if (address - g_memory.base >= g_memory.size) {
+        check_outside(address, bytes, write, code);
+        return;
+    }
+    if (address % (bytes < 8 ? bytes : 8)) fail_misaligned(address, bytes, write, false, code, nullptr);
+    const Thread *self = g_now.self;
+    if (write)
+        spin_ends();
+    else
+        spin(pointer, value_at(pointer, bytes), {nullptr, 0, code});
+    if (!write && self->spins > 0 && self->spin_value == value_at(pointer, bytes)) return;
+    if (g_detail) count_access(address, bytes, code);
+    check_volatile(address, bytes, write, code);
 }
 
 } // namespace
@@ -94,8 +126,8 @@ void range(const void *pointer, size_t bytes, bool write, const void *code)
         range(p, n, false, CALLER);                                                      \
         range(p, n, true, CALLER);                                                       \
     }                                                                                    \
-    void mt_sim_hook_volatile_read##n(void *p) { access<n, false>(p, CALLER); }          \
-    void mt_sim_hook_volatile_write##n(void *p) { access<n, true>(p, CALLER); }          \
+    void mt_sim_hook_volatile_read##n(void *p) { volatile_access(p, n, false, CALLER); } \
+    void mt_sim_hook_volatile_write##n(void *p) { volatile_access(p, n, true, CALLER); } \
     void mt_sim_hook_unaligned_volatile_read##n(void *p) { range(p, n, false, CALLER); } \
     void mt_sim_hook_unaligned_volatile_write##n(void *p) { range(p, n, true, CALLER); }
 
@@ -108,7 +140,10 @@ HOOKS(8)
 HOOKS(16)
 
 void mt_sim_hook_init(void) {}
-void mt_sim_hook_func_entry(void *) {}
+void mt_sim_hook_func_entry(void *)
+{
+    if (t_now && (uintptr_t)__builtin_frame_address(0) < g_now.stack_end) fail_deep(CALLER);
+}
 void mt_sim_hook_func_exit(void) {}
 void mt_sim_hook_ignore_thread_begin(void) {}
 void mt_sim_hook_ignore_thread_end(void) {}
@@ -119,8 +154,37 @@ void mt_sim_hook_write_range(void *p, size_t bytes) { range(p, bytes, true, CALL
 
 void mt_sim_misaligned(const void *address, size_t bytes, bool write, const char *file, int line)
 {
-    Site site = {file, line};
+    Site site = {file, line, nullptr};
     if (t_now) fail_misaligned((uintptr_t)address, bytes, write, false, nullptr, &site);
+}
+
+/* What -fsanitize=bounds gives its handler; both compilers know this layout. */
+struct Bounds {
+    const char *file;
+    uint32_t line, column;
+    const struct Type {
+        uint16_t kind,
+            info;     /* info of an integer: bit 0 is set where it is signed, the rest is log2 of its bits */
+        char name[1]; /* with quotes around it */
+    } * array, *index;
+};
+
+void mt_sim_index(const void *place, uintptr_t index)
+{
+    const Bounds *b = static_cast<const Bounds *>(place);
+    if (!t_now) return;
+    int unused = 64 - (1 << (b->index->info >> 1));
+    long long value = (long long)((u64)index << unused);
+    value = b->index->info & 1 ? value >> unused : (long long)((u64)value >> unused);
+    char type[64]; /* gcc says 'int [4]', clang 'int[4]' */
+    size_t length = 0;
+    for (const char *c = b->array->name; *c && length < sizeof type - 1; ++c)
+        if (c[0] != ' ' || c[1] != '[') type[length++] = *c;
+    type[length] = '\0';
+    Site site = {b->file, (int)b->line, nullptr};
+    report_threads(MT_SIM_OUT_OF_BOUNDS, (int)g_now.thread, &site, -1, nullptr,
+                   "uses index %lld of an array that is %s: out of bounds", value, type);
+    stop_launch();
 }
 
 /* What memcpy, memmove and memset of the compiler become, and the hooks that newer versions of clang call. */

@@ -28,6 +28,7 @@ enum { WARP = 32, MAX_THREADS = 1024, MAX_WARPS = MAX_THREADS / WARP };
 struct Site {
     const char *file;
     int line;
+    const void *code; /* where file is null: a return address, from which lines.cpp knows the line */
 };
 
 /* ---- shadow: for each 4 bytes of shared and device memory (a granule) a state and a cell ---- */
@@ -106,7 +107,11 @@ struct Thread {
     int predicate, barrier_result;
     WarpCall call;
     Fence fence;
-    u32 spins; /* atomics since it last waited for anything */
+    u64 spent;           /* of its fuel, since it last waited for anything */
+    u32 slices;          /* of fuel that this took, and */
+    u32 spins;           /* how often it has found spin_value at spin_at, one time after the other */
+    const void *spin_at; /* an atomic's address, or a volatile read's */
+    u64 spin_value;
     std::vector<Acquired> acquired;
 };
 
@@ -124,6 +129,8 @@ struct Now {
     u32 stamp, interval, block, launch;
     uintptr_t code; /* the kernel's address */
     Thread *self;
+    int64_t fuel;        /* left of the running thread's slice */
+    uintptr_t stack_end; /* which no call's frame may begin below */
 };
 
 struct Kernel;
@@ -137,6 +144,7 @@ struct Block {
     bool fenced;                    /* a thread called a fence since the last barrier */
     u32 fences;                     /* which snapshot of all threads' fences the last barrier made, 0: none */
     bool atomics;                   /* a thread acquired something since the last barrier */
+    u64 waits;                      /* of all its threads, so far */
     std::vector<Acquired> acquired; /* by the block as a whole, at the last barrier */
 };
 
@@ -176,10 +184,24 @@ void out_of_memory(void);
 bool device_current(const char *what); /* false, and a report, when the calling thread's is another one */
 u32 random_below(u32 n);
 void make_ready(u32 thread);
-void pause_here(
-    void); /* leaves the running thread, whose state says what for, until someone makes it ready */
-void yield_here(void);
+/* Leaves the running thread, whose state says what for, until someone makes it ready. */
+void pause_here(const Site &site);
+void yield_here(void);               /* lets the other threads run that can */
 [[noreturn]] void stop_launch(void); /* after a report of an access that must not happen */
+bool same_site(const Site &a, const Site &b);
+/* A whole number, decimal or 0x and hexadecimal, and nothing else; false: it is none. */
+bool read_whole(const char *text, u64 *value);
+
+/* ---- fuel.cpp ---- */
+int64_t fuel_slice(const Thread *thread); /* what it may use before the others run */
+void out_of_fuel(const Site &site);       /* the running thread's slice is used up */
+void fuel_wait(const Site &site);         /* it waits, and so is in no endless loop of its own */
+bool fuel_known(void);                    /* false, and a report: MT_SIM_FUEL is no number */
+void read_fuel(const char *text);
+/* The running thread has found value at an address that another one may change. */
+void spin(const void *at, u64 value, const Site &site);
+void spin_ends(void); /* it has changed something itself */
+[[noreturn]] void fail_deep(const void *code);
 
 /* ---- warp.cpp ---- */
 void warp_start(u32 warp, u32 lanes);
@@ -193,7 +215,10 @@ bool ordered(u32 thread, u32 stamp, u32 from, bool atomic);
 void order_launch_start(void);
 void order_block_start(void);
 void order_barrier(void);
-void order_atomic(const void *address);
+/* An access that orders: what it reads acquires what was released there, what it writes releases what is
+ * fenced. */
+void order_atomic(const void *address, bool reads, bool writes);
+bool order_fenced(void); /* whether the running thread's next atomic releases anything */
 void order_join_lanes(u32 first_thread, u32 lanes);
 
 /* ---- shadow.cpp; the inline part is in shadow.h ---- */
@@ -201,8 +226,11 @@ void order_join_lanes(u32 first_thread, u32 lanes);
  * fatal. */
 void check_access(uintptr_t address, size_t bytes, bool write, const void *code);
 void check_atomic(uintptr_t address, size_t bytes, const Site *site);
+void check_volatile(uintptr_t address, size_t bytes, bool write, const void *code);
 [[noreturn]] void fail_misaligned(uintptr_t address, size_t bytes, bool write, bool atomic, const void *code,
                                   const Site *site);
+/* An address that is neither in shared nor in device memory: arguments, constants, local memory, or a fault.
+ */
 void check_outside(uintptr_t address, size_t bytes, bool write, const void *code);
 /* Copies a float4 or the like as one access; hooks.cpp. */
 void copy_vector(void *to, const void *from, size_t bytes, const void *code);
@@ -216,10 +244,12 @@ struct Piece {
     char name[32];
 };
 const Piece *piece_near(size_t offset);
+const Piece *piece_after(size_t offset); /* the first one that begins behind it, or null */
 const Piece *piece_freed(size_t offset); /* the piece given back last that held offset, or null */
 /* Sets the bytes' state to 0, LIVE or LIVE | WRITTEN; bytes that share a granule with them keep theirs. */
 void mark_state(size_t offset, size_t bytes, uint16_t state);
 bool memory_reserve(void);
+bool memory_wild(uintptr_t address); /* outside, but so near that only an index can have led there */
 void memory_open(
     bool open); /* lets this OS thread's code at device memory, or not, when the host trap is on */
 void memory_forget_stamps(void);
@@ -228,6 +258,9 @@ void memory_forget_stamps(void);
 bool shared_launch_start(size_t dynamic_bytes); /* false: more than a block may have */
 void shared_block_start(void);
 const Piece *shared_piece_near(size_t offset);
+const Piece *shared_piece_after(size_t offset);
+/* The array that held offset in the launch before this one, or null; of which kernel. */
+const Piece *shared_piece_ended(size_t offset, const char **kernel);
 
 /* ---- report.cpp ---- */
 struct Fault {

@@ -1,8 +1,9 @@
 /* ops_cuda/sim/memory.cpp - device memory: one range of addresses, what is live in it, and copies.
  *
  * The range and its shadow are reserved once and committed by use. Addresses are handed out in a circle, so
- * freed memory stays recognisable for long. Allocations are what a pool asks for; pieces are what its marks
- * say is a tensor, or a whole allocation that no mark has cut. Both lists are sorted by offset.
+ * freed memory stays recognisable for long, and far apart while there is room, so that a wrong index lands
+ * between two allocations. Allocations are what a pool asks for; pieces are what its marks say is a tensor,
+ * or a whole allocation that no mark has cut. Both lists are sorted by offset.
  */
 #include "internal.h"
 #include <algorithm>
@@ -15,13 +16,16 @@ namespace mt_sim {
 namespace {
 
 enum : size_t {
-    SHARED_BYTES = 1 << 20,
+    SHARED_BYTES = 8 << 20,
     MOST = (size_t)8 << 30,
     LEAST = (size_t)256 << 20,
     PAGE = 4096,
     ALIGN = 256, /* of an allocation, as cudaMalloc promises; the address is an odd multiple */
-    FREED = 256
+    FREED = 256,
+    WILD = (size_t)16 << 30 /* bytes on both sides that nothing else gets: 2^31 elements of 8 */
 };
+const size_t s_apart[] = {(size_t)16 << 20, 64 << 10,
+                          MT_SIM_GUARD}; /* bytes between allocations: most wanted first */
 
 struct Allocation {
     size_t offset, bytes;
@@ -35,16 +39,29 @@ size_t s_capacity = (size_t)4 << 30;
 mt_sim_memory s_stats;
 bool s_trap, s_trapped;
 bool s_unlisted; /* a piece is live that is not in the list: there was no memory for its entry */
+size_t s_wild;   /* WILD, or 0 where there are no addresses for it */
 
-void *reserve(size_t bytes)
+void *reserve(size_t bytes, int protection = PROT_READ | PROT_WRITE)
 {
-    void *p =
-        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *p = mmap(nullptr, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) return nullptr;
 #ifdef MADV_DONTDUMP
     madvise(p, bytes, MADV_DONTDUMP);
 #endif
     return p;
+}
+
+/* Device memory, with WILD bytes around it that trap. */
+void *reserve_memory(size_t bytes)
+{
+    char *all = static_cast<char *>(reserve(WILD + bytes + WILD, PROT_NONE));
+    if (!all) return reserve(bytes);
+    if (mprotect(all + WILD, bytes, PROT_READ | PROT_WRITE) != 0) {
+        munmap(all, WILD + bytes + WILD);
+        return nullptr;
+    }
+    s_wild = WILD;
+    return all + WILD;
 }
 
 /* Gives the whole pages within the bytes back to the system; they read as zero again. */
@@ -53,6 +70,16 @@ void drop_pages(void *start, size_t bytes)
     uintptr_t first = ((uintptr_t)start + PAGE - 1) & ~(PAGE - 1),
               last = ((uintptr_t)start + bytes) & ~(PAGE - 1);
     if (last > first) madvise((void *)first, last - first, MADV_DONTNEED);
+}
+
+/* The same for an array with an element of so many bytes a granule: the pages that hold granules from `first`
+ * to `last` and none of a neighbour, which ends at `before` or begins at `after`. */
+void drop_elements(void *array, size_t element, size_t first, size_t last, size_t before, size_t after)
+{
+    size_t begin = first * element & ~(PAGE - 1), end = (last * element + PAGE - 1) & ~(PAGE - 1);
+    begin = std::max(begin, (before * element + PAGE - 1) & ~(PAGE - 1));
+    end = std::min(end, after * element & ~(PAGE - 1));
+    if (end > begin) drop_pages(static_cast<char *>(array) + begin, end - begin);
 }
 
 template <class T> size_t lower(const std::vector<T> &list, size_t offset)
@@ -91,15 +118,16 @@ bool is_device(const void *pointer)
 }
 size_t offset_of(const void *pointer) { return (uintptr_t)pointer - g_memory.base; }
 
-/* The first gap of that size at or after the offset; 0 when there is none before the end. */
-size_t find_gap(size_t from, size_t bytes)
+/* The first gap of that size at or after the offset, with so many bytes to spare on both sides; 0 when there
+ * is none before the end. */
+size_t find_gap(size_t from, size_t bytes, size_t apart)
 {
     size_t i = lower(s_allocations, from);
     if (i > 0) from = std::max(from, s_allocations[i - 1].offset + s_allocations[i - 1].bytes);
     for (;; ++i) {
-        from = ((from + MT_SIM_GUARD + ALIGN - 1) / ALIGN | 1) * ALIGN;
+        from = ((from + apart + ALIGN - 1) / ALIGN | 1) * ALIGN;
         size_t end = i < s_allocations.size() ? s_allocations[i].offset : g_memory.size;
-        if (from + bytes + MT_SIM_GUARD <= end) return from;
+        if (from + bytes + apart <= end) return from;
         if (i == s_allocations.size()) return 0;
         from = s_allocations[i].offset + s_allocations[i].bytes;
     }
@@ -164,7 +192,7 @@ bool memory_reserve(void)
     size_t most = LEAST;
     while (most / 2 < s_capacity) most *= 2; /* so that freed memory stays recognisable for a while */
     for (size_t size = most; size >= LEAST; size /= 2) {
-        void *memory = reserve(size), *state = reserve(size / 4 * sizeof *g_state);
+        void *memory = reserve_memory(size), *state = reserve(size / 4 * sizeof *g_state);
         void *cells = reserve(size / 4 * sizeof *g_cells);
         if (memory && state && cells) {
             g_state = static_cast<uint16_t *>(state);
@@ -174,7 +202,8 @@ bool memory_reserve(void)
             g_fast_size = g_detail ? 0 : size;
             return true;
         }
-        if (memory) munmap(memory, size);
+        if (memory) munmap((char *)memory - s_wild, s_wild + size + s_wild);
+        s_wild = 0;
         if (state) munmap(state, size / 4 * sizeof *g_state);
         if (cells) munmap(cells, size / 4 * sizeof *g_cells);
     }
@@ -227,6 +256,18 @@ const Piece *piece_near(size_t offset)
     return i > 0 ? &s_pieces[i - 1] : nullptr;
 }
 
+const Piece *piece_after(size_t offset)
+{
+    if (offset < g_shared_size) return shared_piece_after(offset);
+    size_t i = lower(s_pieces, offset + 1);
+    return i < s_pieces.size() ? &s_pieces[i] : nullptr;
+}
+
+bool memory_wild(uintptr_t address)
+{
+    return address - (g_memory.base - s_wild) < s_wild + g_memory.size + s_wild;
+}
+
 const Piece *piece_freed(size_t offset)
 {
     for (unsigned i = 0; i < FREED && i < s_freed_count; ++i) {
@@ -253,8 +294,10 @@ void *mt_sim_alloc(size_t bytes, const char *name)
         return nullptr;
     }
     if (bytes <= s_capacity && s_stats.held <= s_capacity - bytes) {
-        offset = find_gap(s_cursor, bytes);
-        if (!offset) offset = find_gap(g_shared_size, bytes);
+        for (size_t apart : s_apart) {
+            if (!offset) offset = find_gap(s_cursor, bytes, apart);
+            if (!offset) offset = find_gap(g_shared_size, bytes, apart);
+        }
     }
     if (!offset) {
         report_threads(MT_SIM_MEMORY, -1, nullptr, -1, nullptr,
@@ -297,9 +340,14 @@ bool mt_sim_free(void *pointer)
     size_t bytes = s_allocations[i].bytes;
     forget_pieces(offset, bytes);
     mark_state(offset, bytes, 0);
-    drop_pages(pointer, bytes);
-    drop_pages(g_cells + (offset >> 2), bytes / 4 * sizeof *g_cells);
+    size_t before = i > 0 ? s_allocations[i - 1].offset + s_allocations[i - 1].bytes : g_shared_size;
     s_allocations.erase(s_allocations.begin() + (ptrdiff_t)i);
+    size_t after = i < s_allocations.size() ? s_allocations[i].offset : g_memory.size;
+    size_t first = offset / 4, last = (offset + bytes + 3) / 4;
+    before = (before + 3) / 4, after /= 4;
+    drop_elements((void *)g_memory.base, 4, first, last, before, after);
+    drop_elements(g_state, sizeof *g_state, first, last, before, after);
+    drop_elements(g_cells, sizeof *g_cells, first, last, before, after);
     s_stats.held -= bytes;
     return true;
 }

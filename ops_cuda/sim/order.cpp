@@ -13,6 +13,8 @@ namespace mt_sim {
 
 namespace {
 
+enum { FENCE_FUEL = 16 }; /* stamps are few: an endless loop of fences must end before they do */
+
 /* What the threads of a block had fenced when a barrier came: any of them may release it afterwards. */
 struct Snapshot {
     u32 all;
@@ -148,13 +150,15 @@ void order_join_lanes(u32 first_thread, u32 lanes)
             out_of_memory();
 }
 
-void order_atomic(const void *address)
+bool order_fenced(void) { return g_now.self->fence.own != 0 || g_block.fences != 0; }
+
+void order_atomic(const void *address, bool reads, bool writes)
 {
     Thread *self = g_now.self;
     size_t offset = (uintptr_t)address - g_memory.base;
     u64 key = (u64)offset << 1; /* a block's shared memory is its own: the block's stamp tells them apart */
     if (offset < g_shared_size) key = (u64)g_now.block << 32 | key | 1;
-    bool releases = self->fence.own != 0 || g_block.fences != 0;
+    bool releases = writes && order_fenced();
     auto found = s_var_of.find(key);
     if (found == s_var_of.end()) {
         if (!releases) return;
@@ -163,7 +167,7 @@ void order_atomic(const void *address)
             out_of_memory();
     }
     Var &var = s_vars[found->second];
-    if (!var.releases.empty()) {
+    if (reads && !var.releases.empty()) {
         learn(self->acquired, {found->second, (u32)var.releases.size()});
         learn_all(self->acquired, var.passed_on);
         g_block.atomics = true;
@@ -187,4 +191,5 @@ extern "C" void mt_sim_fence(void)
     self->fence = {stamp, self->warp_known, g_now.interval};
     self->stamp = g_now.stamp = stamp;
     g_block.fenced = true;
+    g_now.fuel -= FENCE_FUEL;
 }

@@ -12,7 +12,7 @@ namespace mt_sim {
 
 namespace {
 
-enum { MAX_REPORTS = 64, MAX_SITES = 1000 };
+enum { MAX_REPORTS = 64, MAX_SITES = 1000, NULL_BYTES = 1 << 16, FAR = 16 << 20 };
 
 /* What makes two faults the same one. */
 struct Key {
@@ -92,8 +92,8 @@ void place_of(char *text, size_t size, const Site *site, const void *code)
     if (site && site->file) {
         const char *slash = strrchr(site->file, '/');
         snprintf(text, size, "%s:%d", slash ? slash + 1 : site->file, site->line);
-    } else if (code) {
-        line_of(code, text, size);
+    } else if (code || site) {
+        line_of(code ? code : site->code, text, size);
     }
 }
 
@@ -121,16 +121,47 @@ void add_place(Text *text, const char *place)
         text->add(" at an unknown line (compile the .cu with -g)");
 }
 
+/* Addresses that no array is near. */
+bool add_elsewhere(Text *text, const Fault &f)
+{
+    if (f.kind == MT_SIM_HOST_MEMORY && f.offset < NULL_BYTES)
+        text->add("%zu bytes at 0x%zx, through a null pointer", f.bytes, f.offset);
+    else if (f.kind == MT_SIM_HOST_MEMORY)
+        text->add("%zu bytes at 0x%zx, which is not device memory", f.bytes, f.offset);
+    else if (f.kind == MT_SIM_LOCAL_MEMORY)
+        text->add("%zu bytes of another thread's local variables", f.bytes);
+    else if ((ptrdiff_t)f.offset < 0)
+        text->add(
+            "%zu bytes, %zu bytes below all memory of the device (an int that overflows is a negative index)",
+            f.bytes, 0 - f.offset);
+    else if (f.offset >= g_memory.size)
+        text->add("%zu bytes, %zu bytes above all memory of the device", f.bytes, f.offset - g_memory.size);
+    else
+        return false;
+    return true;
+}
+
+/* The piece that a fault is about: the one that its first byte lies in, else the nearest. */
+const Piece *piece_of(const Fault &f)
+{
+    const char *kernel;
+    if (f.kind == MT_SIM_USE_AFTER_FREE)
+        return f.offset < g_shared_size ? shared_piece_ended(f.offset, &kernel) : piece_freed(f.offset);
+    const Piece *before = piece_near(f.offset), *after = piece_after(f.offset);
+    if (!before || !after) return before ? before : after;
+    size_t end = before->offset + before->bytes;
+    return f.offset < end || f.offset - end < after->offset - f.offset ? before : after;
+}
+
+/* Allocations that stand apart are never as near to each other as that. */
+const char *far(size_t distance) { return distance >= FAR ? " far from every array" : ""; }
+
 void add_location(Text *text, const Fault &f)
 {
-    if (f.kind == MT_SIM_HOST_MEMORY) {
-        text->add("%zu bytes at 0x%zx, which is not device memory", f.bytes, f.offset);
-        return;
-    }
+    if (add_elsewhere(text, f)) return;
     bool shared = f.offset < g_shared_size;
     const char *space = shared ? "shared memory" : "device memory";
-    const Piece *p = piece_near(f.offset);
-    if (f.kind == MT_SIM_USE_AFTER_FREE) p = piece_freed(f.offset);
+    const Piece *p = piece_of(f);
     if (!p) {
         text->add("%zu bytes of %s outside every tensor", f.bytes, space);
         return;
@@ -141,8 +172,11 @@ void add_location(Text *text, const Fault &f)
     else
         snprintf(name, sizeof name, "a tensor of %zu bytes in %s", p->bytes, space);
     size_t at = f.offset - p->offset;
-    if (at >= p->bytes)
-        text->add("%zu bytes, %zu bytes past the end of %s", f.bytes, at - p->bytes, name);
+    size_t before = f.offset < p->offset ? p->offset - f.offset : 0, past = at - p->bytes;
+    if (before)
+        text->add("%zu bytes%s, %zu bytes before the start of %s", f.bytes, far(before), before, name);
+    else if (at >= p->bytes)
+        text->add("%zu bytes%s, %zu bytes past the end of %s", f.bytes, far(past), past, name);
     else if (at % f.bytes != 0) /* no whole element of that size begins there */
         text->add("%zu bytes from byte %zu on of %s", f.bytes, at, name);
     else
@@ -153,10 +187,19 @@ void add_location(Text *text, const Fault &f)
 void add_alignment(Text *text, const Fault &f)
 {
     text->add(": the address is not a multiple of %zu", f.bytes);
-    const Piece *p = piece_near(f.offset);
+    const Piece *p = (ptrdiff_t)f.offset < 0 ? nullptr : piece_near(f.offset);
     if (!p || f.offset - p->offset >= p->bytes || (f.offset - p->offset) % f.bytes != 0) return;
     text->add(", since '%s' is declared with alignment %zu; write __align__(%zu) before its type", p->name,
               p->align, f.bytes);
+}
+
+void add_end(Text *text, const Fault &f)
+{
+    const char *kernel = "";
+    if (f.offset < g_shared_size && shared_piece_ended(f.offset, &kernel))
+        text->add(", which ended with the blocks of %s", kernel);
+    else
+        text->add(", which was given back before");
 }
 
 const char *verb(bool write, bool atomic)
@@ -188,7 +231,8 @@ void add_other(Text *text, const Fault &f, mt_sim_report *r)
     place_of(r->other_place, sizeof r->other_place, other.site, other.code);
     text->triple(", which thread", r->other);
     if (!same_block) text->triple(" of block", block);
-    text->add(" %s", verb(f.other_write, f.other_atomic));
+    bool updates = f.other_atomic && !(other.site && other.site->code); /* else a volatile write */
+    text->add(" %s", verb(f.other_write, updates));
     if (r->other_place[0]) add_place(text, r->other_place);
     if (same_block)
         text->add(" in the same barrier interval: a race");
@@ -212,13 +256,13 @@ void report_access(const Fault &f)
     text.add("%s: ", r->kernel);
     text.triple("thread", r->thread);
     text.triple(" of block", r->block);
-    text.add(" %s ", verb(f.write, f.atomic));
+    text.add(" %s ", verb(f.write, f.atomic && !f.code));
     add_location(&text, f);
     add_place(&text, r->place);
     switch (f.kind) {
     case MT_SIM_UNINITIALISED: text.add(", which nobody wrote"); break;
     case MT_SIM_OUT_OF_BOUNDS: text.add(": out of bounds"); break;
-    case MT_SIM_USE_AFTER_FREE: text.add(", which was given back before"); break;
+    case MT_SIM_USE_AFTER_FREE: add_end(&text, f); break;
     case MT_SIM_MISALIGNED: add_alignment(&text, f); break;
     default: break;
     }
@@ -264,7 +308,8 @@ u64 faults_seen(void) { return s_faults; }
 u32 site_number(const Site *site)
 {
     for (u32 i = 0; i < s_site_count; ++i)
-        if (s_sites[i].line == site->line && s_sites[i].file == site->file) return i + 1;
+        if (s_sites[i].line == site->line && s_sites[i].file == site->file && s_sites[i].code == site->code)
+            return i + 1;
     if (s_site_count == MAX_SITES) return 0;
     s_sites[s_site_count++] = *site;
     return s_site_count;

@@ -64,6 +64,8 @@ void run_thread(u32 thread)
     g_now.lane_bit = 1u << thread % WARP;
     g_now.stamp = t->stamp;
     g_now.self = t;
+    g_now.fuel = fuel_slice(t);
+    g_now.stack_end = fiber_stack_end(t->fiber);
     fiber_resume(t->fiber);
     if (t->state == State::done) {
         fiber_release(t->fiber);
@@ -83,6 +85,7 @@ void start_block(u32 linear)
     const mt_sim_launch *launch = g_block.launch;
     block_index_of(linear, g_block.index);
     g_block.live = g_block.threads;
+    g_block.waits = 0;
     g_now.block = g_block.clock + 1;
     g_block_runs.push_back({g_now.block, linear}); /* has room */
     order_block_start();
@@ -93,8 +96,10 @@ void start_block(u32 linear)
         memcpy(t->index, index, sizeof index);
         t->fiber = nullptr;
         t->fence = {};
-        t->spins = 0;
+        t->spent = t->slices = t->spins = 0;
+        t->spin_at = nullptr;
         t->site = {};
+        t->call = {};
         t->acquired.clear();
         make_ready(i);
         if (++index[0] == launch->block[0]) {
@@ -107,11 +112,6 @@ void start_block(u32 linear)
         warp_start(w, lanes >= WARP ? 0xffffffffu : (1u << lanes) - 1);
     }
     start_interval();
-}
-
-bool same_site(const Site &a, const Site &b)
-{
-    return a.line == b.line && (a.file == b.file || !strcmp(a.file, b.file));
 }
 
 /* Tells of one thread that waits at a barrier and one that does not wait there. */
@@ -198,10 +198,10 @@ bool seed_known()
 
 bool acceptable(const mt_sim_launch *launch)
 {
-    if (!seed_known()) return false;
+    if (!seed_known() || !fuel_known()) return false;
     const unsigned *g = launch->grid, *b = launch->block;
     u64 threads = (u64)b[0] * b[1] * b[2];
-    Site site = {launch->file, launch->line};
+    Site site = {launch->file, launch->line, nullptr};
     if (threads == 0 || threads > MAX_THREADS || b[2] > 64) {
         report_threads(MT_SIM_LAUNCH, -1, &site, -1, nullptr,
                        "blocks of %u x %u x %u threads: 1 to %d are possible", b[0], b[1], b[2], MAX_THREADS);
@@ -255,21 +255,16 @@ void run_grid(const mt_sim_launch *launch)
     s_clock = g_block.clock;
 }
 
-/* A whole number, decimal or 0x and hexadecimal, and nothing else; an empty text is as good as none. */
+/* An empty text is as good as none. */
 void read_seed(const char *text)
 {
-    char *end = nullptr;
-    errno = 0;
-    u64 seed = strtoull(text, &end, text[0] == '0' && (text[1] == 'x' || text[1] == 'X') ? 16 : 10);
-    if (text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0)
-        s_seed = seed;
-    else if (text[0])
-        snprintf(s_wrong_seed, sizeof s_wrong_seed, "%s", text);
+    if (text[0] && !read_whole(text, &s_seed)) snprintf(s_wrong_seed, sizeof s_wrong_seed, "%s", text);
 }
 
 void read_environment()
 {
     if (const char *seed = getenv("MT_SIM_SEED")) read_seed(seed);
+    if (const char *fuel = getenv("MT_SIM_FUEL")) read_fuel(fuel);
     if (const char *trap = getenv("MT_SIM_HOST_TRAP")) mt_sim_set_host_trap(trap[0] == '1');
     if (const char *detail = getenv("MT_SIM_DETAIL")) mt_sim_set_detail(detail[0] == '1');
 }
@@ -304,6 +299,21 @@ bool device_current(const char *what)
     return false;
 }
 
+bool same_site(const Site &a, const Site &b)
+{
+    return a.line == b.line && (a.file == b.file || (a.file && b.file && !strcmp(a.file, b.file)));
+}
+
+bool read_whole(const char *text, u64 *value)
+{
+    char *end = nullptr;
+    errno = 0;
+    u64 read = strtoull(text, &end, text[0] == '0' && (text[1] == 'x' || text[1] == 'X') ? 16 : 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0) return false;
+    *value = read;
+    return true;
+}
+
 u32 random_below(u32 n)
 {
     s_random ^= s_random << 13;
@@ -318,15 +328,19 @@ void make_ready(u32 thread)
     s_ready[s_ready_count++] = thread;
 }
 
-void pause_here(void)
+void pause_here(const Site &site)
 {
-    g_now.self->spins = 0;
+    fuel_wait(site);
     fiber_pause(g_now.self->fiber);
 }
 
 void yield_here(void)
 {
     Thread *self = g_now.self;
+    if (s_ready_count == 0) {
+        g_now.fuel = fuel_slice(self);
+        return;
+    }
     make_ready(g_now.thread);
     fiber_pause(self->fiber);
 }
@@ -381,11 +395,11 @@ unsigned mt_sim_grid_size(int axis) { return g_block.launch->grid[axis]; }
 int mt_sim_barrier(int kind, int predicate, const char *file, int line)
 {
     Thread *self = g_now.self;
-    self->site = {file, line};
+    self->site = {file, line, nullptr};
     self->predicate = predicate;
     self->barrier_result = kind;
     self->state = State::at_barrier;
-    pause_here();
+    pause_here(self->site);
     return self->barrier_result;
 }
 
@@ -397,7 +411,7 @@ int mt_sim_run(const mt_sim_launch *launch)
     g_block.launch = launch;
     g_block.kernel = kernel_named(launch->kernel);
     if (!memory_reserve()) {
-        Site site = {launch->file, launch->line};
+        Site site = {launch->file, launch->line, nullptr};
         report_threads(MT_SIM_MEMORY, -1, &site, -1, nullptr,
                        "no addresses can be reserved for device memory");
     } else if (!g_block.kernel) {
@@ -429,7 +443,7 @@ bool mt_sim_ready(void)
     std::lock_guard<std::recursive_mutex> lock(g_lock);
     setup_once();
     u64 faults = faults_seen();
-    seed_known();
+    if (seed_known()) fuel_known();
     return call_end(faults);
 }
 

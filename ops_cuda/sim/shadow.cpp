@@ -2,7 +2,10 @@
  *
  * A granule whose bytes are accessed one by one, or by atomics, has a cell for each byte, kept aside in a
  * table; the flag SPLIT in its state says so. Atomics are kept as a set of their own beside the readers: they
- * are no race with each other, but with every plain access that is not ordered with them.
+ * are no race with each other, but with every plain access that is not ordered with them. A volatile read is
+ * no race with an atomic, and neither is a volatile write that a __threadfence goes before: such a pair is a
+ * flag. Without the fence a volatile write orders nothing, and is a race like a plain one, with volatile
+ * reads too.
  */
 #include "shadow.h"
 #include <unordered_map>
@@ -21,7 +24,8 @@ namespace {
 
 struct ByteCell {
     Cell cell;
-    Readers atomics;
+    Readers atomics; /* and fenced volatile writes */
+    Readers looks;   /* volatile reads */
 };
 struct ByteCells {
     ByteCell byte[4];
@@ -33,7 +37,7 @@ ByteCell *byte_cells(size_t g)
     ByteCell *byte = nullptr;
     if (!attempt([&] { byte = s_byte_cells[g].byte; })) out_of_memory();
     if (!(g_state[g] & SPLIT)) {
-        for (int i = 0; i < 4; ++i) byte[i] = {g_cells[g], {}};
+        for (int i = 0; i < 4; ++i) byte[i] = {g_cells[g], {}, {}};
         g_state[g] |= SPLIT;
     }
     return byte;
@@ -71,9 +75,10 @@ bool find_conflict(const Readers &r, u32 from, bool atomic, Who *found, u32 *sta
 
 struct Access {
     size_t offset, bytes; /* the whole access, for the report */
-    bool write, atomic;
+    bool write, atomic;   /* atomic: it is no race with other atomics */
     const void *code;
     const Site *site;
+    bool flag; /* it is volatile */
 };
 
 void race(const Access &a, Who other, u32 stamp, bool other_write, bool other_atomic)
@@ -104,8 +109,10 @@ void add_lane(Readers *r, Who me, u32 from)
 }
 
 /* Compares an access with what one cell remembers, reports at most one race, and remembers it. */
-void check_cell(Cell *cell, Readers *atomics, const Access &a)
+void check_cell(Cell *cell, ByteCell *byte, const Access &a)
 {
+    Readers *atomics = byte ? &byte->atomics : nullptr, *looks = byte ? &byte->looks : nullptr;
+    bool look = a.flag && !a.write;
     u32 from = first_stamp(&g_now, a.offset);
     Who other;
     u32 stamp;
@@ -113,8 +120,10 @@ void check_cell(Cell *cell, Readers *atomics, const Access &a)
         race(a, cell->writer, cell->stamp, true, false);
     else if ((a.write || a.atomic) && find_conflict(cell->readers, from, false, &other, &stamp))
         race(a, other, stamp, false, false);
-    else if (atomics && !a.atomic && find_conflict(*atomics, from, true, &other, &stamp))
+    else if (atomics && !a.atomic && !look && find_conflict(*atomics, from, true, &other, &stamp))
         race(a, other, stamp, true, true);
+    else if (looks && a.write && !a.atomic && find_conflict(*looks, from, false, &other, &stamp))
+        race(a, other, stamp, false, false);
     Who me = who(&g_now, a.code);
     if (a.atomic) {
         me = Who{g_now.thread | site_number(a.site) << 10};
@@ -123,7 +132,9 @@ void check_cell(Cell *cell, Readers *atomics, const Access &a)
         cell->stamp = g_now.stamp;
         cell->writer = me;
         cell->readers = {};
-        if (atomics) *atomics = {};
+        if (byte) byte->atomics = byte->looks = {};
+    } else if (look) {
+        add_lane(looks, me, from);
     } else {
         add_lane(&cell->readers, me, from);
     }
@@ -140,14 +151,20 @@ void check_cell(Cell *cell, Readers *atomics, const Access &a)
     stop_launch();
 }
 
-/* An access just past a live piece is an overrun of it, whatever the bytes were before. */
+/* An access just past a live piece, or just before it, is an overrun of it, whatever the bytes were before.
+ */
 [[noreturn]] void fail_dead(const Access &a, size_t offset)
 {
+    const char *kernel;
     bool freed = false;
-    if (offset >= g_shared_size) {
+    if (offset < g_shared_size) {
+        freed = shared_piece_ended(offset, &kernel);
+    } else {
         const Piece *near = piece_near(offset);
-        bool just_past = near && offset - (near->offset + near->bytes) < MT_SIM_GUARD;
-        freed = !just_past && piece_freed(offset);
+        const Piece *after = piece_after(offset);
+        bool beside = (near && offset - (near->offset + near->bytes) < MT_SIM_GUARD) ||
+                      (after && after->offset - offset <= MT_SIM_GUARD);
+        freed = !beside && piece_freed(offset);
     }
     fatal(freed ? MT_SIM_USE_AFTER_FREE : MT_SIM_OUT_OF_BOUNDS, a);
 }
@@ -172,7 +189,7 @@ void check(const Access &a)
         size_t last = end < (g + 1) << 2 ? end & 3 : 4;
         unsigned bytes = ((1u << last) - 1) & ~((1u << first) - 1);
         if (bytes & ~g_state[g]) fail_dead(a, (g << 2) + (size_t)__builtin_ctz(bytes & ~g_state[g]));
-        if ((!a.write || a.atomic) && ((bytes << 4) & ~g_state[g])) unwritten = true;
+        if ((!a.write || (a.atomic && !a.flag)) && ((bytes << 4) & ~g_state[g])) unwritten = true;
     }
     if (unwritten) check_unwritten(a);
     for (size_t g = a.offset >> 2; g <= (end - 1) >> 2; ++g) {
@@ -180,12 +197,12 @@ void check(const Access &a)
         size_t last = end < (g + 1) << 2 ? end & 3 : 4;
         unsigned bytes = ((1u << last) - 1) & ~((1u << first) - 1);
         if (a.write) g_state[g] |= (uint16_t)(bytes << 4);
-        if (!a.atomic && bytes == 15 && !(g_state[g] & SPLIT)) {
+        if (!a.atomic && !a.flag && bytes == 15 && !(g_state[g] & SPLIT)) {
             check_cell(&g_cells[g], nullptr, a);
             continue;
         }
         ByteCell *cells = byte_cells(g);
-        for (size_t i = first; i < last; ++i) check_cell(&cells[i].cell, &cells[i].atomics, a);
+        for (size_t i = first; i < last; ++i) check_cell(&cells[i].cell, &cells[i], a);
     }
 }
 
@@ -208,8 +225,8 @@ int search_segments(struct dl_phdr_info *info, size_t, void *data)
 
 bool is_static(uintptr_t address)
 {
-    static uintptr_t found[64]; /* pages found before: tables are read again and again */
-    uintptr_t page = address >> 12;
+    static uintptr_t found[64]; /* pages found before, counted from 1: tables are read again and again */
+    uintptr_t page = (address >> 12) + 1;
     if (found[page % 64] == page) return true;
     StaticSearch search = {address, false};
     dl_iterate_phdr(search_segments, &search);
@@ -220,35 +237,53 @@ bool is_static(uintptr_t address)
 bool is_static(uintptr_t) { return true; }
 #endif
 
+/* Kernels may read their arguments and the program's constants, and use their own stack. a.offset: an
+ * address. */
+void outside(const Access &a)
+{
+    const mt_sim_launch *launch = g_block.launch;
+    if (fiber_has(g_now.self->fiber, a.offset)) return;
+    if (fiber_owns(a.offset)) fatal(MT_SIM_LOCAL_MEMORY, a);
+    if (!a.atomic && a.offset - (uintptr_t)launch->arguments < launch->argument_bytes) return;
+    if (!a.write && is_static(a.offset)) return;
+    if (!memory_wild(a.offset)) fatal(MT_SIM_HOST_MEMORY, a);
+    Access wild = a;
+    wild.offset -= g_memory.base;
+    fatal(MT_SIM_OUT_OF_BOUNDS, wild);
+}
+
 } // namespace
 
 void check_access(uintptr_t address, size_t bytes, bool write, const void *code)
 {
-    check({address - g_memory.base, bytes, write, false, code, nullptr});
+    check({address - g_memory.base, bytes, write, false, code, nullptr, false});
 }
 
 void check_atomic(uintptr_t address, size_t bytes, const Site *site)
 {
-    if (address - g_memory.base >= g_memory.size) {
-        if (!fiber_owns(address)) fatal(MT_SIM_HOST_MEMORY, {address, bytes, true, true, nullptr, site});
-        return;
-    }
-    check({address - g_memory.base, bytes, true, true, nullptr, site});
+    if (address - g_memory.base >= g_memory.size)
+        outside({address, bytes, true, true, nullptr, site, false});
+    else
+        check({address - g_memory.base, bytes, true, true, nullptr, site, false});
+}
+
+void check_volatile(uintptr_t address, size_t bytes, bool write, const void *code)
+{
+    Site site = {nullptr, 0, code};
+    bool flag = write && order_fenced();
+    check({address - g_memory.base, bytes, write, flag, code, flag ? &site : nullptr, true});
+    order_atomic((const void *)address, !write, write);
 }
 
 void fail_misaligned(uintptr_t address, size_t bytes, bool write, bool atomic, const void *code,
                      const Site *site)
 {
-    fatal(MT_SIM_MISALIGNED, {address - g_memory.base, bytes, write, atomic, code, site});
+    fatal(MT_SIM_MISALIGNED, {address - g_memory.base, bytes, write, atomic, code, site, false});
 }
 
-/* Kernels may read their arguments and the program's constants, and use their own stack. */
 void check_outside(uintptr_t address, size_t bytes, bool write, const void *code)
 {
-    const mt_sim_launch *launch = g_block.launch;
-    if (address - (uintptr_t)launch->arguments < launch->argument_bytes) return;
-    if (!write && is_static(address)) return;
-    fatal(MT_SIM_HOST_MEMORY, {address, bytes, write, false, code, nullptr});
+    outside({address, bytes, write, false, code, nullptr, false});
 }
 
 } // namespace mt_sim

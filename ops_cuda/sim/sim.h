@@ -32,6 +32,14 @@ uint64_t mt_sim_seed(void);
 /* false, and a report, when MT_SIM_SEED is no whole number and no other seed was set: every launch then
  * fails. */
 bool mt_sim_ready(void);
+/* How many accesses a thread may make without waiting for anything before it is called stuck; in kernels
+ * compiled with -fsanitize-coverage=trace-pc the turns of its loops count too. Default MT_SIM_FUEL, else
+ * 2^30. */
+void mt_sim_set_fuel(uint64_t fuel);
+/* For the handler of a program's timer, installed with SA_SIGINFO and SA_NODEFER, once a second or so;
+ * context is the handler's third argument. gcc calls nothing in a loop without statements, which fuel cannot
+ * end: this ends the launch when a third signal comes in at the same place, and does not return then. */
+void mt_sim_watch(const void *context);
 /* Makes device memory unreadable to the host outside launches and copies, so that a host dereference traps.
  * Default MT_SIM_HOST_TRAP. */
 void mt_sim_set_host_trap(bool on);
@@ -60,9 +68,11 @@ typedef enum mt_sim_kind {
     MT_SIM_MISALIGNED,       /* an access at an address that its size does not divide */
     MT_SIM_DIVERGED_BARRIER, /* __syncthreads that some threads of the block do not reach */
     MT_SIM_WARP_MASK,        /* a warp operation whose mask and lanes do not agree */
-    MT_SIM_STUCK,            /* threads that spin on an atomic and never go on */
+    MT_SIM_STUCK,            /* a thread that loops, or looks at the same value, and never goes on */
     MT_SIM_LAUNCH,           /* a launch or a copy that no device accepts */
     MT_SIM_MEMORY,           /* no room on the device, or none on the host for what the simulator keeps */
+    MT_SIM_STACK,            /* calls that need more local memory than a thread can have */
+    MT_SIM_LOCAL_MEMORY,     /* an access to another thread's local variables */
     MT_SIM_KINDS
 } mt_sim_kind;
 

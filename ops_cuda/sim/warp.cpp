@@ -6,6 +6,7 @@
  * value.
  */
 #include "internal.h"
+#include <cstdio>
 
 namespace mt_sim {
 
@@ -106,8 +107,49 @@ void synchronise(u32 warp, u32 group)
     }
 }
 
+/* The lanes that a group still waits for: lanes that the block has not are not waited for. */
+u32 missing_lanes(u32 warp, int kind, u32 mask, u32 group)
+{
+    const Warp &w = g_warps[warp];
+    return mask & (is_shuffle(kind) ? w.all : w.live) & ~group;
+}
+
+/* Whether the thread's latest warp operation was this one, with another mask. */
+bool called_otherwise(const Thread &thread, const WarpCall &call)
+{
+    return thread.call.kind == call.kind && thread.call.mask != call.mask &&
+           same_site(thread.call.site, call.site);
+}
+
+void report_missing(u32 warp, u32 group, u32 missing)
+{
+    u32 first = warp * WARP + (u32)__builtin_ctz(group), other = warp * WARP + (u32)__builtin_ctz(missing);
+    const Thread &t = g_threads[first], &o = g_threads[other];
+    const Site *site = o.state == State::done         ? nullptr
+                       : o.state == State::at_barrier ? &o.site
+                                                      : &o.call.site;
+    char where[64], before[80] = "";
+    if (o.state == State::at_warp)
+        snprintf(where, sizeof where, "waits in %s with mask 0x%08x", s_names[o.call.kind], o.call.mask);
+    else
+        snprintf(where, sizeof where, "%s",
+                 o.state == State::done ? "has left the kernel" : "waits at __syncthreads");
+    if (o.state != State::at_warp && called_otherwise(o, t.call))
+        snprintf(before, sizeof before, " after a call with mask 0x%08x", o.call.mask);
+    report_threads(MT_SIM_WARP_MASK, (int)first, &t.call.site, (int)other, site,
+                   "waits in %s with mask 0x%08x for lane %u, which %s%s", s_names[t.call.kind], t.call.mask,
+                   other % WARP, where, before);
+}
+
 void finish(u32 warp, u32 group, int kind)
 {
+    const WarpCall &call = g_threads[warp * WARP + (u32)__builtin_ctz(group)].call;
+    /* Lanes that have left are not waited for in a vote, unless they left because they named other lanes. */
+    for (u32 l = call.mask & g_warps[warp].all & ~g_warps[warp].live; l && !is_shuffle(kind); l &= l - 1)
+        if (called_otherwise(g_threads[warp * WARP + (u32)__builtin_ctz(l)], call)) {
+            report_missing(warp, group, l);
+            break;
+        }
     if (is_shuffle(kind))
         shuffle(warp, group);
     else if (kind == MT_SIM_SYNCWARP)
@@ -117,28 +159,6 @@ void finish(u32 warp, u32 group, int kind)
     g_block.kernel->stats.warp_operations++;
     g_warps[warp].waiting &= ~group;
     for (u32 l = group; l; l &= l - 1) make_ready(warp * WARP + (u32)__builtin_ctz(l));
-}
-
-/* The lanes that a group still waits for: lanes that the block has not are not waited for. */
-u32 missing_lanes(u32 warp, int kind, u32 mask, u32 group)
-{
-    const Warp &w = g_warps[warp];
-    return mask & (is_shuffle(kind) ? w.all : w.live) & ~group;
-}
-
-void report_missing(u32 warp, u32 group, u32 missing)
-{
-    u32 first = warp * WARP + (u32)__builtin_ctz(group), other = warp * WARP + (u32)__builtin_ctz(missing);
-    const Thread &t = g_threads[first], &o = g_threads[other];
-    const char *where = o.state == State::done         ? "has left the kernel"
-                        : o.state == State::at_barrier ? "waits at __syncthreads"
-                                                       : "waits in another warp operation";
-    const Site *site = o.state == State::done         ? nullptr
-                       : o.state == State::at_barrier ? &o.site
-                                                      : &o.call.site;
-    report_threads(MT_SIM_WARP_MASK, (int)first, &t.call.site, (int)other, site,
-                   "waits in %s with mask 0x%08x for lane %u, which %s", s_names[t.call.kind], t.call.mask,
-                   other % WARP, where);
 }
 
 } // namespace
@@ -177,7 +197,7 @@ extern "C" uint64_t mt_sim_warp(int kind, unsigned mask, uint64_t value, int arg
                                 const char *file, int line)
 {
     Thread *self = g_now.self;
-    Site site = {file, line};
+    Site site = {file, line, nullptr};
     if (!(mask & g_now.lane_bit)) {
         report_threads(MT_SIM_WARP_MASK, (int)g_now.thread, &site, -1, nullptr,
                        "calls %s with mask 0x%08x, which does not name its own lane %u", s_names[kind], mask,
@@ -197,6 +217,6 @@ extern "C" uint64_t mt_sim_warp(int kind, unsigned mask, uint64_t value, int arg
         u32 group = group_of(warp, kind, mask);
         if (!missing_lanes(warp, kind, mask, group)) finish(warp, group, kind);
     }
-    pause_here();
+    pause_here(site);
     return self->call.result;
 }

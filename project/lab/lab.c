@@ -5,18 +5,27 @@
  * more is wrong. On the simulator each run is repeated with several schedules, and whatever it reports is
  * printed.
  */
+#define _GNU_SOURCE /* setitimer, sigaction */
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 
 #include "lab.h"
 #include "ops_cuda/sim/sim.h"
 #include "project/options.h"
 
-enum { MOST_SIZES = 32, LARGEST_SIZE = 4096, MOST_SCHEDULES = 1000, REPEATS = 20, MOST_ROWS = 1024 };
+enum {
+    MOST_SIZES = 32,
+    LARGEST_SIZE = 4096,
+    MOST_SCHEDULES = 1000,
+    REPEATS = 20,
+    MOST_ROWS = 1024,
+    FUEL = 1 << 27
+};
 
 typedef struct settings {
     const char *sizes;
@@ -195,6 +204,23 @@ static void run_size(const settings *options, const lab_kernel *kernel, size3 si
     free(c);
 }
 
+/* A second of processor time has gone by. */
+static void on_tick(int number, siginfo_t *info, void *context)
+{
+    (void)number, (void)info;
+    mt_sim_watch(context);
+}
+
+/* So that even an empty loop without an end is told. */
+static void watch(void)
+{
+    struct sigaction action = {.sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART};
+    const struct itimerval second = {{1, 0}, {1, 0}};
+    action.sa_sigaction = on_tick;
+    sigaction(SIGPROF, &action, NULL);
+    setitimer(ITIMER_PROF, &second, NULL);
+}
+
 static void print_stats(void)
 {
     bool few = false;
@@ -278,6 +304,8 @@ static int run(const settings *options, const char *name, const size3 *sizes, in
 {
     bool all = strcmp(name, "all") == 0, found = false, failed = false;
     static outcome results[64];
+    if (options->backend == 0) watch();
+    if (getenv("MT_SIM_FUEL") == NULL) mt_sim_set_fuel(FUEL);
     printf("seed %" PRIu64 ", backend %s\n", options->seed, options->backend == 1 ? "gpu" : "gpu-sim");
     for (int i = 0; i < lab_kernel_count && i < 64; i++) {
         const lab_kernel *kernel = &lab_kernels[i];

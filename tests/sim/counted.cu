@@ -43,6 +43,21 @@ MT_KERNEL void wait_for_flag(int *out)
     }
 }
 
+/* A thread that counts to five million. */
+MT_KERNEL void count_far(int *count)
+{
+    for (int i = 0; i < 5000000; ++i) atomicAdd(count, 1);
+}
+
+extern "C" int MT_LAUNCHER(count_far)(void)
+{
+    int *count = device_array<int>("count", 1, [](int) { return 0; });
+    int status = MT_LAUNCH(count_far, dim3(1), dim3(1), 0, 0, count);
+    if (status == 0) status = compare(count, 1, [](int) { return 5000000; });
+    dev_free(count);
+    return status;
+}
+
 extern "C" int MT_LAUNCHER(copy_strided)(int stride)
 {
     float *in = device_array<float>("in", 512 * stride, [](int i) { return (float)i; });

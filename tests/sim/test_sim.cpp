@@ -10,13 +10,14 @@
 #include <cstring>
 #include "ops_cuda/sim/sim.h"
 
-enum { SEEDS = 20, ANY = -1 };
+enum { SEEDS = 20, ANY = -1, FUEL = 1 << 20 };
 
 struct Wrong {
     const char *name; /* of the kernel, and of the file: wrong_<name>.cu */
     int (*run)(void);
     mt_sim_kind kind;
     int block, thread; /* x of whom the report must be about, or ANY */
+    const char *says;  /* part of the sentence */
 };
 
 struct Right {
@@ -24,40 +25,61 @@ struct Right {
     int (*run)(void);
 };
 
-#define WRONG(X)                                     \
-    X(missing_barrier, RACE_SHARED, ANY, ANY)        \
-    X(off_by_one, OUT_OF_BOUNDS, 7, 103)             \
-    X(short_mask, WARP_MASK, 0, ANY)                 \
-    X(lost_lane, WARP_MASK, 0, ANY)                  \
-    X(unaligned_float4, MISALIGNED, 0, 1)            \
-    X(uninitialised_shared, UNINITIALISED, ANY, ANY) \
-    X(uninitialised_global, UNINITIALISED, 0, ANY)   \
-    X(divergent_barrier, DIVERGED_BARRIER, 1, ANY)   \
-    X(race_between_blocks, RACE_GLOBAL, ANY, ANY)    \
-    X(overrun, OUT_OF_BOUNDS, 0, 8)                  \
-    X(warp_synchronous, RACE_SHARED, 0, ANY)         \
-    X(use_after_free, USE_AFTER_FREE, 0, ANY)        \
-    X(missing_fence, RACE_GLOBAL, ANY, 0)            \
-    X(plain_and_atomic, RACE_SHARED, 0, ANY)         \
-    X(host_pointer, HOST_MEMORY, 0, ANY)             \
-    X(shared_overrun, OUT_OF_BOUNDS, 0, 31)          \
-    X(shared_alignment, MISALIGNED, 0, ANY)          \
-    X(dynamic_alignment, MISALIGNED, 0, ANY)         \
-    X(struct_copy, OUT_OF_BOUNDS, 0, 10) X(neighbour_block, RACE_GLOBAL, ANY, 0)
+#define WRONG(X)                                                                                   \
+    X(missing_barrier, RACE_SHARED, ANY, ANY, "")                                                  \
+    X(off_by_one, OUT_OF_BOUNDS, 7, 103, "4 bytes, 0 bytes past the end of 'in'")                  \
+    X(short_mask, WARP_MASK, 0, ANY, "")                                                           \
+    X(lost_lane, WARP_MASK, 0, ANY, "which waits at __syncthreads")                                \
+    X(unaligned_float4, MISALIGNED, 0, 1, "")                                                      \
+    X(uninitialised_shared, UNINITIALISED, ANY, ANY, "")                                           \
+    X(uninitialised_global, UNINITIALISED, 0, ANY, "")                                             \
+    X(divergent_barrier, DIVERGED_BARRIER, 1, ANY, "")                                             \
+    X(race_between_blocks, RACE_GLOBAL, ANY, ANY, "")                                              \
+    X(overrun, OUT_OF_BOUNDS, 0, 8, "")                                                            \
+    X(warp_synchronous, RACE_SHARED, 0, ANY, "")                                                   \
+    X(use_after_free, USE_AFTER_FREE, 0, ANY, "")                                                  \
+    X(missing_fence, RACE_GLOBAL, ANY, 0, "")                                                      \
+    X(plain_and_atomic, RACE_SHARED, 0, ANY, "")                                                   \
+    X(host_pointer, HOST_MEMORY, 0, ANY, "which is not device memory")                             \
+    X(shared_overrun, OUT_OF_BOUNDS, 0, 31, "")                                                    \
+    X(shared_alignment, MISALIGNED, 0, ANY, "'row' is declared with alignment 4")                  \
+    X(dynamic_alignment, MISALIGNED, 0, ANY, "16 bytes from byte")                                 \
+    X(struct_copy, OUT_OF_BOUNDS, 0, 10, "")                                                       \
+    X(neighbour_block, RACE_GLOBAL, ANY, 0, "")                                                    \
+    X(endless_loop, STUCK, 0, 0, "it seems to loop for ever (MT_SIM_FUEL=N allows N)")             \
+    X(endless_barrier, STUCK, 0, ANY, "waits of its block: it seems to loop for ever")             \
+    X(lonely_spin, STUCK, 0, ANY, "it seems to loop for ever")                                     \
+    X(volatile_spin, STUCK, ANY, 0, "found the same value: it seems to wait for what never comes") \
+    X(plain_spin, RACE_GLOBAL, 0, ANY, "a race")                                                   \
+    X(unfenced_flag, RACE_GLOBAL, 0, ANY, "a race")                                                \
+    X(volatile_warp, RACE_SHARED, 0, ANY, "a race")                                                \
+    X(local_overrun, OUT_OF_BOUNDS, 0, ANY, "uses index 4 of an array that is 'int[4]'")           \
+    X(far_index, OUT_OF_BOUNDS, 0, ANY, "past the end of 'in' (12800 bytes of device memory)")     \
+    X(before_start, OUT_OF_BOUNDS, 0, 0,                                                           \
+      "reads 4 bytes, 4 bytes before the start of 'in' (128 bytes of device memory)")              \
+    X(overflowed_index, OUT_OF_BOUNDS, 0, ANY, "out of bounds")                                    \
+    X(null_pointer, HOST_MEMORY, 0, ANY, "through a null pointer")                                 \
+    X(ended_shared, USE_AFTER_FREE, 0, ANY, "of 'tile' (128 bytes of shared memory)")              \
+    X(deep_recursion, STACK, 0, ANY, "a recursion without an end?")                                \
+    X(foreign_local, LOCAL_MEMORY, 0, ANY, "reads 4 bytes of another thread's local variables")    \
+    X(two_masks, WARP_MASK, 0, ANY, "which has left the kernel after a call with mask 0x0000ffff")
 
-#define RIGHT(X) \
-    X(sgemm)     \
-    X(block_reduce) X(transpose) X(float4_add) X(last_block) X(histogram) X(warp_sync) X(alignments)
+#define RIGHT(X)    \
+    X(sgemm)        \
+    X(block_reduce) \
+    X(transpose)    \
+    X(float4_add) X(last_block) X(histogram) X(warp_sync) X(alignments) X(volatile_flag) X(locals)
 
 extern "C" {
-#define DECLARE_WRONG(name, kind, block, thread) int mt_sim_launch_##name(void);
-#define DECLARE_RIGHT(name)                      int mt_sim_launch_##name(void);
+#define DECLARE_WRONG(name, kind, block, thread, says) int mt_sim_launch_##name(void);
+#define DECLARE_RIGHT(name)                            int mt_sim_launch_##name(void);
 WRONG(DECLARE_WRONG)
 RIGHT(DECLARE_RIGHT)
 }
 
-#define ROW_WRONG(name, kind, block, thread) {#name, mt_sim_launch_##name, MT_SIM_##kind, block, thread},
-#define ROW_RIGHT(name)                      {#name, mt_sim_launch_##name},
+#define ROW_WRONG(name, kind, block, thread, says) \
+    {#name, mt_sim_launch_##name, MT_SIM_##kind, block, thread, says},
+#define ROW_RIGHT(name) {#name, mt_sim_launch_##name},
 static const Wrong s_wrong[] = {WRONG(ROW_WRONG)};
 static const Right s_right[] = {RIGHT(ROW_RIGHT)};
 
@@ -101,6 +123,7 @@ static const char *complaint(const Wrong *w, const mt_sim_report *r)
     if (w->block != ANY && r->block[0] != (unsigned)w->block) return "block";
     if (w->thread != ANY && r->thread[0] != (unsigned)w->thread) return "thread";
     if (!is_bug_line(w->name, r->place)) return "line";
+    if (!strstr(r->sentence, w->says)) return "words";
     if (r->other_place[0] && !is_bug_line(w->name, r->other_place)) return "other line";
     return "";
 }
@@ -135,6 +158,7 @@ static void check_right(const Right *r, uint64_t seed)
 int main(int argc, char **argv)
 {
     s_folder = argc > 1 ? argv[1] : ".";
+    mt_sim_set_fuel(FUEL); /* endless loops end soon */
     for (const Wrong &w : s_wrong)
         for (uint64_t seed = 1; seed <= SEEDS; ++seed) check_wrong(&w, seed);
     for (const Right &r : s_right)

@@ -17,6 +17,7 @@ int mt_sim_launch_copy_strided(int stride);
 int mt_sim_launch_copy_columns(int width);
 int mt_sim_launch_write_odd(int threads);
 int mt_sim_launch_spin(void);
+int mt_sim_launch_count_far(void);
 int mt_sim_launch_wait_for_flag(void);
 int mt_sim_launch_off_by_one(void);
 int mt_sim_launch_short_mask(void);
@@ -45,13 +46,17 @@ static mt_sim_stats stats_of(const char *kernel)
 }
 
 /* The first use of the simulator: what the environment says is read once. */
-static void test_wrong_seed(void)
+static void test_wrong_settings(void)
 {
     setenv("MT_SIM_SEED", "x", 1);
+    setenv("MT_SIM_FUEL", "0", 1);
     CHECK(!mt_sim_ready() && strstr(mt_sim_message(), "MT_SIM_SEED is \"x\""));
     CHECK(mt_sim_launch_write_odd(64) != 0 && strstr(mt_sim_message(), "MT_SIM_SEED is \"x\""));
     CHECK(mt_sim_report_count() == 1 && mt_sim_report_at(0)->kind == MT_SIM_LAUNCH);
     mt_sim_set_seed(1);
+    CHECK(!mt_sim_ready() && strstr(mt_sim_message(), "MT_SIM_FUEL is \"0\""));
+    CHECK(mt_sim_launch_write_odd(64) != 0 && strstr(mt_sim_message(), "use a whole number from 1"));
+    mt_sim_set_fuel(1 << 30);
     CHECK(mt_sim_ready() && mt_sim_launch_write_odd(64) == 0);
     mt_sim_clear();
 }
@@ -182,6 +187,14 @@ static void test_reports(void)
     CHECK(mt_sim_launch_wait_for_flag() == 0);
     CHECK(mt_sim_launch_spin() != 0 && mt_sim_report_at(0)->kind == MT_SIM_STUCK);
     mt_sim_clear();
+    /* More atomics in a row than a thread that waits may do without seeing a change: these change something.
+     */
+    CHECK(mt_sim_launch_count_far() == 0);
+    mt_sim_set_fuel(1 << 20);
+    CHECK(mt_sim_launch_count_far() != 0 && mt_sim_report_at(0)->kind == MT_SIM_STUCK);
+    CHECK(strstr(mt_sim_message(), "1048576 accesses and turns"));
+    mt_sim_set_fuel(1 << 30);
+    mt_sim_clear();
 }
 
 /* How a child ends that reads device memory from the host. */
@@ -209,7 +222,7 @@ static void launch_often(void)
 int main(void)
 {
     mt_sim_set_capacity(CAPACITY);
-    test_wrong_seed();
+    test_wrong_settings();
     test_counts();
     test_memory();
     test_marks();
