@@ -178,16 +178,23 @@ static void *stand(void *gate)
 /* How many threads a team can have, up to the number given. OpenMP's runtime ends the process when the system
  * refuses it a thread (a limit on threads, or on memory for their stacks), so the system is asked before:
  * threads are started, wait until all are there, and end. There are twice as many as the team needs, since
- * the system may count one that has ended a moment longer. */
+ * the system may count one that has ended a moment longer. Their stacks have a megabyte more than usual: the
+ * C library keeps them mapped for the next thread that asks for no more, which shall be the runtime's. */
 static int threads_to_be_had(int threads)
 {
     pthread_t thread[2 * MOST_THREADS];
     pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    pthread_attr_t larger;
+    size_t stack = 0;
     int count = 0;
+    if (pthread_attr_init(&larger) != 0) return 1;
+    if (pthread_attr_getstacksize(&larger, &stack) == 0)
+        pthread_attr_setstacksize(&larger, stack + ((size_t)1 << 20));
     pthread_mutex_lock(&gate);
-    while (count < 2 * (threads - 1) && pthread_create(&thread[count], NULL, stand, &gate) == 0) count++;
+    while (count < 2 * (threads - 1) && pthread_create(&thread[count], &larger, stand, &gate) == 0) count++;
     pthread_mutex_unlock(&gate);
     for (int i = 0; i < count; i++) pthread_join(thread[i], NULL);
+    pthread_attr_destroy(&larger);
     return count / 2 + 1;
 }
 
