@@ -45,7 +45,15 @@ PY
     sh -eu install
     echo 'int main(void) { return 0; }' >empty.c
     while read -r line; do
-        case $line in *-static*) cc -static empty.c -lgomp 2>/dev/null || { echo "not checked: $line"; continue; } ;; esac
+        case $line in
+        *-static*)
+            if nm "$build/libminitorch.a" 2>/dev/null | grep -q __kmpc_ && ! cc --version | grep -q clang; then
+                echo "not checked: $line (the archive is clang's, whose OpenMP cc does not link)"
+                continue
+            fi
+            cc -static empty.c -lgomp 2>/dev/null || { echo "not checked: $line"; continue; }
+            ;;
+        esac
         echo "$line"
         rm -f a.out
         sh -eu -c "$line" >out 2>log || { cat log; fail "that line failed"; }
