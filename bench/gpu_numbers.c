@@ -64,7 +64,7 @@ static const option_table table = {PROGRAM, &group, 1};
 
 static void run_parts(gpu_bench *bench, int part)
 {
-    if (part > 0) {
+    if (part > 0 && part < (int)PARTS) {
         parts[part].run(bench);
         return;
     }

@@ -60,8 +60,8 @@ static mt_status gather(const excerpt *shown, mt_tensor *x, int d, int64_t **val
     while (last >= d && !shown->cut[last]) last--;
     if (last < d) {
         const int64_t count = mt_tensor_count(x);
-        mt_status status = x->kind == MT_REAL ? mt_to_doubles(x, (double *)*values, count)
-                                              : mt_to_indices(x, *values, count);
+        void *to = *values;
+        mt_status status = x->kind == MT_REAL ? mt_to_doubles(x, to, count) : mt_to_indices(x, to, count);
         *values += count;
         return status;
     }
