@@ -561,7 +561,8 @@ static void test_locale(void **data)
     static const char *const commas[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "fr_FR.utf8",
                                          "ru_RU.utf8"};
     const char *found = NULL;
-    for (size_t i = 0; i < TEST_LENGTH(commas) && !found; i++) found = setlocale(LC_NUMERIC, commas[i]);
+    for (size_t i = 0; i < TEST_LENGTH(commas) && !found; i++)
+        if (setlocale(LC_NUMERIC, commas[i])) found = commas[i];
     if (!found) printf("    no locale with a decimal comma is installed: C alone\n");
     mt_tensor *x = OWN(mt_parse(test_cpu(), "[[1, 2.5], [-.25e1, 1e-3], [nan, 7]]"));
     char text[200];
