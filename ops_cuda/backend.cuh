@@ -217,10 +217,20 @@ template <class T, size_t N> MT_DEVICE void store16(T *to, const T (&v)[N])
 template <class T> struct wide {
     typedef T type __attribute__((vector_size(16), may_alias));
 };
+/* A compiler may make accesses of single numbers of one of 16 bytes; not where the whole vector passes here.
+ */
+#if defined(__x86_64__)
+#define WHOLE(vector) __asm__("" : "+x"(vector))
+#elif defined(__aarch64__)
+#define WHOLE(vector) __asm__("" : "+w"(vector))
+#else
+#define WHOLE(vector) ((void)0)
+#endif
 template <class T, size_t N> MT_DEVICE void load16(const T *from, T (&v)[N], MT_SIM_AT)
 {
     expect_aligned(from, 16, false, file, line);
     typename wide<T>::type all = *reinterpret_cast<const typename wide<T>::type *>(from);
+    WHOLE(all);
     for (size_t j = 0; j < N; j++) v[j] = all[j];
 }
 template <class T, size_t N> MT_DEVICE void store16(T *to, const T (&v)[N], MT_SIM_AT)
@@ -228,8 +238,10 @@ template <class T, size_t N> MT_DEVICE void store16(T *to, const T (&v)[N], MT_S
     expect_aligned(to, 16, true, file, line);
     typename wide<T>::type all;
     for (size_t j = 0; j < N; j++) all[j] = v[j];
+    WHOLE(all);
     *reinterpret_cast<typename wide<T>::type *>(to) = all;
 }
+#undef WHOLE
 #endif
 
 } // namespace
