@@ -3,7 +3,6 @@
 #include "text.h"
 
 #include <locale.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,10 +32,7 @@ static void leave_c_locale(c_locale both)
 void mt_text_number(char text[MT_NUMBER_TEXT], double value, int digits)
 {
     const c_locale both = enter_c_locale();
-    if (isnan(value))
-        snprintf(text, MT_NUMBER_TEXT, "nan");
-    else
-        snprintf(text, MT_NUMBER_TEXT, "%.*g", digits, value);
+    snprintf(text, MT_NUMBER_TEXT, "%.*g", digits, mt_printable(value));
     leave_c_locale(both);
 }
 
