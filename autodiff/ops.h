@@ -80,7 +80,8 @@ MT_API mt_tensor *mt_expand(mt_tape *tape, mt_tensor *x, mt_shape shape);
 MT_API mt_tensor *mt_squeeze(mt_tape *tape, mt_tensor *x, int64_t dim);
 MT_API mt_tensor *mt_unsqueeze(mt_tape *tape, mt_tensor *x, int64_t dim);
 MT_API mt_tensor *mt_flatten(mt_tape *tape, mt_tensor *x, int64_t first, int64_t last);
-/* A row-major copy (contiguous: x itself when it is row-major already). */
+/* contiguous: x's elements row-major; a view of x when they are so already, otherwise a copy. Either way it
+ * is another handle, the tape's like every result. copy: a row-major copy always. */
 MT_API mt_tensor *mt_contiguous(mt_tape *tape, mt_tensor *x);
 MT_API mt_tensor *mt_copy(mt_tape *tape, mt_tensor *x);
 
@@ -90,8 +91,13 @@ MT_API mt_tensor *mt_take_rows(mt_tape *tape, mt_tensor *x, mt_tensor *index);
 /* Losses, each a mean over all elements, of shape (1). target has the shape of the first operand and gets no
  * gradient.
  * mt_mse: mean of (p - y)^2, mt_squared_difference.
- * mt_bce: mean of -(y ln p + (1 - y) ln(1 - p)), with each logarithm at least -100 as in PyTorch.
- * mt_bce_with_logits: the same for p = sigmoid(z), not forming p: mean of mt_sigmoid_cross_entropy. */
+ * mt_bce: mean of -(y ln p + (1 - y) ln(1 - p)), with each logarithm at least -100 as in PyTorch. A p outside
+ * [0, 1], which PyTorch refuses, makes the loss NaN; its gradient is (p - y) / 1e-12, divided by the count.
+ * mt_bce_with_logits: the same for p = sigmoid(z), not forming p: mean of mt_sigmoid_cross_entropy, which is
+ * max(z, 0) - z y + log1p(exp(-|z|)). At z = +inf that is (1 - y) z and at -inf it is -y z: +inf for y in
+ * [0, 1], but NaN (0 times infinity) for the y that agrees with z, 1 or 0. An infinite y makes the loss
+ * infinite or NaN. The gradient, (sigmoid(z) - y) / count, is finite for every finite y, at an infinite z
+ * too. */
 MT_API mt_tensor *mt_mse(mt_tape *tape, mt_tensor *p, mt_tensor *target);
 MT_API mt_tensor *mt_bce(mt_tape *tape, mt_tensor *p, mt_tensor *target);
 MT_API mt_tensor *mt_bce_with_logits(mt_tape *tape, mt_tensor *logits, mt_tensor *target);

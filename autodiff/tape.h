@@ -2,8 +2,14 @@
  *
  * What a tape operation returns belongs to the tape and dies at mt_tape_reset, views of it too; mt_keep
  * copies a value out. A parameter is any tensor made by a constructor and marked with mt_require_grad; its
- * gradient belongs to it and outlives the tape. A tape is used by one thread at a time; different tapes may
- * run in different threads at once.
+ * gradient belongs to it and outlives the tape.
+ *
+ * Threads: a tape is used by one thread at a time. Operations on different tapes may run in different threads
+ * at once and read the same tensors, parameters and modules, recording or not, as long as nobody writes these
+ * meanwhile. Written is a parameter's gradient by mt_backward, mt_grad and mt_zero_grad: two backwards that
+ * bring gradients to one parameter must not run at once (a parameter for each thread, a lock around
+ * mt_backward, or a frozen parameter, which gets none). A tensor's values and marks are written by mt_op_...,
+ * mt_set, mt_write, an initialiser, mt_require_grad and an optimiser's step.
  *
  * The first failure since the last reset is kept in the tape; from then on its operations return NULL, so a
  * program may write a whole expression and ask once, at mt_backward.

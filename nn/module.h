@@ -5,6 +5,10 @@
  * failed: the first sentence is kept, forward returns NULL, and a program may build a whole model and ask
  * once. A forward function reads its parameters through pointers kept from when they were added; names serve
  * people and files, not the training step.
+ *
+ * Threads: several may call mt_module_forward of one module at once, each with a tape of its own, and what
+ * looks up or prints. One at a time, with no other use meanwhile: building, freeing, mt_module_train,
+ * mt_module_zero_grad, an optimiser's step, and mt_backward where parameters get gradients (tape.h).
  */
 #ifndef MT_MODULE_H
 #define MT_MODULE_H

@@ -946,6 +946,55 @@ static void test_losses(void **data)
     test_rows += 3;
 }
 
+/* What ops.h says of infinite logits and labels, and of predictions that are no probabilities. */
+static void test_losses_outside(void **data)
+{
+    (void)data;
+    static const struct {
+        mt_tensor *(*loss)(mt_tape *, mt_tensor *, mt_tensor *);
+        double x, y, value, gradient;
+    } cases[] = {
+        {mt_bce_with_logits, INFINITY, 0, INFINITY, 1},
+        {mt_bce_with_logits, INFINITY, 0.5, INFINITY, 0.5},
+        {mt_bce_with_logits, INFINITY, 1, NAN, 0},
+        {mt_bce_with_logits, INFINITY, 2, -INFINITY, -1},
+        {mt_bce_with_logits, -INFINITY, 0, NAN, 0},
+        {mt_bce_with_logits, -INFINITY, 0.5, INFINITY, -0.5},
+        {mt_bce_with_logits, -INFINITY, 1, INFINITY, -1},
+        {mt_bce_with_logits, -INFINITY, -1, -INFINITY, 1},
+        {mt_bce_with_logits, 1, INFINITY, -INFINITY, -INFINITY},
+        {mt_bce_with_logits, 1, -INFINITY, INFINITY, INFINITY},
+        {mt_bce_with_logits, 0, INFINITY, NAN, -INFINITY},
+        {mt_bce_with_logits, NAN, 1, NAN, NAN},
+        {mt_bce_with_logits, 1, NAN, NAN, NAN},
+        {mt_bce, -0.5, 0, NAN, -0.5e12},
+        {mt_bce, -0.5, 1, NAN, -1.5e12},
+        {mt_bce, 1.5, 0, NAN, 1.5e12},
+        {mt_bce, 1.5, 1, NAN, 0.5e12},
+        {mt_bce, INFINITY, 1, NAN, INFINITY},
+        {mt_bce, -INFINITY, 0, NAN, -INFINITY},
+        {mt_bce, NAN, 0, NAN, NAN},
+    };
+    EACH_BACKEND(b)
+    {
+        for (size_t i = 0; i < TEST_LENGTH(cases); i++) {
+            mt_tape *tape = test_tape(b);
+            mt_tensor *x = OWN(mt_full(b, mt_shape(1), cases[i].x)),
+                      *y = OWN(mt_full(b, mt_shape(1), cases[i].y));
+            TEST_OK(mt_require_grad(x, true));
+            mt_tensor *loss = ON(tape, cases[i].loss(tape, x, y));
+            TEST_OK(mt_backward(tape, loss));
+            const double value = mt_item(loss), gradient = mt_item(mt_grad(x));
+            TEST_CHECK(test_same(value, cases[i].value) &&
+                           test_close(gradient, cases[i].gradient, 0, 8 * test_epsilon),
+                       "%s: loss %zu of %g and %g is %g with gradient %g, not %g and %g", b->name, i,
+                       cases[i].x, cases[i].y, value, gradient, cases[i].value, cases[i].gradient);
+            test_cases++;
+        }
+        test_release();
+    }
+}
+
 /* ---- a user's functions ---- */
 
 /* f(a, b) = a b + a^2, by hand. */
@@ -1301,6 +1350,7 @@ int main(void)
         TEST(test_views),
         TEST(test_taking_rows),
         TEST(test_losses),
+        TEST(test_losses_outside),
         TEST(test_own_functions),
         TEST(test_steep_functions),
         TEST(test_planted_mistakes),

@@ -787,6 +787,32 @@ static void test_changing_marks(void **data)
     }
 }
 
+/* mt_contiguous is another handle in either case: a view where x is row-major, else a copy; mt_copy is a
+ * copy. */
+static void test_contiguous(void **data)
+{
+    (void)data;
+    EACH_BACKEND(b)
+    {
+        for (int turned = 0; turned < 2; turned++) {
+            mt_tape *tape = test_tape(b);
+            mt_tensor *x = leaf(b, "[[1, 2], [3, 4]]"), *from = turned ? mt_transpose(tape, x, 0, 1) : x;
+            mt_tensor *rows = ON(tape, mt_contiguous(tape, from)), *copy = ON(tape, mt_copy(tape, from));
+            TEST_TRUE(rows != from && copy != from && mt_tensor_is_contiguous(rows));
+            TEST_TRUE((mt_tensor_data(rows) == mt_tensor_data(from)) == !turned);
+            TEST_TRUE(mt_tensor_data(copy) != mt_tensor_data(from));
+            TEST_OK(mt_backward(tape, mt_sum(tape, rows))); /* x's values are not needed: it may be written */
+            TEST_ALL_SAME(test_read(mt_grad(x)), (const double[]){1, 1, 1, 1}, 4, "through contiguous");
+            TEST_OK(mt_op_fill(x, 7));
+            TEST_TRUE(test_read(rows)[1] == (turned ? 3 : 7) && test_read(copy)[1] == (turned ? 3 : 2));
+            mt_tensor_free(rows); /* the tape's, like every result: this does nothing */
+            TEST_TRUE(test_read(rows)[0] == (turned ? 1 : 7));
+            test_cases++;
+        }
+        test_release();
+    }
+}
+
 /* ---- size ---- */
 
 /* A backend that counts what it is asked, on top of simple. */
@@ -1131,6 +1157,7 @@ int main(void)
         TEST(test_failures),
         TEST(test_overwritten),
         TEST(test_changing_marks),
+        TEST(test_contiguous),
         TEST(test_a_long_chain),
         TEST(test_steady_state),
         TEST(test_blame),

@@ -5,6 +5,7 @@
  * to one thread, and the program's threads alone run at once.
  */
 #define _POSIX_C_SOURCE 200809L
+#include "nn/layers.h"
 #include "support.h"
 
 #include <fenv.h>
@@ -136,6 +137,78 @@ static void test_many_tapes(void **data)
             }
         }
         TEST_TRUE(alone[0].loss != alone[1].loss && isfinite(alone[0].loss));
+        test_release();
+    }
+}
+
+/* ---- one module in several threads ---- */
+
+/* What each thread asks of the module: its result alone; with a tape that records; and, of a frozen one, the
+ * gradient in what it is given. */
+enum { QUIET, RECORDED, FROZEN, USES };
+
+typedef struct asker {
+    mt_module *module;
+    const mt_tensor *inputs;
+    int use, number;
+    double sum, slope;
+    mt_status status;
+} asker;
+
+static void *ask(void *argument)
+{
+    asker *a = argument;
+    mt_backend *b = mt_tensor_backend(a->inputs);
+    mt_tape *t = mt_tape_new(b);
+    mt_tensor *x = mt_tensor_copy(a->inputs), *number = mt_full(b, mt_shape(1), a->number);
+    mt_tape_record(t, a->use != QUIET);
+    a->status = mt_op_add(x, x, number);
+    if (a->status == MT_OK && a->use == FROZEN) a->status = mt_require_grad(x, true);
+    for (int i = 0; i < STEPS && a->status == MT_OK; i++) {
+        mt_tensor *total = mt_sum(t, mt_module_forward(a->module, t, x));
+        a->status = a->use == FROZEN ? mt_backward(t, total) : mt_tape_status(t);
+        a->sum = mt_item(total);
+        mt_tape_reset(t);
+    }
+    if (a->status == MT_OK && a->use == FROZEN) {
+        mt_tensor *total = mt_sum(t, mt_grad(x));
+        a->slope = mt_item(total);
+    }
+    mt_tape_free(t);
+    mt_tensor_free(number);
+    mt_tensor_free(x);
+    return NULL;
+}
+
+static void test_one_module(void **data)
+{
+    (void)data;
+    for (int i = 0; i < backend_count; i++) {
+        mt_rng rng = mt_rng_make(test_bits());
+        mt_module *module = mt_mlp(backends[i], mt_shape(6, 24, 1), MT_OP_tanh, MT_INIT_XAVIER, &rng);
+        mt_tensor *inputs = OWN(mt_uniform(backends[i], mt_shape(20, 6), &rng, -1, 1));
+        for (int use = 0; use < USES; use++) {
+            for (int k = 0; use == FROZEN && k < mt_module_parameters(module); k++)
+                TEST_OK(mt_require_grad(mt_module_parameter_at(module, k), false));
+            asker askers[THREADS], alone;
+            pthread_t thread[THREADS];
+            for (int k = 0; k < THREADS; k++) {
+                askers[k] = (asker){.module = module, .inputs = inputs, .use = use, .number = k};
+                TEST_TRUE(pthread_create(&thread[k], NULL, ask, &askers[k]) == 0);
+            }
+            for (int k = 0; k < THREADS; k++) TEST_TRUE(pthread_join(thread[k], NULL) == 0);
+            for (int k = 0; k < THREADS; k++) {
+                alone = (asker){.module = module, .inputs = inputs, .use = use, .number = k};
+                ask(&alone);
+                TEST_CHECK(alone.status == MT_OK && askers[k].status == MT_OK && askers[k].sum == alone.sum &&
+                               askers[k].slope == alone.slope,
+                           "%s, use %d: thread %d finds %.17g and slope %.17g, alone %.17g and %.17g",
+                           backends[i]->name, use, k, askers[k].sum, askers[k].slope, alone.sum, alone.slope);
+                TEST_TRUE((alone.slope != 0) == (use == FROZEN));
+                test_cases++;
+            }
+        }
+        TEST_OK(mt_module_free(module));
         test_release();
     }
 }
@@ -428,6 +501,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         TEST(test_cold_start), /* first: nothing of the library has run */
         TEST(test_many_tapes),
+        TEST(test_one_module),
         TEST(test_shared_storage),
 #ifndef THREAD_SANITIZED
         TEST(test_sum_without_workspace), /* before a larger workspace has been kept */
