@@ -149,6 +149,20 @@ static mt_status walk(mt_tape *tape, mt_tensor *y, const mt_tensor *cotangent)
     return status;
 }
 
+/* Looks whether the tape grows with every step because nobody resets it, and warns once. */
+static void watch(mt_tape *tape)
+{
+    const size_t held = mt_arena_used(&tape->values) + mt_arena_used(&tape->nodes) +
+                        mt_arena_used(&tape->handles[tape->turn]);
+    if (tape->backwards == MT_TAPE_WATCH || held < tape->watched) tape->watched = held;
+    if (tape->warned || held - tape->watched < MT_TAPE_GROWTH) return;
+    tape->warned = true;
+    mt_warn("backward: a tape holds %.0f MB after %" PRId64
+            " backwards without a reset, and more with each, since it keeps every operation until then; call "
+            "mt_tape_reset in each step, or mt_tape_mark and mt_tape_rewind",
+            (double)held / 1e6, tape->backwards);
+}
+
 static mt_status backward(mt_tape *tape, mt_tensor *y, const mt_tensor *cotangent)
 {
     if (!y->requires_grad)
@@ -161,6 +175,7 @@ static mt_status backward(mt_tape *tape, mt_tensor *y, const mt_tensor *cotangen
     mt_status status = walk(tape, y, cotangent);
     tape->newest_gradient = tape->serial;
     tape->recording = recording;
+    if (++tape->backwards % MT_TAPE_WATCH == 0) watch(tape);
     return status;
 }
 

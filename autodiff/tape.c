@@ -75,6 +75,7 @@ void mt_tape_reset(mt_tape *tape)
     tape->quarantine = NULL;
     tape->quarantined = 0;
     tape->length = 0;
+    tape->backwards = 0;
     tape->walked = false;
     tape->newest_gradient = 0;
     tape->status = MT_OK;

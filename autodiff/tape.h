@@ -31,7 +31,9 @@ MT_BEGIN
 MT_API mt_tape *mt_tape_new(mt_backend *backend);
 /* Frees the tape and everything on it. NULL is allowed. */
 MT_API void mt_tape_free(mt_tape *tape);
-/* Forgets every operation and tensor on the tape and its failure, keeps the memory for the next step. */
+/* Forgets every operation and tensor on the tape and its failure, keeps the memory for the next step. A
+ * training loop resets in each step: gradients of parameters stay. A tape that has come to hold 32 MB more
+ * over at least 128 backwards since its last reset warns of that, once (mt_set_warnings). */
 MT_API void mt_tape_reset(mt_tape *tape);
 
 /* Recording off (inference): operations compute, their results need no gradient. A new tape records. */

@@ -21,6 +21,11 @@ typedef struct mt_held {
 
 enum { MT_TAPE_QUARANTINE = 1024 };
 
+/* Every so many backwards since the reset the tape's memory is compared with what it was at the first such
+ * look, and growth of so many bytes is warned of. Many backwards over one result, or with a rewind after
+ * each, do not grow; a few large ones, to add up gradients of parts of a batch, are not so many. */
+enum { MT_TAPE_WATCH = 128, MT_TAPE_GROWTH = 32 << 20 };
+
 struct mt_tape {
     mt_backend *backend;
     mt_lifetime *lifetime;
@@ -39,6 +44,9 @@ struct mt_tape {
     mt_held *held;
     uint64_t serial; /* of the latest handle or held tensor; no number is given twice */
     int64_t length;
+    int64_t backwards; /* since the reset */
+    size_t watched;    /* the memory held at the first look since then */
+    bool warned;       /* of growth; once for a tape */
     mt_status status;
     bool located; /* message begins with a path of modules */
     char message[640];

@@ -116,6 +116,16 @@ void *mt_arena_alloc_block(mt_arena *arena, size_t bytes)
 
 mt_arena_mark mt_arena_position(const mt_arena *arena) { return (mt_arena_mark){arena->current, arena->at}; }
 
+size_t mt_arena_used(const mt_arena *arena)
+{
+    size_t bytes = 0;
+    for (const mt_arena_block *block = arena->first; block; block = block->next) {
+        bytes += block->bytes;
+        if (block == arena->current) break;
+    }
+    return bytes;
+}
+
 void mt_arena_rewind(mt_arena *arena, mt_arena_mark position)
 {
     mt_arena_block *block = position.block ? position.block : arena->first;

@@ -60,6 +60,8 @@ MT_INTERNAL bool mt_arena_guards_host(void);
 MT_INTERNAL void *mt_arena_alloc_block(mt_arena *arena, size_t bytes);
 MT_INTERNAL mt_arena_mark mt_arena_position(const mt_arena *arena);
 MT_INTERNAL void mt_arena_rewind(mt_arena *arena, mt_arena_mark position);
+/* The bytes of all blocks up to the current one. */
+MT_INTERNAL size_t mt_arena_used(const mt_arena *arena);
 MT_INTERNAL void mt_arena_reset(mt_arena *arena);
 MT_INTERNAL void mt_arena_free(mt_arena *arena);
 

@@ -3,7 +3,7 @@
 #include "text.h"
 
 #include <stdarg.h>
-#include <stdio.h>
+#include <stdatomic.h>
 #include <string.h>
 
 static _Thread_local struct {
@@ -64,6 +64,31 @@ static mt_status fail_before(mt_status status, const char *sentence)
     last.cause = at;
     memcpy(last.message, text, sizeof text);
     return status;
+}
+
+/* ---- warnings ---- */
+
+static _Atomic(FILE *) warnings;
+static atomic_bool given; /* warnings has been set, maybe to NULL */
+
+void mt_set_warnings(FILE *stream)
+{
+    atomic_store(&warnings, stream);
+    atomic_store(&given, true);
+}
+
+void mt_warn(const char *format, ...)
+{
+    char text[sizeof last.message];
+    FILE *stream = atomic_load(&given) ? atomic_load(&warnings) : stderr;
+    if (!stream) return;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    mt_text_clean(text);
+    fprintf(stream, "minitorch: %s\n", text);
+    fflush(stream);
 }
 
 mt_status mt_fail_null(const char *what)

@@ -2,10 +2,13 @@
  *
  * A function that can fail for a reason outside the program returns NULL or an mt_status and records a
  * sentence for the calling thread; the latest wins. Operations on a tape also record in the tape, where the
- * first wins (tape.h). The library never exits, never aborts and writes to no stream that it was not given.
+ * first wins (tape.h). The library never exits, never aborts and writes to no stream that it was not given,
+ * but for warnings: a sentence about what works and is most likely not meant, told once.
  */
 #ifndef MT_STATUS_H
 #define MT_STATUS_H
+
+#include <stdio.h>
 
 #include "base.h"
 
@@ -47,6 +50,11 @@ MT_INTERNAL const void *mt_failing_thread(void);
 MT_INTERNAL mt_status mt_fail_null(const char *what);
 /* The same for a NULL tape; returns MT_ERR_STATE. */
 MT_INTERNAL mt_status mt_fail_no_tape(const char *what);
+
+/* Where warnings go, each as a line: stderr until this is called; NULL: nowhere. The only one so far is that
+ * of a tape which is never reset (tape.h). The stream must stay open. */
+MT_API void mt_set_warnings(FILE *stream);
+MT_INTERNAL void mt_warn(const char *format, ...) MT_PRINTF(1, 2);
 
 MT_END
 

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
@@ -1122,6 +1123,80 @@ static void test_growing_steps(void **data)
     test_cases++;
 }
 
+/* ---- a tape that nobody resets ---- */
+
+/* How a program uses the tape, 300 times. */
+enum { FORGETFUL, RESETTING, REWINDING, ACCUMULATING, SMALL, KINDS };
+
+/* How many lines of a stream name mt_tape_reset, and how many there are. */
+static void count_lines(FILE *stream, int *lines, int *named)
+{
+    char text[1000];
+    *lines = *named = 0;
+    rewind(stream);
+    while (fgets(text, sizeof text, stream)) {
+        *lines += 1;
+        *named += strstr(text, "mt_tape_reset") && strstr(text, "MB");
+    }
+    rewind(stream);
+    TEST_TRUE(ftruncate(fileno(stream), 0) == 0);
+}
+
+static void run_steps(mt_tape *tape, mt_tensor *x, int kind)
+{
+    const int steps = 300, parts = kind == ACCUMULATING ? 100 : 1;
+    if (kind == REWINDING) ON(tape, mt_exp(tape, x));
+    const mt_tape_position position = mt_tape_mark(tape);
+    for (int i = 0; i < steps; i++) {
+        mt_tensor *part = kind == SMALL ? mt_slice(tape, x, 0, 0, 8, 1) : x;
+        TEST_OK(mt_backward(tape, mt_sum(tape, mt_exp(tape, part))));
+        if (kind == RESETTING || (kind == ACCUMULATING && i % parts == parts - 1)) mt_tape_reset(tape);
+        if (kind == REWINDING) TEST_OK(mt_tape_rewind(tape, position));
+    }
+}
+
+/* It is told of once, on stderr or where the program says; and no other use of a tape is. */
+static void test_never_reset(void **data)
+{
+    (void)data;
+    mt_backend *b = test_cpu();
+    FILE *told = tmpfile();
+    TEST_TRUE(told);
+    const int standard = dup(STDERR_FILENO);
+    int lines, named;
+    for (int kind = 0; kind < KINDS; kind++) {
+        mt_tensor *x = OWN(mt_zeros(b, mt_shape(kind == SMALL ? 64 : 40000)));
+        TEST_OK(mt_require_grad(x, true));
+        mt_tape *tape = test_tape(b);
+        fflush(stderr);
+        TEST_TRUE(dup2(fileno(told), STDERR_FILENO) >= 0);
+        run_steps(tape, x, kind);
+        if (kind == FORGETFUL) { /* once for a tape, whatever it does later */
+            mt_tape_reset(tape);
+            run_steps(tape, x, kind);
+        }
+        TEST_TRUE(dup2(standard, STDERR_FILENO) >= 0);
+        count_lines(told, &lines, &named);
+        TEST_CHECK(lines == (kind == FORGETFUL) && named == lines, "use %d: %d warnings, %d of them right",
+                   kind, lines, named);
+        test_cases++;
+    }
+    /* Another stream, and none. */
+    for (int round = 0; round < 2; round++) {
+        mt_tensor *x = OWN(mt_zeros(b, mt_shape(40000)));
+        TEST_OK(mt_require_grad(x, true));
+        mt_set_warnings(round == 0 ? told : NULL);
+        run_steps(test_tape(b), x, FORGETFUL);
+        mt_set_warnings(stderr);
+        count_lines(told, &lines, &named);
+        TEST_TRUE(lines == (round == 0) && named == lines);
+        test_release();
+        test_cases++;
+    }
+    close(standard);
+    fclose(told);
+}
+
 /* A rewind costs what it takes back: 20,000 of them behind a long tape with gradients would walk 6 10^9
  * nodes. */
 static void test_many_rewinds(void **data)
@@ -1163,6 +1238,7 @@ int main(void)
         TEST(test_blame),
         TEST(test_quarantine),
         TEST(test_growing_steps),
+        TEST(test_never_reset),
         TEST(test_many_rewinds),
     };
     return TEST_RUN("tape", tests);
