@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +44,11 @@ static void print_allowed(const option *row, FILE *stream)
     case OPTION_FLAG: break;
     case OPTION_INT: fprintf(stream, "a whole number from %.0f to %.0f", row->low, row->high); break;
     case OPTION_SEED: fprintf(stream, "a whole number from 0 to %llu", (unsigned long long)UINT64_MAX); break;
-    case OPTION_REAL: fprintf(stream, "a number above %g and at most %g", row->low, row->high); break;
+    case OPTION_REAL:
+        fprintf(stream, "a number above %g", row->low);
+        if (row->low == 0) fprintf(stream, " (in float, whose least is %.2g)", (double)FLT_TRUE_MIN);
+        fprintf(stream, " and at most %g", row->high);
+        break;
     case OPTION_TEXT: fprintf(stream, "a value that is not empty"); break;
     case OPTION_CHOICE:
         fprintf(stream, "one of ");
@@ -83,8 +88,8 @@ static bool store(const option *row, const char *text, void *settings)
     }
     case OPTION_REAL: {
         if (!all_of(text, "+-.0123456789eE")) return false;
-        const double value = strtod(text, &end);
-        if (*end != 0 || errno != 0 || !(value > row->low) || !(value <= row->high)) return false;
+        const double value = strtod(text, &end); /* out of range: infinite, or nearly 0 */
+        if (*end != 0 || !((float)value > row->low) || !(value <= row->high)) return false;
         *(double *)field = value;
         return true;
     }

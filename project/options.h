@@ -18,7 +18,7 @@ typedef enum option_kind {
     OPTION_FLAG,   /* bool: takes no value */
     OPTION_INT,    /* int64_t from low to high */
     OPTION_SEED,   /* uint64_t, any */
-    OPTION_REAL,   /* double above low, at most high */
+    OPTION_REAL,   /* double above low, rounded to float too, and at most high */
     OPTION_CHOICE, /* int: which of choice(0), choice(1), ...; any case */
     OPTION_TEXT    /* const char *: not empty */
 } option_kind;

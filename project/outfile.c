@@ -5,12 +5,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "options.h"
+
+#ifndef PATH_MAX
+#define PATH_MAX 4096
+#endif
+enum { MOST_LINKS = 40 }; /* as Linux */
 
 static bool tell(const char *program, const char *path, const char *reason)
 {
@@ -20,23 +26,46 @@ static bool tell(const char *program, const char *path, const char *reason)
     return false;
 }
 
-/* path itself, or what it links to. */
-static char *resolve(const char *path)
+/* How many characters of path name its folder, the slash among them. */
+static size_t folder_of(const char *path)
 {
-    char *real = realpath(path, NULL);
-    return real != NULL ? real : strdup(path);
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? (size_t)(slash - path) + 1 : 0;
 }
 
-static char *beside(const char *path)
+/* The first characters of path, then name; NULL with errno. */
+static char *joined(const char *path, size_t first, const char *name, size_t length)
 {
-    static const char name[] = ".minitorch-XXXXXX";
-    const char *slash = strrchr(path, '/');
-    const size_t folder = slash != NULL ? (size_t)(slash - path) + 1 : 0;
-    char *text = malloc(folder + sizeof name);
+    char *text = malloc(first + length + 1);
     if (text == NULL) return NULL;
-    memcpy(text, path, folder);
-    memcpy(text + folder, name, sizeof name);
+    memcpy(text, path, first);
+    memcpy(text + first, name, length);
+    text[first + length] = 0;
     return text;
+}
+
+/* path itself, or what it links to, though nothing may be there yet: then the last link of the chain says
+ * where a file would be made, from its own folder. NULL with errno. */
+static char *resolve(const char *path)
+{
+    char *at = realpath(path, NULL);
+    if (at != NULL || errno != ENOENT) return at;
+    at = strdup(path);
+    char link[PATH_MAX];
+    for (int links = 0; at != NULL; links++) {
+        const ssize_t length = readlink(at, link, sizeof link);
+        if (length < 0) return at; /* no link, or nothing */
+        char *next = NULL;
+        if ((size_t)length == sizeof link)
+            errno = ENAMETOOLONG;
+        else if (links == MOST_LINKS)
+            errno = ELOOP;
+        else
+            next = joined(at, link[0] == '/' ? 0 : folder_of(at), link, (size_t)length);
+        free(at);
+        at = next;
+    }
+    return NULL;
 }
 
 bool outfile_open(outfile *file, const char *path, const char *program)
@@ -50,11 +79,14 @@ bool outfile_open(outfile *file, const char *path, const char *program)
     } else if (errno != ENOENT) {
         return tell(program, path, strerror(errno));
     }
+    static const char name[] = ".minitorch-XXXXXX"; /* beside the target, for the rename */
     file->target = resolve(path);
-    file->temporary = file->target != NULL ? beside(file->target) : NULL;
+    if (file->target != NULL)
+        file->temporary = joined(file->target, folder_of(file->target), name, sizeof name - 1);
     if (file->temporary == NULL) {
+        const int error = errno;
         outfile_abandon(file);
-        return tell(program, path, strerror(ENOMEM));
+        return tell(program, path, strerror(error));
     }
     const int fd = mkstemp(file->temporary);
     if (fd < 0) {

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "plot.h"
@@ -20,24 +21,33 @@
 enum { DONE = 0, FAILED = 1, MISUSED = 2, INTERRUPTED = 130 };
 
 static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t preparing; /* data and weights are being made: there is no line to print yet */
 
 static void interrupt(int signal_number)
 {
+    static const char sentence[] = "run_fast: interrupted before training began\n";
     (void)signal_number;
     interrupted = 1;
+    if (!preparing) return;
+    const ssize_t written = write(STDERR_FILENO, sentence, sizeof sentence - 1);
+    (void)written;
+    _exit(INTERRUPTED);
 }
 
-/* The first ^C (or a request to end) lets the step finish; the handler is then gone, so a second one kills.
- */
+/* The first ^C (or a request to end) lets the step finish; the handler is then gone, so a second one kills. A
+ * signal that whoever started the program has made it ignore (a job in the background of a script, nohup)
+ * stays ignored. */
 static void catch_signals(void)
 {
-    struct sigaction action;
+    static const int ends[] = {SIGINT, SIGTERM};
+    struct sigaction action, before;
     memset(&action, 0, sizeof action);
     sigemptyset(&action.sa_mask);
     action.sa_handler = interrupt;
     action.sa_flags = (int)SA_RESETHAND | SA_RESTART;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    for (int i = 0; i < 2; i++)
+        if (sigaction(ends[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            sigaction(ends[i], &action, NULL);
     action.sa_handler = SIG_IGN; /* a closed pipe is an error of write, told in a sentence */
     action.sa_flags = 0;
     sigaction(SIGPIPE, &action, NULL);
@@ -185,7 +195,9 @@ static int train(run *self)
     if (!log_start(settings)) return fail_output();
     self->progress = progress_start(settings->quiet);
     int result = settings->epochs == 0 ? epoch(self, false) : DONE;
-    for (; self->epoch < settings->epochs && result == DONE && !interrupted; self->epoch++)
+    /* Interrupted or not, there is a first step, so that there is a line. */
+    for (; self->epoch < settings->epochs && result == DONE && (self->epoch == 0 || !interrupted);
+         self->epoch++)
         result = epoch(self, true);
     progress_clear(&self->progress);
     self->stats.steps = trainer_steps(self->trainer);
@@ -217,7 +229,10 @@ static int run_all(const run_settings *settings)
     if (self.backend->host && !fits(settings)) return FAILED;
     stats_machine(self.backend, &self.machine);
     if (settings->stats) stats_epoch_begins(&self.stats, self.backend);
+    preparing = 1;
+    if (interrupted) interrupt(SIGINT);
     self.trainer = trainer_new(settings, self.backend);
+    preparing = 0;
     if (self.trainer == NULL) return fail(mt_last_message());
     announce(&self);
     int result = train(&self);

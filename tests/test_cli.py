@@ -75,6 +75,8 @@ WRONG = [
     (["--rate", "inf"], 2, ["number above 0"]),
     (["--rate", "1e999"], 2, ["at most"]),
     (["--rate", "1e-999"], 2, ["above 0"]),
+    (["--rate", "1e-308"], 2, ["above 0 (in float, whose least is 1.4e-45)", "1e-308"]),
+    (["--rate", "1e-46"], 2, ["in float, whose least is 1.4e-45"]),
     (["--rate", "0.05abc"], 2, ["number above 0"]),
     (["--rate", "0,05"], 2, ["number above 0"]),
     (["--epochs", "-1"], 2, ["0 to 1000000000"]),
@@ -317,6 +319,19 @@ def plots():
     check("a link is followed", os.path.islink("link.csv") and os.path.getsize("old.csv") > 1000)
     with open("old.csv", "w", encoding="ascii") as file:
         file.write("old")
+    os.mkdir("sub")
+    os.symlink("sub/new.csv", "dangling.csv")
+    os.symlink(os.path.abspath("dangling.csv"), "sub/chain.csv")
+    result = run("--plot", "sub/chain.csv", *FAST)
+    check("a link to nothing is followed, and the file made where it points", result.returncode == 0 and
+          os.path.islink("dangling.csv") and os.path.islink("sub/chain.csv") and os.path.isfile("sub/new.csv") and
+          sorted(os.listdir("sub")) == ["chain.csv", "new.csv"], (result, os.listdir("sub")))
+    os.symlink("nowhere/new.csv", "lost.csv")
+    os.symlink("loop.csv", "loop.csv")
+    for name, words in [("lost.csv", "No such file"), ("loop.csv", "symbolic links")]:
+        result = run("--plot", name, *FAST)
+        check(f"{name}: a link that leads nowhere is refused and stays", result.returncode == 1 and result.stdout == b"" and
+              words in sentence(result) and os.path.islink(name), result)
     failed = run("--plot", "old.csv", "--rate", "1e30", "--hidden", "8")
     with open("old.csv", encoding="ascii") as file:
         check("a failed run leaves the old file as it was", failed.returncode == 1 and file.read() == "old")
@@ -385,8 +400,15 @@ def current_umask():
 
 # ---- signals and streams ----
 
+def resident(pid):
+    """Bytes of memory that a process has touched."""
+    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
 def signals():
     for number in [signal.SIGINT, signal.SIGTERM]:
+        signal.signal(number, signal.SIG_DFL)  # in the background of a script it is ignored, and would be in the programs
         with subprocess.Popen([PROGRAM, "--epochs", "1000000000", "--every", "1000000000", "--hidden", "8", "--plot", "no.csv"],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             first = process.stdout.readline()
@@ -397,6 +419,25 @@ def signals():
             check(f"{number.name} ends it with 130 after a last line",
                   process.returncode == 130 and ended is not None and len(ended) == 2 and ended[1] > 0 and
                   not os.path.exists("no.csv"), (process.returncode, rest, errors))
+        ignoring = subprocess.Popen([PROGRAM, "--epochs", "1000000000", "--hidden", "8"], stdout=subprocess.PIPE,
+                                    stderr=subprocess.DEVNULL, preexec_fn=lambda: signal.signal(number, signal.SIG_IGN))
+        with ignoring as process:
+            process.stdout.readline()
+            process.send_signal(number)
+            more = [process.stdout.readline() for _ in range(100)]
+            process.kill()
+            check(f"{number.name} that is ignored from the start stays ignored", all(more), more[-1])
+        # Weights that take seconds to draw: --hidden 12000 of simple; the signal comes once they are being written.
+        with subprocess.Popen([PROGRAM, "--backend", "simple", "--hidden", "12000", "--log", "csv"], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as process:
+            while process.poll() is None and resident(process.pid) < 80e6:
+                time.sleep(0.001)
+            process.send_signal(number)
+            start = time.monotonic()
+            output, errors = process.communicate(timeout=LIMIT)
+            check(f"{number.name} while weights are drawn ends it at once, with a sentence", process.returncode == 130 and
+                  output == b"" and errors == b"run_fast: interrupted before training began\n" and
+                  time.monotonic() - start < 1, (process.returncode, output, errors, time.monotonic() - start))
     with subprocess.Popen([PROGRAM, "--points", "100000", "--epochs", "1000000000", "--hidden", "200", "--log", "json", "--stats"],
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         time.sleep(0.5)
