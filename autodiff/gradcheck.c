@@ -171,17 +171,36 @@ static mt_status check_all(checker *check, int inputs, const mt_gradcheck_option
     return status;
 }
 
+/* NaN fails every comparison, so conditions are written to be true for good values. */
+static mt_status check_options(int inputs, const mt_gradcheck_options *o)
+{
+    if (inputs < 1)
+        return mt_fail(MT_ERR_VALUE, "gradcheck: %d inputs; give at least one, which requires a gradient",
+                       inputs);
+    if (!((mt_real)o->epsilon > 0 && (mt_real)o->epsilon <= MT_REAL_MAX))
+        return mt_fail(MT_ERR_VALUE,
+                       "gradcheck: epsilon is %g; it must be a finite number above 0, in the "
+                       "library's precision too",
+                       mt_printable(o->epsilon));
+    if (!(o->atol >= 0 && isfinite(o->atol) && o->rtol >= 0 && isfinite(o->rtol)))
+        return mt_fail(MT_ERR_VALUE, "gradcheck: atol is %g and rtol %g; both must be finite and at least 0",
+                       mt_printable(o->atol), mt_printable(o->rtol));
+    if (o->every_index < 0 || o->directions < 1)
+        return mt_fail(MT_ERR_VALUE,
+                       "gradcheck: every_index is %" PRId64
+                       " and directions %d; they must be at least 0 and 1",
+                       o->every_index, o->directions);
+    return MT_OK;
+}
+
 mt_status mt_gradcheck(mt_backend *backend, mt_gradcheck_fn fn, void *context, mt_tensor *const *in,
                        int inputs, mt_gradcheck_options options)
 {
     if (!backend || !fn || !in) return MT_ERR_NULL;
+    mt_status fine = check_options(inputs, &options);
+    if (fine != MT_OK) return fine;
     for (int i = 0; i < inputs; i++)
         if (!in[i]) return MT_ERR_NULL;
-    if (!(options.epsilon > 0) || !(options.atol >= 0) || !(options.rtol >= 0) || options.directions < 1)
-        return mt_fail(
-            MT_ERR_VALUE,
-            "gradcheck: epsilon must be above 0, the tolerances not below 0, and at least one direction "
-            "asked for");
     checker check = {.tape = mt_tape_new(backend), .fn = fn, .context = context, .in = in};
     if (!check.tape) return MT_ERR_MEMORY;
     mt_status status = check_all(&check, inputs, &options);

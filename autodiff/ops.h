@@ -13,7 +13,9 @@
 MT_BEGIN
 
 /* Elementwise, from tensor/op_table.inc: mt_neg(t, x), mt_leaky_relu(t, x, slope), mt_clamp(t, x, low, high),
- * mt_add(t, a, b), mt_is_close(t, a, b, atol, rtol)... Comparisons give 1 or 0 and pass no gradient on. */
+ * mt_add(t, a, b), mt_is_close(t, a, b, atol, rtol)... Comparisons give 1 or 0 and pass no gradient on.
+ * Constants are any numbers and enter the formula as they are: clamp with low above high gives high, a bound
+ * of NaN is none, and with a negative or NaN tolerance is_close is equality. */
 #define MT_DECLARE_MAP_0(name) MT_API mt_tensor *mt_##name(mt_tape *tape, mt_tensor *x);
 #define MT_DECLARE_MAP_1(name) MT_API mt_tensor *mt_##name(mt_tape *tape, mt_tensor *x, double p0);
 #define MT_DECLARE_MAP_2(name) MT_API mt_tensor *mt_##name(mt_tape *tape, mt_tensor *x, double p0, double p1);
@@ -54,8 +56,9 @@ MT_DECLARE_REDUCTION(argmax)
 MT_DECLARE_REDUCTION(argmin)
 #undef MT_DECLARE_REDUCTION
 
-/* The variance: the mean square distance from the mean, divided by n - correction; 1 gives the unbiased
- * estimate. */
+/* The variance: the sum of square distances from the mean, divided by n - correction; 1 gives the unbiased
+ * estimate. Any finite correction, a negative one too; where n - correction is not above 0 the result is
+ * infinite, or NaN where the distances are 0. */
 MT_API mt_tensor *mt_var(mt_tape *tape, mt_tensor *x, double correction);
 MT_API mt_tensor *mt_var_dim(mt_tape *tape, mt_tensor *x, int64_t dim, double correction, bool keepdim);
 MT_API mt_tensor *mt_var_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, double correction, bool keepdim);

@@ -2,6 +2,7 @@
  * size 1. */
 #include "node.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef mt_status (*reduce_fn)(mt_tensor *out, const mt_tensor *x, mt_shape dims);
@@ -258,6 +259,11 @@ mt_tensor *mt_var_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, double correc
 {
     if (!mt_tape_enter(tape, "var", &x, 1)) return NULL;
     if (mt_shape_check_dims(dims, "var") != MT_OK) return mt_tape_give_up(tape);
+    if (!isfinite(correction)) {
+        mt_fail(MT_ERR_VALUE, "var: the correction is %g; give a finite number, 1 for the unbiased estimate",
+                mt_printable(correction));
+        return mt_tape_give_up(tape);
+    }
     double length = 1;
     for (int i = 0; i < dims.rank; i++) {
         int d;

@@ -43,9 +43,11 @@ mt_status mt_init_normal(mt_tensor *x, mt_rng *rng, double mean, double deviatio
 mt_status mt_init_constant(mt_tensor *x, double value)
 {
     if (!x) return MT_ERR_NULL;
-    if (!isfinite(value))
-        return mt_fail(MT_ERR_VALUE, "init_constant: the value is %g; give a finite number",
-                       mt_printable(value));
+    if (!isfinite((mt_real)value))
+        return mt_fail(
+            MT_ERR_VALUE,
+            "init_constant: the value is %g; give a number that is finite in the library's precision",
+            mt_printable(value));
     return mt_op_fill(x, value);
 }
 

@@ -45,9 +45,10 @@ mt_adam_options mt_adamw_defaults(void)
 /* NaN fails every comparison, so conditions are written to be true for good values. */
 static mt_status check_at_least_zero(const char *what, const char *option, double value)
 {
-    if (value >= 0 && isfinite(value)) return MT_OK;
-    return mt_fail(MT_ERR_VALUE, "%s: the %s is %g; it must be a finite number of at least 0", what, option,
-                   mt_printable(value));
+    if (value >= 0 && isfinite((mt_real)value)) return MT_OK;
+    return mt_fail(MT_ERR_VALUE,
+                   "%s: the %s is %g; it must be at least 0, and finite in the library's precision", what,
+                   option, mt_printable(value));
 }
 
 static mt_status check_beta(const char *option, double value)

@@ -14,7 +14,8 @@
 typedef struct mt_optimizer mt_optimizer;
 
 /* With g = grad + weight_decay w:  w -= rate g;  with momentum, v = momentum v + g (v = g at first) and w -=
- * rate v, or w -= rate (g + momentum v) when nesterov is set. */
+ * rate v, or w -= rate (g + momentum v) when nesterov is set. All numbers must be finite in the library's
+ * precision. */
 typedef struct mt_sgd_options {
     double rate;         /* 0.01; at least 0 */
     double momentum;     /* 0; at least 0 */

@@ -464,17 +464,17 @@ static mt_status draw(const char *what, mt_tensor *out, mt_rng *rng, mt_distribu
     if (!rng) return MT_ERR_NULL;
     mt_status status = check(what, out, NULL, 0, true);
     if (status == MT_OK) status = check_real(what, out);
-    const bool finite = isfinite(a) && isfinite(b);
+    const bool finite = isfinite((mt_real)a) && isfinite((mt_real)b);
     if (status == MT_OK && distribution == MT_UNIFORM && !(finite && a <= b && isfinite(b - a)))
-        status =
-            mt_fail(MT_ERR_VALUE,
-                    "%s: the interval from %g to %g is not one; give finite numbers, the lower first, and "
-                    "a finite distance",
-                    what, mt_printable(a), mt_printable(b));
+        status = mt_fail(MT_ERR_VALUE,
+                         "%s: the interval from %g to %g is not one; give numbers that are finite in the "
+                         "library's precision, the lower first, and a finite distance",
+                         what, mt_printable(a), mt_printable(b));
     if (status == MT_OK && distribution == MT_NORMAL && !(finite && b >= 0))
-        status =
-            mt_fail(MT_ERR_VALUE, "%s: mean %g and deviation %g must be finite, and the deviation at least 0",
-                    what, mt_printable(a), mt_printable(b));
+        status = mt_fail(MT_ERR_VALUE,
+                         "%s: mean %g and deviation %g must be finite in the library's precision, and the "
+                         "deviation at least 0",
+                         what, mt_printable(a), mt_printable(b));
     if (status != MT_OK) return status;
     mt_random_work work = {distribution, *rng, a, b, mt_tensor_operand(out)};
     mt_tensor_touch(out);

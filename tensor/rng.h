@@ -19,7 +19,8 @@ MT_API mt_rng mt_rng_make(uint64_t seed);
 /* One double in [0, 1) with 53 random bits; one integer in [0, bound), without bias (bound 0 gives 0). */
 MT_API double mt_rng_double(mt_rng *rng);
 MT_API uint64_t mt_rng_below(mt_rng *rng, uint64_t bound);
-/* Puts 0 .. count-1 into values in a random order (Fisher and Yates); rng advances by count. */
+/* Puts 0 .. count-1 into values in a random order (Fisher and Yates); rng advances by count. A count below 1
+ * does nothing. */
 MT_API void mt_rng_permutation(mt_rng *rng, int64_t *values, int64_t count);
 MT_END
 

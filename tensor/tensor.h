@@ -39,7 +39,8 @@ MT_API mt_tensor *mt_ones(mt_backend *backend, mt_shape shape);
 MT_API mt_tensor *mt_full(mt_backend *backend, mt_shape shape, double value);
 /* start, start+step, ... before stop (after stop, when step is negative), as INDEX. */
 MT_API mt_tensor *mt_arange(mt_backend *backend, int64_t start, int64_t stop, int64_t step);
-/* count values from first to last, both included, evenly spaced. */
+/* count values from first to last, both included, evenly spaced; NaN where an infinite end gives no number.
+ */
 MT_API mt_tensor *mt_linspace(mt_backend *backend, double first, double last, int64_t count);
 /* The n x n identity. */
 MT_API mt_tensor *mt_eye(mt_backend *backend, int64_t n);
