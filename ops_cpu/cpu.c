@@ -1,11 +1,9 @@
-/* ops_cpu/cpu.c - the cpu backend: host memory, the choice of an instruction set, the number of threads, the
- * slots. */
+/* ops_cpu/cpu.c - the cpu backend: host memory, the choice of an instruction set, the slots. */
 #define _POSIX_C_SOURCE 200809L
 #include "cpu.h"
 #include "gemm_plan.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,12 +11,8 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
-#ifdef MT_OPENMP
-#include <omp.h>
-#endif
 
 #include "tensor/arena.h"
-#include "tensor/machine.h"
 
 /* ---- memory on the host ---- */
 
@@ -48,19 +42,14 @@ mt_status mt_host_copy(mt_backend *backend, void *to, const void *from, size_t b
     return MT_OK;
 }
 
-/* More would not find memory for their stacks. */
-enum { MOST_THREADS = 1024 };
-
 /* ---- instruction sets ---- */
 
 static struct {
     const mt_cpu_kernels *kernels; /* NULL when MT_ISA names one that this processor does not have */
-    int threads;
-    double stream_bytes; /* a larger result is streamed */
+    double stream_bytes;           /* a larger result is streamed */
     char wish[16];
 } settings;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static atomic_int wanted_threads;
 
 static const mt_cpu_kernels *best_kernels(const char *wish)
 {
@@ -110,122 +99,19 @@ static double stream_bytes(void)
     return half <= 0 ? unknown : half < least ? least : half > most ? most : half;
 }
 
-#ifdef MT_OPENMP
-/* OpenMP's threads do not survive a fork, and in the child the runtime would wait for them forever. Where
- * that could not be noticed, none are started. */
-static atomic_bool lost_team;
-
-static void after_fork_in_child(void) { atomic_store(&lost_team, true); }
-#endif
-
-/* The environment is read here, once. */
+/* The environment is read here, and in threads.c, once. */
 static void read_settings(void)
 {
     const char *isa = getenv("MT_ISA");
     snprintf(settings.wish, sizeof settings.wish, "%s", isa ? isa : "");
     settings.kernels = best_kernels(settings.wish);
     settings.stream_bytes = stream_bytes();
-#ifdef MT_OPENMP
-    /* What OMP_NUM_THREADS or the program asked of OpenMP; else the processors that may be used, but no more
-     * than a container's quota of time lets run at once: a thread beyond it waits while the others spin. */
-    settings.threads = omp_get_max_threads();
-    const int quota = mt_machine_processors("");
-    if (!getenv("OMP_NUM_THREADS") && settings.threads == omp_get_num_procs() && settings.threads > quota)
-        settings.threads = quota;
-    if (settings.threads > MOST_THREADS) settings.threads = MOST_THREADS;
-    atomic_store(&lost_team, pthread_atfork(NULL, NULL, after_fork_in_child) != 0);
-#else
-    settings.threads = 1;
-#endif
 }
 
 const mt_cpu_kernels *mt_cpu_kernels_get(void)
 {
     pthread_once(&once, read_settings);
     return settings.kernels ? settings.kernels : &mt_cpu_kernels_base;
-}
-
-/* ---- threads ---- */
-
-mt_status mt_set_threads(int n)
-{
-    if (n < 1 || n > MOST_THREADS)
-        return mt_fail(MT_ERR_VALUE, "%d threads; give a number from 1 to %d", n, MOST_THREADS);
-    atomic_store(&wanted_threads, n);
-    return MT_OK;
-}
-
-int mt_get_threads(void)
-{
-#ifdef MT_OPENMP
-    int wanted = atomic_load_explicit(&wanted_threads, memory_order_relaxed);
-    if (wanted) return wanted;
-    pthread_once(&once, read_settings);
-    return settings.threads;
-#else
-    return 1;
-#endif
-}
-
-#ifdef MT_OPENMP
-static void *stand(void *gate)
-{
-    pthread_mutex_lock(gate);
-    pthread_mutex_unlock(gate);
-    return NULL;
-}
-
-/* How many threads a team can have, up to the number given. OpenMP's runtime ends the process when the system
- * refuses it a thread (a limit on threads, or on memory for their stacks), so the system is asked before:
- * threads are started, wait until all are there, and end. There are twice as many as the team needs, since
- * the system may count one that has ended a moment longer. Their stacks have a megabyte more than usual: the
- * C library keeps them mapped for the next thread that asks for no more, which shall be the runtime's. */
-static int threads_to_be_had(int threads)
-{
-    pthread_t thread[2 * MOST_THREADS];
-    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-    pthread_attr_t larger;
-    size_t stack = 0;
-    int count = 0;
-    if (pthread_attr_init(&larger) != 0) return 1;
-    if (pthread_attr_getstacksize(&larger, &stack) == 0)
-        pthread_attr_setstacksize(&larger, stack + ((size_t)1 << 20));
-    pthread_mutex_lock(&gate);
-    while (count < 2 * (threads - 1) && pthread_create(&thread[count], &larger, stand, &gate) == 0) count++;
-    pthread_mutex_unlock(&gate);
-    for (int i = 0; i < count; i++) pthread_join(thread[i], NULL);
-    pthread_attr_destroy(&larger);
-    return count / 2 + 1;
-}
-
-/* What the calling thread's teams may have: asked for before its first one, and before a larger one than yet.
- * Each thread of a program has OpenMP threads of its own. */
-static int team_of(int threads)
-{
-    static _Thread_local int asked, had;
-    if (threads > asked) {
-        had = threads_to_be_had(threads);
-        asked = threads;
-    }
-    return threads < had ? threads : had;
-}
-#endif
-
-/* Starting a team costs some microseconds; below this much work one thread is done sooner. */
-enum { GRAIN = 65536 };
-
-int mt_cpu_threads(double work)
-{
-#ifdef MT_OPENMP
-    if (work < GRAIN) return 1;
-    pthread_once(&once, read_settings);
-    int threads = mt_get_threads();
-    if (threads == 1 || omp_in_parallel() || atomic_load_explicit(&lost_team, memory_order_relaxed)) return 1;
-    return team_of(threads);
-#else
-    (void)work;
-    return 1;
-#endif
 }
 
 bool mt_cpu_streams(double bytes)

@@ -1,5 +1,7 @@
-/* ops_cpu/share.c - parallel regions, and the floating-point mode of the threads in them (see share.h). */
+/* ops_cpu/share.c - parallel regions: the floating-point mode of the threads in them, and how long their
+ * callers wait (see share.h, threads.h). */
 #include "share.h"
+#include "threads.h"
 
 #if defined(__SSE2__)
 #include <xmmintrin.h>
@@ -29,30 +31,42 @@ static mode get_mode(void) { return fegetround(); }
 static void set_mode(mode m) { fesetround(m); }
 #endif
 
-/* One share in that mode; the thread, which the program's own regions use too, gets its own mode back. */
-static void run_share(mt_share_fn run, const void *context, int share, int shares, mode callers)
+/* ---- regions ---- */
+
+struct region {
+    int threads;
+    const void *context;
+    mode mode;  /* the caller's */
+    double own; /* seconds: what the caller's shares took; it has those of number 0 */
+};
+
+/* One share in the region's mode; the thread, which the program's own regions use too, gets its own mode
+ * back. */
+static void run_share(struct region *region, mt_share_fn run, int share, double begin)
 {
     const mode own = get_mode();
-    if (own != callers) set_mode(callers);
-    run(context, share, shares);
-    if (own != callers) set_mode(own);
+    if (own != region->mode) set_mode(region->mode);
+    run(region->context, share, region->threads);
+    if (own != region->mode) set_mode(own);
+    if (share == 0) region->own += mt_now() - begin;
 }
-
-/* ---- regions ---- */
 
 void mt_share_region(int threads, mt_share_fn run, mt_share_fn then, const void *context)
 {
-    const mode callers = get_mode();
+    struct region region = {threads, context, get_mode(), 0};
+    const double begin = mt_now();
     if (!then) {
 #pragma omp parallel for num_threads(threads) schedule(static)
-        for (int t = 0; t < threads; t++) run_share(run, context, t, threads, callers);
-        return;
-    }
+        for (int t = 0; t < threads; t++) run_share(&region, run, t, begin);
+    } else {
 #pragma omp parallel num_threads(threads)
-    {
+        {
 #pragma omp for schedule(static)
-        for (int t = 0; t < threads; t++) run_share(run, context, t, threads, callers);
+            for (int t = 0; t < threads; t++) run_share(&region, run, t, begin);
 #pragma omp for schedule(static) nowait
-        for (int t = 0; t < threads; t++) run_share(then, context, t, threads, callers);
+            for (int t = 0; t < threads; t++) run_share(&region, then, t, t == 0 ? mt_now() : 0);
+        }
     }
+    const double end = mt_now();
+    mt_threads_note(end, threads, region.own, end - begin - region.own);
 }

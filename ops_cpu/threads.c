@@ -1,0 +1,178 @@
+/* ops_cpu/threads.c - how many threads an operation gets (see threads.h, and mt_cpu_threads in kernels.h). */
+#define _POSIX_C_SOURCE 200809L
+#include "threads.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+#ifdef MT_OPENMP
+#include <omp.h>
+#endif
+
+#include "kernels.h"
+#include "tensor/machine.h"
+
+/* ---- what was asked for ---- */
+
+/* More would not find memory for their stacks. */
+enum { MOST_THREADS = 1024 };
+
+static atomic_int wanted_threads; /* by mt_set_threads; 0: none */
+static _Thread_local mt_ledger ledger;
+#ifdef MT_OPENMP
+static int default_threads;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* OpenMP's threads do not survive a fork, and in the child the runtime would wait for them forever. Where
+ * that could not be noticed, none are started. */
+static atomic_bool lost_team;
+
+static void after_fork_in_child(void) { atomic_store(&lost_team, true); }
+
+static void read_settings(void)
+{
+    /* What OMP_NUM_THREADS or the program asked of OpenMP; else the processors that may be used, but no more
+     * than a container's quota of time lets run at once: a thread beyond it waits while the others spin. */
+    default_threads = omp_get_max_threads();
+    const int quota = mt_machine_processors("");
+    if (!getenv("OMP_NUM_THREADS") && default_threads == omp_get_num_procs() && default_threads > quota)
+        default_threads = quota;
+    if (default_threads > MOST_THREADS) default_threads = MOST_THREADS;
+    atomic_store(&lost_team, pthread_atfork(NULL, NULL, after_fork_in_child) != 0);
+}
+#endif
+
+mt_status mt_set_threads(int n)
+{
+    if (n < 1 || n > MOST_THREADS)
+        return mt_fail(MT_ERR_VALUE, "%d threads; give a number from 1 to %d", n, MOST_THREADS);
+    atomic_store(&wanted_threads, n);
+    ledger = (mt_ledger){0};
+    return MT_OK;
+}
+
+int mt_get_threads(void)
+{
+#ifdef MT_OPENMP
+    int wanted = atomic_load_explicit(&wanted_threads, memory_order_relaxed);
+    if (wanted) return wanted;
+    pthread_once(&once, read_settings);
+    return default_threads;
+#else
+    return 1;
+#endif
+}
+
+/* ---- what the system has ---- */
+
+#ifdef MT_OPENMP
+static void *stand(void *gate)
+{
+    pthread_mutex_lock(gate);
+    pthread_mutex_unlock(gate);
+    return NULL;
+}
+
+/* How many threads a team can have, up to the number given. OpenMP's runtime ends the process when the system
+ * refuses it a thread (a limit on threads, or on memory for their stacks), so the system is asked before:
+ * threads are started, wait until all are there, and end. There are twice as many as the team needs, since
+ * the system may count one that has ended a moment longer. Their stacks have a megabyte more than usual: the
+ * C library keeps them mapped for the next thread that asks for no more, which shall be the runtime's. */
+static int threads_to_be_had(int threads)
+{
+    pthread_t thread[2 * MOST_THREADS];
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    pthread_attr_t larger;
+    size_t stack = 0;
+    int count = 0;
+    if (pthread_attr_init(&larger) != 0) return 1;
+    if (pthread_attr_getstacksize(&larger, &stack) == 0)
+        pthread_attr_setstacksize(&larger, stack + ((size_t)1 << 20));
+    pthread_mutex_lock(&gate);
+    while (count < 2 * (threads - 1) && pthread_create(&thread[count], &larger, stand, &gate) == 0) count++;
+    pthread_mutex_unlock(&gate);
+    for (int i = 0; i < count; i++) pthread_join(thread[i], NULL);
+    pthread_attr_destroy(&larger);
+    return count / 2 + 1;
+}
+
+/* What the calling thread's teams may have: asked for before its first one, and before a larger one than yet.
+ * Each thread of a program has OpenMP threads of its own. */
+static int team_of(int threads)
+{
+    static _Thread_local int asked, had;
+    if (threads > asked) {
+        had = threads_to_be_had(threads);
+        asked = threads;
+    }
+    return threads < had ? threads : had;
+}
+#endif
+
+/* ---- what pays ---- */
+
+/* A wait that is no slice of another program's. */
+static const double LEAST_LOSS = 200e-6;
+enum { MOST_LOSSES = 3 }; /* that count */
+/* About what one elementary step (see mt_cpu_threads) takes one thread. */
+static const double SECONDS_A_STEP = 0.1e-9;
+
+void mt_ledger_note(mt_ledger *l, double now, int threads, double own, double waited)
+{
+    const double gain = (threads - 1) * own - waited;
+    if (gain >= -LEAST_LOSS) {
+        l->debt -= gain;
+        if (l->debt <= 0) l->debt = 0, l->losses = 0;
+        return;
+    }
+    l->loss = -gain;
+    l->debt = l->debt / 2 + l->loss; /* what was lost long ago counts less */
+    l->until = now + l->loss * (1 << 2 * l->losses);
+    l->team = threads / 2;
+    if (l->losses < MOST_LOSSES) l->losses++;
+}
+
+int mt_ledger_team(mt_ledger *l, double now, int threads, double work)
+{
+    if (l->until == 0) return threads;
+    /* Work that gains by threads what the last loss was gains even if it is lost again. */
+    if (work * SECONDS_A_STEP * (threads - 1) / threads > l->loss) return threads;
+    if (now >= l->until) {
+        l->team *= 2;
+        l->until = now + l->loss;
+    }
+    if (l->team < threads) return l->team;
+    l->until = 0;
+    return threads;
+}
+
+double mt_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void mt_threads_note(double now, int threads, double own, double waited)
+{
+    mt_ledger_note(&ledger, now, threads, own, waited);
+}
+
+/* Starting a team costs some microseconds; below this much work one thread is done sooner. */
+enum { GRAIN = 65536 };
+
+int mt_cpu_threads(double work)
+{
+#ifdef MT_OPENMP
+    if (work < GRAIN) return 1;
+    pthread_once(&once, read_settings);
+    int threads = mt_get_threads();
+    if (threads == 1 || omp_in_parallel() || atomic_load_explicit(&lost_team, memory_order_relaxed)) return 1;
+    threads = team_of(threads);
+    return ledger.until == 0 ? threads : mt_ledger_team(&ledger, mt_now(), threads, work);
+#else
+    (void)work;
+    return 1;
+#endif
+}

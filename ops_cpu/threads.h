@@ -1,0 +1,39 @@
+/* ops_cpu/threads.h - how many threads an operation gets: what was asked for, what the system has, and what
+ * pays.
+ *
+ * A team of threads pays on a machine that has a processor for each. Where other programs want the processors
+ * too, a thread of the team may be without one when a region begins, or lose it within; its caller then waits
+ * a time slice, milliseconds for microseconds of work. So each region's wait is measured, and after a loss
+ * the calling thread's teams are smaller for a while: a ledger keeps account. Results do not depend on it.
+ */
+#ifndef MT_THREADS_H
+#define MT_THREADS_H
+
+#include "tensor/base.h"
+
+/* The account of one calling thread. Times are seconds. All zero is a thread that has lost nothing. */
+typedef struct mt_ledger {
+    double loss;  /* of the last region that took longer than its work would have taken one thread */
+    double debt;  /* lost, and not yet gained again by regions that paid */
+    double until; /* when the team may grow again; 0: it has not been made smaller */
+    int team;     /* how many threads it has until then */
+    int losses;   /* since there was no debt */
+} mt_ledger;
+
+MT_BEGIN
+/* Notes a region of so many threads, over at the time now, in which the caller worked for own seconds and
+ * waited for waited. It saved (threads - 1) own, the others' work, and lost waited; a balance below -200 us
+ * is a loss. The team is halved for as long as the loss took, twice as long after the next one, up to 64
+ * times, so that regions which lose take 1/64 of the time at most in the end. When the savings since have
+ * paid the debt, counting begins anew. */
+MT_INTERNAL void mt_ledger_note(mt_ledger *ledger, double now, int threads, double own, double waited);
+/* Of so many threads, how many a region for that much work should have at that time. */
+MT_INTERNAL int mt_ledger_team(mt_ledger *ledger, double now, int threads, double work);
+
+/* The same for the calling thread's own account; now is mt_now(). */
+MT_INTERNAL void mt_threads_note(double now, int threads, double own, double waited);
+/* Seconds of a clock that never goes back. */
+MT_INTERNAL double mt_now(void);
+MT_END
+
+#endif
