@@ -339,7 +339,7 @@ def main():
             part(*arguments)
             print("%5.1f s  %s" % (time.monotonic() - began, part.__name__), flush=True)
         if nvcc:
-            status, out, err = run([script, "--build", build, "--build-only"])
+            status, out, err = run([script, "--build", build, "--out", os.path.join(work, "build-only"), "--build-only"])
             check(status == 0 and "built in" in out, "--build-only: %d\n%s%s" % (status, out[-2000:], err[-2000:]))
     print("%d failures" % failures)
     return 1 if failures else 0
