@@ -32,10 +32,10 @@ MEMORY = {"malloc", "calloc", "realloc", "free", "aligned_alloc", "posix_memalig
 OWNERS = {"stderr": "tensor_status.c", **dict.fromkeys(MEMORY, "tensor_alloc.c")}  # who alone may use what
 # Objects of ops_cuda that a C++ compiler or nvcc made: sim_map_minitorch.o, gpu_map_minitorch.o, ..._sim_hooks.cpp.o.
 TWIN = re.compile(r"(^|[\\/(])(sim|gpu)_\w+\.o$|\.cpp\.o$")
-# What they may define: the simulator's names, nvcc's (whose stubs have a hash of the file in them), and C++'s templates,
-# which are weak and which every program that uses them defines alike.
+# What they may define: the simulator's names, nvcc's (whose stubs have a hash of the file in them), and C++'s templates and
+# what clang calls where a noexcept is broken, which are weak and which every program that uses them defines alike.
 TWIN_NAMES = re.compile(r"mt_sim_|_ZNK?6mt_sim|_ZNK?3sim10mt_vectors|_Z\d+__device_stub__ZN4cuda|__cuda|__fatbin")
-TWIN_WEAK = re.compile(r"_Z|DW\.ref")
+TWIN_WEAK = re.compile(r"_Z|DW\.ref|__clang_call_terminate$")
 ASSERT = {"__assert_fail", "__assert_rtn", "__assert"}
 
 
