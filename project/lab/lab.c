@@ -14,30 +14,11 @@
 #include <string.h>
 #include <sys/time.h>
 
+#include "command.h"
 #include "lab.h"
 #include "ops_cuda/sim/sim.h"
-#include "project/options.h"
 
-enum {
-    MOST_SIZES = 32,
-    LARGEST_SIZE = 4096,
-    MOST_SCHEDULES = 1000,
-    REPEATS = 20,
-    MOST_ROWS = 1024,
-    FUEL = 1 << 27
-};
-
-typedef struct settings {
-    const char *sizes;
-    int64_t schedules;
-    uint64_t seed;
-    int backend;
-    bool stats, help;
-} settings;
-
-typedef struct size3 {
-    int m, n, k;
-} size3;
+enum { REPEATS = 20, MOST_ROWS = 1024, FUEL = 1 << 27 };
 
 /* What became of one kernel of the lab. */
 typedef struct outcome {
@@ -48,7 +29,7 @@ typedef struct outcome {
 /* What one kernel asked of the memory in one run of one size. */
 typedef struct counted {
     mt_sim_stats stats;
-    size3 size;
+    lab_size size;
     bool is_matmul;
     double flop_per_byte; /* of all kernels of the run together */
 } counted;
@@ -61,29 +42,6 @@ typedef struct furthest {
     int row, column;
     double got, wanted, error; /* error: as a part of what rounding may do; infinite for a NaN */
 } furthest;
-
-static const char *backend_choice(int i)
-{
-    static const char *names[] = {"gpu-sim", "gpu"};
-    return i < 2 ? names[i] : NULL;
-}
-
-static const option rows[] = {
-    {"--size", "", OPTION_TEXT, offsetof(settings, sizes), 0, 0, NULL, "LIST",
-     "1x1x1,33x65x17,64x64x64,5x130x7,67x36x100",
-     "of C = A B: rows of A x columns of B x what they share; several with commas"},
-    {"--schedules", "", OPTION_INT, offsetof(settings, schedules), 1, MOST_SCHEDULES, NULL, "N", "3",
-     "orders of the threads to try, on gpu-sim"},
-    {"--seed", "", OPTION_SEED, offsetof(settings, seed), 0, 0, NULL, "N", "1",
-     "of the matrices, and of the first schedule"},
-    {"--backend", "", OPTION_CHOICE, offsetof(settings, backend), 0, 0, backend_choice, "NAME", "gpu-sim",
-     "where to run; gpu prints times too"},
-    {"--stats", "", OPTION_FLAG, offsetof(settings, stats), 0, 0, NULL, "", "",
-     "print what each kernel asked of the memory: counts, from gpu-sim"},
-    {"--help", "-h", OPTION_FLAG, offsetof(settings, help), 0, 0, NULL, "", "", "print this and exit"},
-};
-static const option_group groups[] = {{"Options", rows, (int)(sizeof rows / sizeof rows[0])}};
-static const option_table table = {"lab", groups, 1};
 
 /* ---- matrices ---- */
 
@@ -143,7 +101,7 @@ static double ratio(double a, double b) { return b > 0 ? a / b : 0; }
 
 /* The kernels that ran since the last reset, which one run of an entry launched. An entry that is no product
  * may do the same for every size: it is told once. */
-static void keep_stats(size3 size, bool is_matmul)
+static void keep_stats(lab_size size, bool is_matmul)
 {
     mt_sim_stats s;
     double bytes = 0;
@@ -163,7 +121,7 @@ static void keep_stats(size3 size, bool is_matmul)
 
 /* One size, every schedule. The first is counted: what a kernel asks of the memory is alike in all of them.
  */
-static void run_size(const settings *options, const lab_kernel *kernel, size3 size, outcome *result)
+static void run_size(const lab_settings *options, const lab_kernel *kernel, lab_size size, outcome *result)
 {
     uint64_t state = options->seed;
     float *a = random_matrix((size_t)size.m * (size_t)size.k, &state);
@@ -260,28 +218,6 @@ static void print_stats(void)
 
 /* ---- the command line ---- */
 
-/* Reads "65x33x17,8x8x8". Returns how many, 0 with a sentence on stderr. */
-static int read_sizes(const char *text, size3 sizes[MOST_SIZES])
-{
-    int count = 0, used = 0;
-    for (const char *at = text;; at += used + 1) {
-        size3 s = {0, 0, 0};
-        const bool read = count < MOST_SIZES && sscanf(at, "%5dx%5dx%5d%n", &s.m, &s.n, &s.k, &used) == 3;
-        const bool fits = s.m >= 1 && s.n >= 1 && s.k >= 1 && s.m <= LARGEST_SIZE && s.n <= LARGEST_SIZE &&
-                          s.k <= LARGEST_SIZE;
-        if (!read || !fits || (at[used] != 0 && at[used] != ',')) {
-            char shown[QUOTED_BYTES];
-            fprintf(stderr,
-                    "lab: --size must be up to %d of ROWSxCOLUMNSxSHARED, each from 1 to %d, as in "
-                    "65x33x17,8x8x8, not '%s'\n",
-                    MOST_SIZES, LARGEST_SIZE, quoted(text, shown));
-            return 0;
-        }
-        sizes[count++] = s;
-        if (at[used] == 0) return count;
-    }
-}
-
 static void print_kernels(FILE *stream)
 {
     for (int i = 0; i < lab_kernel_count; i++)
@@ -296,11 +232,11 @@ static int print_help(void)
            "Kernels: ");
     print_kernels(stdout);
     printf("\n");
-    options_help(&table, stdout);
+    options_help(lab_table(), stdout);
     return fflush(stdout) == 0 ? 0 : 1;
 }
 
-static int run(const settings *options, const char *name, const size3 *sizes, int count)
+static int run(const lab_settings *options, const char *name, const lab_size *sizes, int count)
 {
     bool all = strcmp(name, "all") == 0, found = false, failed = false;
     static outcome results[64];
@@ -346,8 +282,8 @@ static int run(const settings *options, const char *name, const size3 *sizes, in
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of write */
-    settings options = {.sizes = NULL};
-    options_defaults(&table, &options);
+    lab_settings options = {.sizes = NULL};
+    options_defaults(lab_table(), &options);
     const bool named = argc > 1 && argv[1][0] != '-';
     char *const name = named ? argv[1] : NULL;
     if (named) argv[1] = argv[0];
@@ -355,14 +291,14 @@ int main(int argc, char **argv)
         fprintf(stderr, "lab: one kernel, or all, and then options\n");
         return 2;
     }
-    if (!options_parse(&table, argc - named, argv + named, &options)) return 2;
+    if (!options_parse(lab_table(), argc - named, argv + named, &options)) return 2;
     if (options.help) return print_help();
     if (!named) {
         fprintf(stderr, "lab: say which kernel: all, ");
         print_kernels(stderr);
         return 2;
     }
-    size3 sizes[MOST_SIZES];
-    const int count = read_sizes(options.sizes, sizes);
+    lab_size sizes[LAB_MOST_SIZES];
+    const int count = lab_read_sizes(options.sizes, sizes);
     return count == 0 ? 2 : run(&options, name, sizes, count);
 }
