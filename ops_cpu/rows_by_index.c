@@ -71,7 +71,8 @@ mt_status mt_cpu_scatter(mt_backend *backend, const mt_scatter_work *work)
     (void)backend;
     /* Kept dimensions are walked through the index's layout, whose reduced dimensions have size 1. */
     const mt_layout *kept = work->index.layout, *out = work->out.layout;
-    int64_t count = mt_layout_count(kept);
+    int64_t count = mt_layout_count(kept), limit = 1;
+    for (int d = 0; d < out->rank; d++) limit *= work->reduced[d] ? out->size[d] : 1;
     for (int64_t i = 0; i < count; i++) {
         int64_t rest = i, at_index = kept->offset, at_value = work->value.layout->offset,
                 at_out = out->offset;
@@ -83,14 +84,14 @@ mt_status mt_cpu_scatter(mt_backend *backend, const mt_scatter_work *work)
             at_out += index * out->stride[d];
         }
         int64_t chosen = ((const int64_t *)work->index.data)[at_index], place = chosen;
+        if (chosen < 0 || chosen >= limit)
+            return mt_fail(MT_ERR_INDEX, "scatter: index %" PRId64 " is outside the reduced dimensions",
+                           chosen);
         for (int d = out->rank - 1; d >= 0; d--) {
             if (!work->reduced[d]) continue;
             at_out += place % out->size[d] * out->stride[d];
             place /= out->size[d];
         }
-        if (chosen < 0 || place != 0)
-            return mt_fail(MT_ERR_INDEX, "scatter: index %" PRId64 " is outside the reduced dimensions",
-                           chosen);
         ((mt_real *)work->out.data)[at_out] = ((const mt_real *)work->value.data)[at_value];
     }
     return MT_OK;

@@ -674,6 +674,25 @@ static void test_refused_reductions(void **data)
     }
 }
 
+/* An index outside the reduced dimensions, also where these are empty, so that every index is. */
+static void test_scatter_outside(void **data)
+{
+    static const int64_t outside[] = {-1, 4, INT64_MAX, INT64_MIN};
+    (void)data;
+    EACH_BACKEND(b)
+    {
+        mt_tensor *value = OWN(mt_ones(b, mt_shape(3))), *out = OWN(mt_zeros(b, mt_shape(3, 4))),
+                  *empty = OWN(mt_zeros(b, mt_shape(3, 0))), *flat = OWN(mt_zeros(b, mt_shape(3, 4, 0)));
+        for (size_t i = 0; i < TEST_LENGTH(outside); i++) {
+            mt_tensor *index = OWN(mt_from_indices(b, (int64_t[]){0, outside[i], 3}, mt_shape(3)));
+            TEST_FAILS(mt_op_scatter(out, index, value, mt_axes(1)), MT_ERR_INDEX, "scatter");
+        }
+        mt_tensor *first = OWN(mt_from_indices(b, (int64_t[]){0, 0, 0}, mt_shape(3)));
+        TEST_FAILS(mt_op_scatter(empty, first, value, mt_axes(1)), MT_ERR_INDEX, "scatter");
+        TEST_FAILS(mt_op_scatter(flat, first, value, mt_axes(1, 2)), MT_ERR_INDEX, "scatter");
+    }
+}
+
 /* ---- copies, constants, rows ---- */
 
 static void test_copy_and_fill(void **data)
@@ -1483,6 +1502,7 @@ int main(void)
         TEST(test_choices),
         TEST(test_empty_reductions),
         TEST(test_refused_reductions),
+        TEST(test_scatter_outside),
         TEST(test_copy_and_fill),
         TEST(test_large_results),
         TEST(test_rows_of_a_tensor),
