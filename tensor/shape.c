@@ -15,6 +15,7 @@ bool mt_shape_equal(mt_shape a, mt_shape b)
 
 const char *mt_shape_text(mt_shape shape, char buffer[MT_SHAPE_TEXT])
 {
+    if (!buffer) return "";
     const int rank = bounded(shape.rank);
     size_t used = (size_t)snprintf(buffer, MT_SHAPE_TEXT, "(");
     for (int d = 0; d < rank; d++)
@@ -60,6 +61,7 @@ int64_t mt_shape_count(mt_shape shape)
 
 mt_status mt_shape_broadcast(mt_shape a, mt_shape b, mt_shape *result)
 {
+    if (!result) return MT_ERR_NULL;
     char text_a[MT_SHAPE_TEXT], text_b[MT_SHAPE_TEXT];
     if (check_rank(a) != MT_OK || check_rank(b) != MT_OK) return MT_ERR_SHAPE;
     mt_shape joint = {.rank = a.rank > b.rank ? a.rank : b.rank};
@@ -79,6 +81,7 @@ mt_status mt_shape_broadcast(mt_shape a, mt_shape b, mt_shape *result)
 
 mt_status mt_shape_check_dims(mt_shape dims, const char *what)
 {
+    if (!what) return MT_ERR_NULL;
     if (dims.rank >= 1 && dims.rank <= MT_MAX_DIMS) return MT_OK;
     return mt_fail(MT_ERR_SHAPE, "%s: 1 to %d dimensions must be named, not %d", what, MT_MAX_DIMS,
                    dims.rank);
@@ -98,6 +101,7 @@ mt_layout mt_layout_contiguous(mt_shape shape)
 
 int64_t mt_layout_rows(int rank, const int64_t *size, mt_layout *layout)
 {
+    if (!size || !layout) return -1;
     int64_t count = 1;
     bool small = rank >= 1 && rank <= MT_MAX_DIMS;
     for (int d = rank - 1; d >= 0 && small; d--) {
@@ -114,10 +118,14 @@ int64_t mt_layout_rows(int rank, const int64_t *size, mt_layout *layout)
     return mt_shape_count(shape);
 }
 
-mt_shape mt_layout_shape(const mt_layout *layout) { return mt_shape_make(layout->rank, layout->size); }
+mt_shape mt_layout_shape(const mt_layout *layout)
+{
+    return layout ? mt_shape_make(layout->rank, layout->size) : (mt_shape){0};
+}
 
 int64_t mt_layout_count(const mt_layout *layout)
 {
+    if (!layout) return -1;
     int64_t count = 1;
     for (int d = 0; d < layout->rank; d++) count *= layout->size[d];
     return count;
@@ -125,6 +133,7 @@ int64_t mt_layout_count(const mt_layout *layout)
 
 bool mt_layout_is_contiguous(const mt_layout *layout)
 {
+    if (!layout) return false;
     if (mt_layout_count(layout) == 0) return true;
     int64_t expected = 1;
     for (int d = layout->rank - 1; d >= 0; d--) {
@@ -137,6 +146,7 @@ bool mt_layout_is_contiguous(const mt_layout *layout)
 
 int64_t mt_layout_position(const mt_layout *layout, const int64_t *index)
 {
+    if (!layout || !index) return -1;
     int64_t position = layout->offset;
     for (int d = 0; d < layout->rank; d++) position += index[d] * layout->stride[d];
     return position;
@@ -155,11 +165,13 @@ static mt_status resolve_dim(int rank, const int64_t *size, int64_t dim, const c
 
 mt_status mt_layout_dim(const mt_layout *layout, int64_t dim, const char *what, int *result)
 {
+    if (!layout || !what || !result) return MT_ERR_NULL;
     return resolve_dim(layout->rank, layout->size, dim, what, result);
 }
 
 mt_status mt_shape_infer(mt_shape shape, int64_t count, mt_shape *result)
 {
+    if (!result) return MT_ERR_NULL;
     char text[MT_SHAPE_TEXT];
     mt_status status = check_rank(shape);
     if (status != MT_OK) return status;
@@ -186,6 +198,7 @@ mt_status mt_shape_infer(mt_shape shape, int64_t count, mt_shape *result)
 
 mt_status mt_layout_view(const mt_layout *layout, mt_shape shape, mt_layout *result)
 {
+    if (!layout || !result) return MT_ERR_NULL;
     char text[MT_SHAPE_TEXT];
     if (!mt_layout_is_contiguous(layout))
         return mt_fail(MT_ERR_SHAPE,
@@ -201,6 +214,7 @@ mt_status mt_layout_view(const mt_layout *layout, mt_shape shape, mt_layout *res
 
 mt_status mt_layout_permute(const mt_layout *layout, mt_shape order, mt_layout *result)
 {
+    if (!layout || !result) return MT_ERR_NULL;
     char text[MT_SHAPE_TEXT], text_order[MT_SHAPE_TEXT];
     mt_layout permuted = {.rank = layout->rank, .offset = layout->offset};
     unsigned seen = 0;
@@ -224,6 +238,7 @@ mt_status mt_layout_permute(const mt_layout *layout, mt_shape order, mt_layout *
 
 mt_status mt_layout_transpose(const mt_layout *layout, int64_t dim0, int64_t dim1, mt_layout *result)
 {
+    if (!layout || !result) return MT_ERR_NULL;
     int a = 0, b = 0;
     mt_status status = mt_layout_dim(layout, dim0, "transpose", &a);
     if (status == MT_OK) status = mt_layout_dim(layout, dim1, "transpose", &b);
@@ -245,6 +260,7 @@ static int64_t clamp_index(int64_t index, int64_t size)
 mt_status mt_layout_slice(const mt_layout *layout, int64_t dim, int64_t start, int64_t stop, int64_t step,
                           mt_layout *result)
 {
+    if (!layout || !result) return MT_ERR_NULL;
     int d;
     mt_status status = mt_layout_dim(layout, dim, "slice", &d);
     if (status != MT_OK) return status;
@@ -262,6 +278,7 @@ mt_status mt_layout_slice(const mt_layout *layout, int64_t dim, int64_t start, i
 
 mt_status mt_layout_select(const mt_layout *layout, int64_t dim, int64_t index, mt_layout *result)
 {
+    if (!layout || !result) return MT_ERR_NULL;
     char text[MT_SHAPE_TEXT];
     int d;
     mt_status status = mt_layout_dim(layout, dim, "select", &d);
@@ -287,6 +304,7 @@ mt_status mt_layout_select(const mt_layout *layout, int64_t dim, int64_t index, 
 
 mt_status mt_layout_expand(const mt_layout *layout, mt_shape shape, mt_layout *result)
 {
+    if (!layout || !result) return MT_ERR_NULL;
     char text[MT_SHAPE_TEXT], text_shape[MT_SHAPE_TEXT];
     mt_layout wide = {.rank = shape.rank, .offset = layout->offset};
     mt_status status = check_rank(shape);
@@ -309,6 +327,7 @@ mt_status mt_layout_expand(const mt_layout *layout, mt_shape shape, mt_layout *r
 
 mt_status mt_layout_squeeze(const mt_layout *layout, int64_t dim, mt_layout *result)
 {
+    if (!layout || !result) return MT_ERR_NULL;
     int d;
     mt_status status = mt_layout_dim(layout, dim, "squeeze", &d);
     if (status != MT_OK) return status;
@@ -320,6 +339,7 @@ mt_status mt_layout_squeeze(const mt_layout *layout, int64_t dim, mt_layout *res
 
 mt_status mt_layout_unsqueeze(const mt_layout *layout, int64_t dim, mt_layout *result)
 {
+    if (!layout || !result) return MT_ERR_NULL;
     char text[MT_SHAPE_TEXT];
     mt_shape shape = mt_layout_shape(layout);
     if (layout->rank == MT_MAX_DIMS)
@@ -341,6 +361,7 @@ mt_status mt_layout_unsqueeze(const mt_layout *layout, int64_t dim, mt_layout *r
 
 mt_status mt_shape_flatten(mt_shape shape, int64_t first, int64_t last, mt_shape *result)
 {
+    if (!result) return MT_ERR_NULL;
     char text[MT_SHAPE_TEXT];
     int a = 0, b = 0;
     if (mt_shape_count(shape) < 0) return mt_last_status();
@@ -364,8 +385,9 @@ mt_status mt_shape_flatten(mt_shape shape, int64_t first, int64_t last, mt_shape
 
 void mt_layout_extent(const mt_layout *layout, int64_t *low, int64_t *high)
 {
+    if (!low || !high) return;
     *low = *high = 0;
-    if (mt_layout_count(layout) == 0) return;
+    if (mt_layout_count(layout) <= 0) return;
     *low = *high = layout->offset;
     for (int d = 0; d < layout->rank; d++) {
         int64_t reach = (layout->size[d] - 1) * layout->stride[d];
@@ -378,6 +400,7 @@ void mt_layout_extent(const mt_layout *layout, int64_t *low, int64_t *high)
  * is below it, unless it is 0. */
 bool mt_layout_overlaps_itself(const mt_layout *layout)
 {
+    if (!layout) return false;
     for (int d = 0; d < layout->rank; d++)
         if (layout->size[d] > 1 && layout->stride[d] == 0) return mt_layout_count(layout) > 1;
     return false;

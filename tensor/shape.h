@@ -3,7 +3,8 @@
  * A layout maps an index (i0, ..., i[r-1]) to the position offset + i0*stride[0] + ... in a storage. Sizes
  * and strides are counted in elements. Every view is a change of layout: a permutation swaps strides, a slice
  * moves the offset and scales a stride, an expansion sets a stride to 0. Functions that can fail return a
- * status with a sentence and leave the result untouched.
+ * status with a sentence and leave the result untouched. NULL for a layout or a result gives MT_ERR_NULL, and
+ * a count or a position of -1, a shape of rank 0, false, nothing written.
  */
 #ifndef MT_SHAPE_H
 #define MT_SHAPE_H
