@@ -40,7 +40,10 @@ mt_tape *mt_tape_new(mt_backend *backend)
         return NULL;
     }
     atomic_init(&lifetime->references, 1);
-    lifetime->generation = 1;
+    /* Tapes count from different numbers: a position of one that was freed fits no other that has its
+     * address. */
+    static atomic_uint_least64_t tapes;
+    lifetime->generation = (atomic_fetch_add_explicit(&tapes, 1, memory_order_relaxed) << 32) + 1;
     tape->lifetime = lifetime;
     lifetime->tape = tape;
     tape->backend = backend;

@@ -253,7 +253,7 @@ void tape_free(machine *m, int tape)
     forget(m, tape, 0, true);
     give_up_lost(m, tape, true);
     for (int i = 0; i < MARKS; i++)
-        if (m->marks[i].tape == tape) m->marks[i].tape = -1;
+        if (m->marks[i].tape == tape) m->marks[i].state = FORGOTTEN;
     mt_tape_free(m->tapes[tape]);
     m->tapes[tape] = NULL;
 }

@@ -501,6 +501,16 @@ static void test_marks(void **data)
         TEST_OK(mt_tape_rewind(tape, first));
         TEST_OK(mt_tape_rewind(tape, first)); /* as often as wanted */
         TEST_TRUE(mt_tape_rewind(NULL, first) == MT_ERR_NULL);
+        /* of a tape that was freed, also where another has its address */
+        for (int i = 0; i < 16; i++) {
+            mt_tape *freed = mt_tape_new(b);
+            ON(freed, mt_neg(freed, x));
+            const mt_tape_position there = mt_tape_mark(freed);
+            mt_tape_free(freed);
+            mt_tape *next = test_tape(b);
+            ON(next, mt_neg(next, x));
+            TEST_FAILS(mt_tape_rewind(next, there), MT_ERR_STATE, "another tape");
+        }
         test_cases++;
         test_release();
     }
