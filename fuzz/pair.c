@@ -23,6 +23,7 @@ void pair_compare(bool on) { comparing = on; }
 void pair_fill(unsigned char byte) { junk = byte; }
 
 static const double epsilon = sizeof(mt_real) == sizeof(float) ? FLT_EPSILON : DBL_EPSILON;
+static const double least = sizeof(mt_real) == sizeof(float) ? FLT_TRUE_MIN : DBL_TRUE_MIN;
 static const double largest = sizeof(mt_real) == sizeof(float) ? FLT_MAX : DBL_MAX;
 
 /* ---- copies of operands ---- */
@@ -279,14 +280,14 @@ static mt_status pair_reduce(mt_backend *backend, const mt_reduce_work *work)
         room = reduced(work, absolute);
         for (int64_t i = 0; i < count; i++)
             room[i] =
-                room[i] < largest / 4 ? (4 + n) * epsilon * room[i] / (double)work->divisor + 1e-300 : NAN;
+                room[i] < largest / 4 ? (4 + n) * (epsilon * room[i] / (double)work->divisor + least) : NAN;
         rtol = epsilon;
     }
     if (work->op == MT_PROD) {
         room = reduced(work, above_one);
         double *small = reduced(work, below_one);
         for (int64_t i = 0; i < count; i++)
-            room[i] = room[i] < largest / 4 && small[i] > 1 / sqrt(largest) ? 1e-300 : NAN;
+            room[i] = room[i] < largest / 4 && small[i] > 1 / sqrt(largest) ? least : NAN;
         free(small);
         rtol = (n + 2) * epsilon;
     }
@@ -379,7 +380,7 @@ static mt_status pair_matmul(mt_backend *backend, const mt_matmul_work *work)
     double *room = fuzz_memory((size_t)count * sizeof *room);
     for (int64_t i = 0; i < count; i++) {
         const double magnitude = (double)real_at(size[OUT].data, position(&size[OUT].layout, i));
-        room[i] = magnitude < largest / 4 ? (6 + n) * epsilon * magnitude + 1e-300 : NAN;
+        room[i] = magnitude < largest / 4 ? (6 + n) * (epsilon * magnitude + least) : NAN;
     }
     if (status == MT_OK && pre) agree(&c[PRE], (slack){room, 1, 0}, "matmul's argument of the activation");
     for (int64_t i = 0; work->has_act && i < count; i++) {
