@@ -39,12 +39,15 @@ for i in "${!targets[@]}"; do
     log=$build/fuzz/$name.log
     wait "${pids[$i]}" || status=$?
     printf '%-8s %s executions, %s\n' "$name" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" \
-        "$(sed -n 's/^#.* \(cov: [0-9]*\) \(ft: [0-9]*\) .*/\1 branches, \2 features/p' "$log" | tail -n 1)"
+        "$(sed -n 's/^#.* cov: \([0-9]*\) ft: \([0-9]*\) .*/\1 branches, \2 features/p' "$log" | tail -n 1)"
     if [ $status = 0 ]; then continue; fi
     failed=1
     grep -v '^#' "$log" | tail -n 60
     file=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
     echo "FOUND by $name, exit $status: ${file:-no file, see $log}"
-    if [ -n "$file" ]; then echo "again: $build/fuzz/fuzz_$name $file"; fi
+    if [ -e "$file" ]; then
+        echo "again: $build/fuzz/fuzz_$name $file"
+        echo "the file in base64: $(base64 <"$file" | tr -d '\n')"
+    fi
 done
 exit $failed
