@@ -46,21 +46,22 @@ template <class T> struct constant {
 
 enum { TILE = 32, TILE_THREADS = 256, LINE_LANES = 8 /* threads that 16 bytes each fill a line of 128 */ };
 
-template <class T, class I> struct transpose_work {
+template <class T> struct transpose_work {
     T *out;
     const T *in;
-    I inner, across;        /* sizes: out's stride is 1 along inner, in's along across */
-    I out_across, in_inner; /* and the strides of the other direction */
+    uint32_t inner, across;        /* sizes: out's stride is 1 along inner, in's along across */
+    uint32_t out_across, in_inner; /* and the strides of the other direction */
     bool wide_in, wide_out; /* 16 bytes at a time: 16 divides the address and every stride, WIDTH the size */
     divisor<uint32_t> tiles_inner, tiles_across;
-    walk<I, 2, MT_MAX_DIMS, uint32_t> others;
+    walk<uint32_t, 2> others;
 };
 
 /* Tiles of 32 x 32: whole lines in both directions, of one warp's 32 numbers or of four times 8 threads' 16
  * bytes. The tile stands turned, as out wants it; its 33rd column moves each row to another bank, so that
  * neither writing a column nor reading a row has a conflict. */
-template <class T, class I> MT_KERNEL void transpose(transpose_work<T, I> w)
+template <class T> MT_KERNEL void transpose(transpose_work<T> w)
 {
+    typedef uint32_t I;
     MT_SHARED(T, tile, [TILE][TILE + 1]); /* [across][inner] */
     const int WIDTH = 16 / (int)sizeof(T);
     const uint32_t block = blockIdx.x, row_of_tiles = w.tiles_inner.quotient(block);
@@ -114,7 +115,7 @@ static int tile_dimension(const mt_elementwise_plan *plan)
     return -1;
 }
 
-template <class T, class I>
+template <class T>
 static mt_status start_transpose(mt_backend *backend, const mt_operand *operand,
                                  const mt_elementwise_plan *plan, int across)
 {
@@ -122,11 +123,11 @@ static mt_status start_transpose(mt_backend *backend, const mt_operand *operand,
     const int64_t tiles_inner = ceil_div(plan->size[inner], TILE),
                   tiles_across = ceil_div(plan->size[across], TILE);
     int64_t blocks = tiles_inner * tiles_across;
-    transpose_work<T, I> work;
-    work.out = static_cast<T *>(first_of(operand[0], sizeof(T)));
-    work.in = static_cast<const T *>(first_of(operand[1], sizeof(T)));
-    work.inner = (I)plan->size[inner], work.across = (I)plan->size[across];
-    work.out_across = (I)plan->stride[0][across], work.in_inner = (I)plan->stride[1][inner];
+    transpose_work<T> work;
+    work.out = static_cast<T *>(first_of(operand[0], sizeof(T))) + plan->first[0];
+    work.in = static_cast<const T *>(first_of(operand[1], sizeof(T))) + plan->first[1];
+    work.inner = (uint32_t)plan->size[inner], work.across = (uint32_t)plan->size[across];
+    work.out_across = (uint32_t)plan->stride[0][across], work.in_inner = (uint32_t)plan->stride[1][inner];
     work.wide_out = (uintptr_t)work.out % 16 == 0 && plan->size[inner] % width == 0;
     work.wide_in = (uintptr_t)work.in % 16 == 0 && plan->size[across] % width == 0;
     work.others.rank = 0;
@@ -142,9 +143,8 @@ static mt_status start_transpose(mt_backend *backend, const mt_operand *operand,
         const int64_t nowhere[2] = {0, 0};
         add_dimension(&work.others, 1, nowhere);
     }
-    if (blocks > 0x7fffffff) return too_large("copy", plan->count);
     work.tiles_inner.set(tiles_inner), work.tiles_across.set(tiles_across);
-    return MT_START(backend, "copy transposed", (transpose<T, I>), dim3((unsigned)blocks), dim3(TILE_THREADS),
+    return MT_START(backend, "copy transposed", transpose<T>, dim3((unsigned)blocks), dim3(TILE_THREADS),
                     work);
 }
 
@@ -154,9 +154,7 @@ template <class T>
 static mt_status copy_same(mt_backend *backend, const mt_operand *operand, const mt_elementwise_plan *plan)
 {
     int across = tile_dimension(plan);
-    if (across >= 0)
-        return plan->fits_int32 ? start_transpose<T, uint32_t>(backend, operand, plan, across)
-                                : start_transpose<T, uint64_t>(backend, operand, plan, across);
+    if (across >= 0) return start_transpose<T>(backend, operand, plan, across);
     const char *name = plan->row_class == MT_ROW_CONTIGUOUS ? "copy" : "copy strided";
     return start_row<convert<T, T>>(backend, name, operand, plan, nothing());
 }
@@ -178,13 +176,16 @@ extern "C" mt_status MT_LAUNCHER(copy)(mt_backend *backend, mt_operand out, mt_k
     mt_elementwise_plan plan;
     mt_plan_elementwise(operand, 2, &plan);
     if (plan.count == 0) return MT_OK;
-    if (out_kind == MT_REAL && in_kind == MT_REAL) return copy_same<mt_real>(backend, operand, &plan);
-    if (out_kind == MT_REAL)
-        return start_row<convert<mt_real, int64_t>>(backend, "copy converted", operand, &plan, nothing());
-    if (in_kind == MT_REAL)
-        return start_row<convert_to_index>(backend, "copy converted", operand, &plan, nothing());
-    align_for(&plan, operand, 2);
-    return copy_same<int64_t>(backend, operand, &plan);
+    if (out_kind != MT_REAL && in_kind != MT_REAL) align_for(&plan, operand, 2);
+    return in_pieces(plan, [&](const mt_elementwise_plan &piece) {
+        if (out_kind != in_kind)
+            return out_kind == MT_REAL
+                       ? start_row<convert<mt_real, int64_t>>(backend, "copy converted", operand, &piece,
+                                                              nothing())
+                       : start_row<convert_to_index>(backend, "copy converted", operand, &piece, nothing());
+        return out_kind == MT_REAL ? copy_same<mt_real>(backend, operand, &piece)
+                                   : copy_same<int64_t>(backend, operand, &piece);
+    });
 }
 
 extern "C" mt_status MT_LAUNCHER(fill)(mt_backend *backend, mt_operand out, mt_kind kind, double value)
@@ -193,9 +194,11 @@ extern "C" mt_status MT_LAUNCHER(fill)(mt_backend *backend, mt_operand out, mt_k
     mt_plan_elementwise(&out, 1, &plan);
     if (plan.count == 0) return MT_OK;
     const char *name = plan.row_class == MT_ROW_CONTIGUOUS ? "fill" : "fill strided";
-    if (kind == MT_REAL) return start_row<constant<mt_real>>(backend, name, &out, &plan, (mt_real)value);
-    align_for(&plan, &out, 1);
-    return start_row<constant<int64_t>>(backend, name, &out, &plan, to_index(value));
+    if (kind != MT_REAL) align_for(&plan, &out, 1);
+    return in_pieces(plan, [&](const mt_elementwise_plan &piece) {
+        return kind == MT_REAL ? start_row<constant<mt_real>>(backend, name, &out, &piece, (mt_real)value)
+                               : start_row<constant<int64_t>>(backend, name, &out, &piece, to_index(value));
+    });
 }
 
 } // namespace MT_TWIN

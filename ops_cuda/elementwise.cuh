@@ -65,21 +65,22 @@ template <class ROW> MT_KERNEL void flat(row_work<ROW> w)
     }
 }
 
-template <class ROW, int RANK, class I> struct strided_work {
+template <class ROW, int RANK> struct strided_work {
     typename ROW::out *out;
     const typename ROW::in *in[slots<ROW>::count] = {};
     typename ROW::constants p;
-    I count;
+    uint32_t count;
     bool side_by_side; /* a thread's elements are 16 bytes that 16 divides, in out and in each input */
     bool one[slots<ROW>::count] = {}; /* ... or are one element of this input, repeated */
-    walk<I, 1 + ROW::inputs, RANK ? RANK : MT_MAX_DIMS> dims;
+    walk<uint32_t, 1 + ROW::inputs, RANK ? RANK : MT_MAX_DIMS> dims;
 };
 
 /* Any strides and alignment; RANK 0 for a rank known at run time, and then one element a thread. Where they
  * are not side by side a thread takes every blockDim-th element, so that a warp's accesses are as narrow as
  * the layout allows. All loads are under way before the first is needed. */
-template <class ROW, int RANK, class I> MT_KERNEL void strided(strided_work<ROW, RANK, I> w)
+template <class ROW, int RANK> MT_KERNEL void strided(strided_work<ROW, RANK> w)
 {
+    typedef uint32_t I;
     typedef typename ROW::in in_type;
     typedef typename ROW::out out_type;
     const int WIDTH = RANK ? taken<ROW>::count : 1, INPUTS = slots<ROW>::count;
@@ -155,15 +156,15 @@ static inline void neighbours(const mt_elementwise_plan *plan, int k, const void
     *one = constant || (whole && stride[last] == 0);
 }
 
-template <class ROW, int RANK, class I>
+template <class ROW, int RANK>
 static mt_status start_strided(mt_backend *backend, const char *name, const row_work<ROW> &from,
                                const mt_elementwise_plan *plan)
 {
     const int width = RANK ? taken<ROW>::count : 1;
-    strided_work<ROW, RANK, I> work;
+    strided_work<ROW, RANK> work;
     work.out = from.out;
     work.p = from.p;
-    work.count = (I)from.count;
+    work.count = (uint32_t)from.count;
     bool one;
     neighbours(plan, 0, from.out, width, &work.side_by_side, &one);
     if (sizeof(typename ROW::out[width]) != 16 || sizeof(typename ROW::in[width]) != 16)
@@ -182,22 +183,24 @@ static mt_status start_strided(mt_backend *backend, const char *name, const row_
     }
     const int64_t threads = ceil_div(from.count, width);
     const unsigned block = block_for(threads);
-    return MT_START(backend, name, (strided<ROW, RANK, I>), dim3((unsigned)ceil_div(threads, block)),
+    return MT_START(backend, name, (strided<ROW, RANK>), dim3((unsigned)ceil_div(threads, block)),
                     dim3(block), work);
 }
 
+/* A plan whose positions fit in 31 bits: others are cut, see in_pieces. */
 template <class ROW>
 static mt_status start_row(mt_backend *backend, const char *name, const mt_operand *operand,
                            const mt_elementwise_plan *plan, const typename ROW::constants &p)
 {
     row_work<ROW> work;
-    work.out = static_cast<typename ROW::out *>(first_of(operand[0], sizeof(typename ROW::out)));
+    work.out =
+        static_cast<typename ROW::out *>(first_of(operand[0], sizeof(typename ROW::out))) + plan->first[0];
     for (int k = 0; k < ROW::inputs; k++)
         work.in[k] =
-            static_cast<const typename ROW::in *>(first_of(operand[k + 1], sizeof(typename ROW::in)));
+            static_cast<const typename ROW::in *>(first_of(operand[k + 1], sizeof(typename ROW::in))) +
+            plan->first[k + 1];
     work.p = p;
     work.count = plan->count;
-    if (work.count > MOST_THREADS) return too_large(name, work.count);
     if constexpr (sizeof(typename ROW::out) == sizeof(typename ROW::in))
         if (plan->alignment >= 16 && plan->row_class == MT_ROW_CONTIGUOUS) {
             const int64_t threads = ceil_div(work.count, taken<ROW>::count);
@@ -205,11 +208,21 @@ static mt_status start_row(mt_backend *backend, const char *name, const mt_opera
             return MT_START(backend, name, flat<ROW>, dim3((unsigned)ceil_div(threads, block)), dim3(block),
                             work);
         }
-    if (!plan->fits_int32) return start_strided<ROW, 0, uint64_t>(backend, name, work, plan);
-    if (plan->rank == 1) return start_strided<ROW, 1, uint32_t>(backend, name, work, plan);
-    if (plan->rank == 2) return start_strided<ROW, 2, uint32_t>(backend, name, work, plan);
-    if (plan->rank == 3) return start_strided<ROW, 3, uint32_t>(backend, name, work, plan);
-    return start_strided<ROW, 0, uint32_t>(backend, name, work, plan);
+    if (plan->rank == 1) return start_strided<ROW, 1>(backend, name, work, plan);
+    if (plan->rank == 2) return start_strided<ROW, 2>(backend, name, work, plan);
+    if (plan->rank == 3) return start_strided<ROW, 3>(backend, name, work, plan);
+    return start_strided<ROW, 0>(backend, name, work, plan);
+}
+
+/* Kernels count in 32 bits, which costs half the registers and a fraction of the divisions: what reaches
+ * farther is cut into as few pieces as do. start(piece) starts one. */
+template <class START> static mt_status in_pieces(const mt_elementwise_plan &plan, START start)
+{
+    if (plan.fits_int32) return start(plan);
+    mt_elementwise_plan half[2];
+    mt_plan_halve(&plan, half);
+    const mt_status status = in_pieces(half[0], start);
+    return status == MT_OK ? in_pieces(half[1], start) : status;
 }
 
 /* ---- rows of op_table.inc ---- */
@@ -229,7 +242,9 @@ static inline mt_status run_row(mt_backend *backend, const mt_elementwise_work *
     mt_plan_elementwise(work->operand, work->operands, &plan);
     if (plan.count == 0) return MT_OK;
     two_numbers p = {work->p[0], work->p[1]};
-    return launcher(backend, name, work->operand, &plan, p);
+    return in_pieces(plan, [&](const mt_elementwise_plan &piece) {
+        return launcher(backend, name, work->operand, &piece, p);
+    });
 }
 
 /* An argument that the table does not declare as needed is NaN. */

@@ -33,18 +33,26 @@ static bool is_one_row(const mt_operand *operand, int operands, int64_t *count)
     return true;
 }
 
-/* The alignment and the reach of a plan whose sizes and strides are known. */
+static bool fits_int32(const mt_elementwise_plan *plan)
+{
+    for (int k = 0; k < plan->operands; k++) {
+        int64_t reach = 0;
+        for (int d = 0; d < plan->rank; d++) reach += (plan->size[d] - 1) * plan->stride[k][d];
+        if (reach > INT32_MAX) return false;
+    }
+    return true;
+}
+
+/* The rest of a plan whose sizes and strides are known. */
 static void measure(const mt_operand *operand, mt_elementwise_plan *plan)
 {
     uintptr_t address = 64; /* the largest alignment worth knowing */
-    plan->fits_int32 = true;
     for (int k = 0; k < plan->operands; k++) {
         address |= (uintptr_t)first_element(&operand[k], sizeof(mt_real));
-        int64_t reach = 0;
-        for (int d = 0; d < plan->rank; d++) reach += (plan->size[d] - 1) * plan->stride[k][d];
-        if (reach > INT32_MAX) plan->fits_int32 = false;
+        plan->first[k] = 0;
     }
     plan->alignment = (int)(address & (0 - address));
+    plan->fits_int32 = fits_int32(plan);
 }
 
 void mt_plan_elementwise(const mt_operand *operand, int operands, mt_elementwise_plan *plan)
@@ -108,6 +116,32 @@ void mt_plan_elementwise(const mt_operand *operand, int operands, mt_elementwise
                       : scalars == 4 && operands == 3 ? MT_ROW_RIGHT_SCALAR
                                                       : MT_ROW_GENERAL;
     measure(operand, plan);
+}
+
+/* At a multiple of 64 elements where there are as many: what was aligned, or a whole number of vectors, still
+ * is. */
+void mt_plan_halve(const mt_elementwise_plan *plan, mt_elementwise_plan half[2])
+{
+    int64_t farthest = 0;
+    int along = 0;
+    for (int k = 0; k < plan->operands; k++)
+        for (int d = 0; d < plan->rank; d++) {
+            const int64_t reach = (plan->size[d] - 1) * plan->stride[k][d];
+            if (reach > farthest) farthest = reach, along = d;
+        }
+    const int64_t size = plan->size[along], cut = size < 128 ? size / 2 : size / 128 * 64;
+    uintptr_t address = (uintptr_t)plan->alignment;
+    half[0] = half[1] = *plan;
+    half[0].size[along] = cut, half[1].size[along] = size - cut;
+    for (int k = 0; k < plan->operands; k++) {
+        half[1].first[k] += cut * plan->stride[k][along];
+        address |= (uintptr_t)half[1].first[k] * sizeof(mt_real);
+    }
+    half[1].alignment = (int)(address & (0 - address));
+    for (int i = 0; i < 2; i++) {
+        half[i].count = plan->count / size * half[i].size[along];
+        half[i].fits_int32 = fits_int32(&half[i]);
+    }
 }
 
 void mt_plan_reduce(const mt_operand *out, const mt_operand *in, const bool *reduced, mt_reduce_plan *plan)

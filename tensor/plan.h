@@ -25,8 +25,10 @@ typedef struct mt_elementwise_plan {
     int64_t count;      /* of elements; 0 when there is nothing to do, and then the rest means nothing */
     int64_t size[MT_MAX_DIMS];
     int64_t stride[MT_MAX_OPERANDS][MT_MAX_DIMS];
+    int64_t first[MT_MAX_OPERANDS]; /* where the plan begins, behind the operand's first element; 0 until it
+                                       is cut */
     int alignment;   /* the largest power of two up to 64 that divides every operand's address, in bytes */
-    bool fits_int32; /* every position fits in 31 bits */
+    bool fits_int32; /* every position, counted from first, fits in 31 bits */
 } mt_elementwise_plan;
 
 /* How a reduction reads its input, after joining dimensions. */
@@ -57,6 +59,9 @@ typedef struct mt_matmul_plan {
 
 MT_BEGIN
 MT_INTERNAL void mt_plan_elementwise(const mt_operand *operand, int operands, mt_elementwise_plan *plan);
+/* Cuts a plan that does not fit in 31 bits in two, across the dimension that takes an operand farthest.
+ * Halves of halves fit in the end, and together have each element once. */
+MT_INTERNAL void mt_plan_halve(const mt_elementwise_plan *plan, mt_elementwise_plan half[2]);
 MT_INTERNAL void mt_plan_reduce(const mt_operand *out, const mt_operand *in, const bool *reduced,
                                 mt_reduce_plan *plan);
 MT_INTERNAL void mt_plan_matmul(const mt_matmul_work *work, mt_matmul_plan *plan);

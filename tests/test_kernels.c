@@ -5,6 +5,7 @@
  * neighbours lie side by side, 4 (8 in double). W is how many numbers 16 bytes hold.
  */
 #include "support.h"
+#include "tensor/storage.h"
 
 #include <math.h>
 #include <string.h>
@@ -201,6 +202,53 @@ static void test_turns(void **data)
         }
 }
 
+/* ---- positions of more than 31 bits ---- */
+
+/* relu's derivative on rows x columns numbers, of which the argument, which it does not read, lies so far
+ * apart that the work is cut: one launch for each piece. What is read from afar is seen on a card alone, by
+ * bench/gpu_slots. */
+typedef struct far_case {
+    const char *what;
+    int64_t rows, columns, row_step, column_step, pieces;
+} far_case;
+
+static const far_case far_cases[] = {
+    {"near", 6, 40, 40, 1, 1},
+    {"the last position that fits", 2, 40, INT32_MAX - 39, 1, 1},
+    {"the first that does not", 2, 40, INT32_MAX - 38, 1, 2},
+    {"rows of 2^30", 6, 40, (int64_t)1 << 30, 1, 4},     /* 1 2 1 2 */
+    {"columns of 2^25", 6, 200, 1, (int64_t)1 << 25, 4}, /* 64 64 36 36 */
+    {"both", 5, 3, (int64_t)1 << 31, (int64_t)1 << 33, 15},
+};
+
+static void test_far(void **data)
+{
+    (void)data;
+    EACH_BACKEND(b)
+    for (size_t i = 0; b->counts && i < TEST_LENGTH(far_cases); i++) {
+        const far_case *c = &far_cases[i];
+        const mt_shape shape = mt_shape(c->rows, c->columns);
+        const int64_t n = test_count(shape);
+        mt_tensor *g = numbers(b, shape), *y = numbers(b, shape), *out = OWN(mt_empty(b, shape, MT_REAL));
+        const mt_layout far = {
+            .rank = 2, .size = {c->rows, c->columns}, .stride = {c->row_step, c->column_step}};
+        const mt_elementwise_work work = {.op = MT_OP_relu,
+                                          .part = MT_PART_GRAD_A,
+                                          .operands = 4,
+                                          .operand = {mt_tensor_operand(out),
+                                                      mt_tensor_operand(g),
+                                                      {mt_tensor_operand(g).data, &far},
+                                                      mt_tensor_operand(y)}};
+        counts_begin(b);
+        TEST_OK(b->map(b, &work));
+        counts_end(b, c->what, (expected){"map relu gradient", c->pieces, ANY, ANY, 0});
+        double *want = test_read(g);
+        for (int64_t k = 0; k < n; k++) want[k] = fmax(want[k], 0); /* y is g */
+        TEST_ALL_SAME(test_read(out), want, n, c->what);
+        test_release();
+    }
+}
+
 int main(void)
 {
     backend_count = test_backends(backends);
@@ -212,6 +260,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         TEST(test_pairs),
         TEST(test_turns),
+        TEST(test_far),
     };
     return TEST_RUN("kernels", tests);
 }
