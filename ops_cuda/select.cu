@@ -4,6 +4,8 @@
  * and the slot fails with its place and value. Rows that are put at the same place are added in the order of
  * their entries, by one thread, so that no atomic decides a rounding.
  */
+#include <type_traits>
+
 #include "backend.cuh"
 
 namespace MT_TWIN {
@@ -96,7 +98,7 @@ template <class T> MT_KERNEL void take(rows_work<T> w)
 /* ---- putting rows ---- */
 
 /* Entries of one row become a chain, in whatever order they come: the exchange decides no sum yet. */
-template <class T> MT_KERNEL void put_link(rows_work<T> w)
+MT_KERNEL void put_link(rows_work<mt_real> w)
 {
     int64_t i = thread_number();
     if (i >= (int64_t)w.entries) return;
@@ -106,7 +108,7 @@ template <class T> MT_KERNEL void put_link(rows_work<T> w)
 
 /* The thread of a chain's last entry puts the chain in order, by merging runs of 1, 2, 4 and so on of its
  * links: n log n steps for n entries of one row. */
-template <class T> MT_KERNEL void put_order(rows_work<T> w)
+MT_KERNEL void put_order(rows_work<mt_real> w)
 {
     int64_t i = thread_number();
     if (i >= (int64_t)w.entries || w.last[w.index[i * w.index_step]] != i) return;
@@ -135,19 +137,38 @@ template <class T> MT_KERNEL void put_order(rows_work<T> w)
 }
 
 /* The threads of a chain's last entry add the chain, in order. */
-template <class T> MT_KERNEL void put_add(rows_work<T> w)
+MT_KERNEL void put_add(rows_work<mt_real> w)
 {
     uint64_t number = (uint64_t)thread_number(), at[2] = {0, 0};
     if (number >= w.entries * w.width) return;
     int64_t i = (int64_t)(number / w.width), row = w.index[i * w.index_step];
     if (w.last[row] != i) return;
     position_of<0>(w.dims, number % w.width, at);
-    T *out = w.out + row * w.out_step + at[0];
-    T sum = *out;
+    mt_real *out = w.out + row * w.out_step + at[0];
+    mt_real sum = *out;
     for (int64_t j = w.first[i]; j >= 0; j = w.next[j]) sum += w.in[j * w.in_step + (int64_t)at[1]];
     *out = sum;
 }
 
+/* The three steps for a work whose operands are there. */
+static mt_status put(mt_backend *backend, rows_work<mt_real> w, size_t rows, dim3 grid, dim3 block)
+{
+    const unsigned entry_block = block_for((int64_t)w.entries);
+    const dim3 entry_grid((unsigned)ceil_div((int64_t)w.entries, entry_block));
+    scratch links(backend, (rows + 2 * w.entries) * sizeof(int64_t));
+    if (!links.data) return MT_ERR_MEMORY;
+    w.last = static_cast<int64_t *>(links.data);
+    w.next = w.last + rows;
+    w.first = w.next + w.entries;
+    if (dev_fill(w.last, 0xff, rows * sizeof(int64_t), MT_LAUNCHER(stream)(backend)) != 0)
+        return failed(backend);
+    mt_status status = MT_START(backend, "rows link", put_link, entry_grid, dim3(entry_block), w);
+    if (status == MT_OK)
+        status = MT_START(backend, "rows order", put_order, entry_grid, dim3(entry_block), w);
+    return status == MT_OK ? MT_START(backend, "rows put", put_add, grid, block, w) : status;
+}
+
+/* What is put is REAL (tensor/backend.h). */
 template <class T> static mt_status run_rows(mt_backend *backend, const mt_rows_work *work)
 {
     const mt_layout *out = work->out.layout, *in = work->in.layout, *index = work->index.layout;
@@ -171,22 +192,12 @@ template <class T> static mt_status run_rows(mt_backend *backend, const mt_rows_
     int64_t elements = (int64_t)(w.entries * w.width);
     if (elements == 0) return MT_OK;
     if (elements > MOST_THREADS) return too_large(work->put ? "put_rows" : "take_rows", elements);
-    unsigned block = block_for(elements), entry_block = block_for((int64_t)w.entries);
-    dim3 grid((unsigned)ceil_div(elements, block)),
-        entry_grid((unsigned)ceil_div((int64_t)w.entries, entry_block));
-    if (!work->put) return MT_START(backend, "rows take", (take<T>), grid, dim3(block), w);
-    const size_t rows = (size_t)out->size[0];
-    scratch links(backend, (rows + 2 * w.entries) * sizeof(int64_t));
-    if (!links.data) return MT_ERR_MEMORY;
-    w.last = static_cast<int64_t *>(links.data);
-    w.next = w.last + rows;
-    w.first = w.next + w.entries;
-    if (dev_fill(w.last, 0xff, rows * sizeof(int64_t), MT_LAUNCHER(stream)(backend)) != 0)
-        return failed(backend);
-    mt_status status = MT_START(backend, "rows link", (put_link<T>), entry_grid, dim3(entry_block), w);
-    if (status == MT_OK)
-        status = MT_START(backend, "rows order", (put_order<T>), entry_grid, dim3(entry_block), w);
-    return status == MT_OK ? MT_START(backend, "rows put", (put_add<T>), grid, dim3(block), w) : status;
+    unsigned block = block_for(elements);
+    dim3 grid((unsigned)ceil_div(elements, block));
+    if constexpr (!std::is_same<T, int64_t>::value)
+        if (work->put) return put(backend, w, (size_t)out->size[0], grid, dim3(block));
+    MT_ASSERT(!work->put);
+    return MT_START(backend, "rows take", (take<T>), grid, dim3(block), w);
 }
 
 } // namespace

@@ -71,7 +71,7 @@ typedef struct mt_scatter_work {
  * the order of i. An index outside the rows is an error, found before anything is written. */
 typedef struct mt_rows_work {
     bool put;
-    mt_kind kind; /* of out and in */
+    mt_kind kind; /* of out and in; REAL in a put */
     mt_operand out, in, index;
     bool known; /* every index is a row: a device need not be asked, and nothing waits for it */
 } mt_rows_work;
