@@ -4,19 +4,49 @@
 #include <math.h>
 #include <string.h>
 
+#include "tensor/plan.h"
+
 /* Both twins evaluate the same formulas; a function of the C library may be off by a few units. */
 #define ROUNDING (16 * test_epsilon)
 
-/* Shapes by round: tails of 16 bytes and of a warp, a rank for each kernel, and random ones. */
+/* Shapes by round: tails of 16 bytes and of a warp, and random ones. */
 static mt_shape shape_of(int round)
 {
     static const int64_t lengths[] = {1, 3, 4, 5, 33, 127, 128, 129, 1027};
     const int64_t length = lengths[test_below((int64_t)TEST_LENGTH(lengths))];
-    if (round == 0) return mt_shape(length);
-    if (slots_large && round == 1) return mt_shape(3, 211, 41);
-    return test_shape(5, 300, false);
+    return round == 0 ? mt_shape(length) : test_shape(5, 300, false);
 }
 enum { SHAPES = 4 };
+
+/* Layouts whose plans have each rank that has a kernel of its own, on more than one block: an operand that is
+ * broadcast, or lies as the view says, beside contiguous ones. */
+typedef struct spread {
+    const char *what;
+    mt_shape shape, own; /* of the work, and of that operand */
+    enum { AS_IT_IS, TURNED, COLUMN } view;
+} spread;
+
+static const spread spreads[] = {
+    {"a number", {1, {1027}}, {1, {1}}, AS_IT_IS},
+    {"every third number", {1, {1027}}, {2, {1027, 3}}, COLUMN},
+    {"a row", {2, {31, 37}}, {1, {37}}, AS_IT_IS},
+    {"a column", {2, {31, 36}}, {2, {31, 1}}, AS_IT_IS},
+    {"a transpose", {2, {31, 37}}, {2, {37, 31}}, TURNED},
+    {"a repeated matrix", {3, {3, 11, 37}}, {3, {3, 1, 37}}, AS_IT_IS},
+    {"every other dimension", {4, {2, 3, 5, 37}}, {4, {2, 1, 5, 1}}, AS_IT_IS},
+};
+
+/* p, which has the shape `own`, as the view shows it. */
+static pair as_seen(pair p, const spread *s)
+{
+    EACH(i)
+    {
+        mt_tensor *x = p.on[i]->x;
+        if (s->view == TURNED) p.on[i]->x = OWN(mt_tensor_transpose(x, 0, 1));
+        if (s->view == COLUMN) p.on[i]->x = OWN(mt_tensor_select(x, 1, 1));
+    }
+    return p;
+}
 
 /* ---- fill and copy ---- */
 
@@ -24,19 +54,40 @@ static const unsigned kinds[] = {0, TEST_INDICES};
 
 static mt_kind kind_of(unsigned flags) { return flags & TEST_INDICES ? MT_INDEX : MT_REAL; }
 
+static void fill_one(pair out, unsigned kind)
+{
+    static const double values[] = {2.5, -7, 0, NAN, INFINITY, 0x1p62};
+    const double value = values[test_below((int64_t)TEST_LENGTH(values))];
+    EACH(i) TEST_OK(backends[i]->fill(backends[i], slots_operand(out, i), kind_of(kind), value));
+    agree(out, 0, slots_text("fill of %s with %g", test_text(out.on[0]->shape), value));
+    test_release();
+}
+
+/* What the plan of a fill leaves of an output's dimensions; 0 where it is contiguous. */
+static int rank_left(pair out)
+{
+    const mt_operand operand = slots_operand(out, 0);
+    mt_elementwise_plan plan;
+    mt_plan_elementwise(&operand, 1, &plan);
+    return plan.row_class == MT_ROW_CONTIGUOUS ? 0 : plan.rank;
+}
+
 void check_fill(void **state)
 {
     (void)state;
-    static const double values[] = {2.5, -7, 0, NAN, INFINITY, 0x1p62};
-    for (int round = 0; round < 4 * SHAPES; round++)
-        for (size_t k = 0; k < TEST_LENGTH(kinds); k++) {
-            const mt_shape shape = shape_of(round % SHAPES);
-            const double value = values[test_below((int64_t)TEST_LENGTH(values))];
-            pair out = output(shape, slots_flags(round % SHAPES) | kinds[k]);
-            EACH(i) TEST_OK(backends[i]->fill(backends[i], slots_operand(out, i), kind_of(kinds[k]), value));
-            agree(out, 0, slots_text("fill of %s with %g", test_text(shape), value));
-            test_release();
+    for (size_t k = 0; k < TEST_LENGTH(kinds); k++) {
+        for (int round = 0; round < 4 * SHAPES; round++)
+            fill_one(output(shape_of(round % SHAPES), slots_flags(round % SHAPES) | kinds[k]), kinds[k]);
+        for (int rank = 1; rank <= 4; rank++) {
+            const mt_shape shape = {rank, {3, 5, 7, 11}};
+            pair out = output(shape, kinds[k]);
+            for (int draw = 0; rank_left(out) != rank; draw++) {
+                TEST_CHECK(draw < 1000, "no layout of rank %d among %d drawn", rank, draw);
+                out = output(shape, kinds[k]);
+            }
+            fill_one(out, kinds[k]);
         }
+    }
 }
 
 static void copy_one(pair out, unsigned out_flags, pair in, unsigned in_flags, const char *what)
@@ -79,8 +130,7 @@ static void copy_edges(void)
 void check_copy(void **state)
 {
     (void)state;
-    static const int64_t sides[][2] = {{32, 32}, {33, 31}, {17, 65}, {16, 40}},
-                         large[][2] = {{700, 333}, {256, 1024}};
+    static const int64_t sides[][2] = {{32, 32}, {33, 31}, {17, 65}, {16, 40}}, large[] = {350, 333};
     for (int round = 0; round < 3 * SHAPES; round++)
         for (int k = 0; k < 4; k++) {
             const mt_shape shape = shape_of(round % SHAPES);
@@ -90,10 +140,18 @@ void check_copy(void **state)
                      slots_text("copy of %s, kinds %d", test_text(shape), k));
             test_release();
         }
+    for (size_t i = 0; i < TEST_LENGTH(spreads); i++)
+        for (int k = 0; k < 4; k++) {
+            const spread *s = &spreads[i];
+            const unsigned to = kinds[k & 1], from = kinds[k >> 1];
+            pair in = twins(test_array_random(backends[0], s->own, TEST_PLAIN | from, 1, 1000));
+            copy_one(output(s->shape, TEST_PLAIN | to), to, as_seen(in, s), from,
+                     slots_text("copy of %s, kinds %d", s->what, k));
+            test_release();
+        }
     for (size_t k = 0; k < TEST_LENGTH(kinds); k++) {
         for (size_t i = 0; i < TEST_LENGTH(sides); i++) copy_turned(sides[i][0], sides[i][1], kinds[k]);
-        for (size_t i = 0; slots_large && i < TEST_LENGTH(large); i++)
-            copy_turned(large[i][0], large[i][1], kinds[k]);
+        if (slots_large) copy_turned(large[0], large[1], kinds[k]);
     }
     copy_edges();
 }
@@ -114,29 +172,48 @@ static pair values_of(const mt_op_info *info, int operand, mt_shape shape, unsig
     return twins(test_array_from(backends[0], shape, flags, values));
 }
 
-/* One row and part on inputs that broadcast to shape. A gradient's are g, then a, b and y where the row needs
- * them, and g again where it does not. */
-static void check_row(mt_op op, mt_part part, mt_shape shape, unsigned flags, bool narrow)
+/* How the operands of a row lie. */
+typedef struct arrangement {
+    mt_shape shape;
+    unsigned flags;
+    bool narrow;      /* inputs broadcast to shape, as they are drawn */
+    const spread *at; /* null, or how input `which` lies instead */
+    int which;
+} arrangement;
+
+/* The k-th input: values of the row's operand, or a cotangent's (operand -1). */
+static pair input_of(const mt_op_info *info, int operand, const arrangement *a, int k)
+{
+    const bool spreads_out = a->at != NULL && a->which == k;
+    const mt_shape shape = spreads_out ? a->at->own : a->narrow ? test_narrower(a->shape) : a->shape;
+    pair x = operand >= 0 ? values_of(info, operand, shape, a->flags) : input(shape, a->flags);
+    return spreads_out ? as_seen(x, a->at) : x;
+}
+
+/* One row and part. A gradient's inputs are g, then a, b and y where the row needs them, and g again where it
+ * does not. */
+static void check_row(mt_op op, mt_part part, const arrangement *a)
 {
     const mt_op_info *info = mt_op_describe(op);
     const int bits[] = {MT_NEED_A, MT_NEED_B, MT_NEED_Y};
     const int needs = info->needs[part == MT_PART_GRAD_B];
-    pair in[4], out = output(shape, flags);
+    pair in[4], out = output(a->shape, a->flags);
     int inputs = 0;
-    if (part != MT_PART_VALUE) in[inputs++] = input(narrow ? test_narrower(shape) : shape, flags);
+    if (part != MT_PART_VALUE) in[inputs] = input_of(info, -1, a, inputs), inputs++;
     for (int k = 0; k < info->arity; k++) {
         const bool given = part == MT_PART_VALUE || needs & bits[k];
-        in[inputs] = given ? values_of(info, k, narrow ? test_narrower(shape) : shape, flags) : in[0];
+        in[inputs] = given ? input_of(info, k, a, inputs) : in[0];
         inputs++;
     }
     if (part != MT_PART_VALUE) {
-        in[inputs] = needs & MT_NEED_Y ? input(shape, flags) : in[0];
+        in[inputs] = needs & MT_NEED_Y ? input(a->shape, a->flags) : in[0];
         inputs++;
     }
     mt_elementwise_work work = {
         .op = op, .part = part, .operands = inputs + 1, .p = {(mt_real)0.125, (mt_real)0.75}};
-    const char *what = slots_text("%s %s%s of %s", info->arity == 1 ? "map" : "zip", info->name, parts[part],
-                                  test_text(shape));
+    const char *what = slots_text("%s %s%s of %s%s%s", info->arity == 1 ? "map" : "zip", info->name,
+                                  parts[part], test_text(a->shape), a->at != NULL ? ", one of them " : "",
+                                  a->at != NULL ? a->at->what : "");
     EACH(i)
     {
         work.operand[0] = slots_operand(out, i);
@@ -158,13 +235,18 @@ static void check_rows_of(int arity)
                 mt_op_describe((mt_op)op)->needs[part == MT_PART_GRAD_B] & (MT_IS_ONE | MT_IS_ZERO))
                 continue;
             for (int round = 0; round < SHAPES; round++)
-                check_row((mt_op)op, (mt_part)part, shape_of(round), slots_flags(round), round > 1);
+                check_row((mt_op)op, (mt_part)part,
+                          &(arrangement){shape_of(round), slots_flags(round), round > 1, NULL, 0});
+            for (size_t i = 0; i < TEST_LENGTH(spreads); i++)
+                for (int which = 0; which < (part == MT_PART_VALUE ? arity : 1); which++)
+                    check_row((mt_op)op, (mt_part)part,
+                              &(arrangement){spreads[i].shape, TEST_PLAIN, false, &spreads[i], which});
         }
         test_rows++;
     }
 }
 
-/* Elements so far apart that their positions need 64 bits: 9 GB of a card, of which 3 numbers are touched. */
+/* Elements so far apart that the work is cut into pieces: 9 GB of a card, of which 3 numbers are touched. */
 static void check_far(void)
 {
     if (!slots_large || strcmp(backends[0]->name, "gpu") != 0) return;
@@ -199,34 +281,10 @@ void check_map(void **state)
     check_far();
 }
 
-/* One operand that is a single element, kept in a register. */
-static void check_scalars(mt_op op)
-{
-    const mt_op_info *info = mt_op_describe(op);
-    const mt_shape shape = shape_of(0);
-    for (int scalar = 0; scalar < 2; scalar++) {
-        pair in[2], out = output(shape, TEST_PLAIN);
-        for (int k = 0; k < 2; k++) in[k] = values_of(info, k, k == scalar ? mt_shape(1) : shape, TEST_PLAIN);
-        mt_elementwise_work work = {
-            .op = op, .part = MT_PART_VALUE, .operands = 3, .p = {(mt_real)0.125, (mt_real)0.75}};
-        EACH(i)
-        {
-            const mt_operand operands[] = {slots_operand(out, i), slots_operand(in[0], i),
-                                           slots_operand(in[1], i)};
-            for (int k = 0; k < 3; k++) work.operand[k] = operands[k];
-            TEST_OK(backends[i]->zip(backends[i], &work));
-        }
-        agree(out, ROUNDING,
-              slots_text("zip %s of %s, operand %d a scalar", info->name, test_text(shape), scalar));
-        test_release();
-    }
-}
-
 void check_zip(void **state)
 {
     (void)state;
     check_rows_of(2);
-    for (int op = MT_MAP_COUNT; op < MT_OP_COUNT; op++) check_scalars((mt_op)op);
 }
 
 /* ---- random ---- */

@@ -91,11 +91,10 @@ static const int64_t sides[][3] = {
 /* Each of the other tiles, with as little to multiply as the choice allows: the low one, the middle one
  * 16 bytes at a time and one by one. */
 static const int64_t tiles[][3] = {{124, 572, 20}, {508, 572, 20}, {259, 509, 19}};
-/* The large tile; the middle one; chunks of each. */
-static const int64_t large_sides[][3] = {
-    {1024, 1024, 24}, {1028, 1152, 20}, {1021, 1027, 17}, {256, 192, 40}, {508, 574, 20},
-    {64, 640, 1024},  {67, 641, 1031},  {1, 5000, 700},   {4000, 1, 33},
-};
+/* The large one as well, in as few steps of k as have a short piece and a whole one. */
+static const int64_t large_tile[3] = {836, 1156, 12};
+/* Vectors on many blocks. */
+static const int64_t long_vectors[][3] = {{1, 3000, 70}, {3000, 1, 33}};
 
 /* A tile in every layout of A and B, and with every end: bias, what the activation was given, the activation,
  * C plus, and C lying as its transpose. */
@@ -128,16 +127,16 @@ void check_matmul(void **state)
                                    .turned = turned,
                                    .flags = TEST_PLAIN,
                                    .act = -1});
-        for (size_t i = 0; slots_large && i < TEST_LENGTH(large_sides) && turned < 4; i++)
-            multiply((product){.m = large_sides[i][0],
-                               .n = large_sides[i][1],
-                               .k = large_sides[i][2],
+        for (size_t i = 0; slots_large && i < TEST_LENGTH(long_vectors) && turned < 4; i++)
+            multiply((product){.m = long_vectors[i][0],
+                               .n = long_vectors[i][1],
+                               .k = long_vectors[i][2],
                                .turned = turned,
                                .flags = TEST_PLAIN,
-                               .accumulate = i % 3 == 2,
                                .act = -1});
     }
     for (size_t i = 0; i < TEST_LENGTH(tiles); i++) check_tile(&tiles[i]);
+    if (slots_large) check_tile(&large_tile);
     for (int round = 0; round < 24; round++) {
         const bool accumulate = test_chance(0.3); /* then neither a bias nor a kept argument */
         multiply((product){.m = test_from(1, 40),

@@ -27,6 +27,7 @@ struct Access {
 };
 
 std::deque<Kernel> s_kernels; /* stays in place as it grows */
+std::vector<const void *> s_launched;
 std::vector<Access> s_accesses;
 std::vector<size_t> s_units;
 
@@ -94,6 +95,11 @@ Kernel *kernel_named(const char *name)
     memcpy(kernel->name, clean, sizeof clean);
     kernel->stats.kernel = kernel->name;
     return kernel;
+}
+
+void count_launch(const void *code)
+{
+    if (std::find(s_launched.begin(), s_launched.end(), code) == s_launched.end()) s_launched.push_back(code);
 }
 
 void count_access(uintptr_t address, size_t bytes, const void *code)
@@ -170,6 +176,12 @@ void mt_sim_stats_reset(void)
         kernel.stats = {};
         kernel.stats.kernel = name;
     }
+}
+
+const void *mt_sim_launched(int i)
+{
+    std::lock_guard<std::recursive_mutex> lock(g_lock);
+    return i < 0 || (size_t)i >= s_launched.size() ? nullptr : s_launched[(size_t)i];
 }
 
 void mt_sim_set_detail(bool on)

@@ -296,6 +296,7 @@ struct Kernel {
     char name[128];
 };
 Kernel *kernel_named(const char *name); /* null: no memory for another one */
+void count_launch(const void *code);    /* of the kernel at that address; throws where there is no memory */
 extern bool g_detail;
 void count_access(uintptr_t address, size_t bytes, const void *code);
 void count_interval_end(void);

@@ -237,7 +237,7 @@ void run_grid(const mt_sim_launch *launch)
     mt_sim_stats *stats = &g_block.kernel->stats;
     stats->launches++;
     static std::vector<u32> order;
-    if (!attempt([&] { order.resize(blocks), g_block_runs.reserve(blocks); })) {
+    if (!attempt([&] { order.resize(blocks), g_block_runs.reserve(blocks), count_launch(launch->code); })) {
         out_of_memory();
         return;
     }

@@ -122,6 +122,9 @@ int mt_sim_stats_count(void);
 /* The i-th kernel's counts, in the order of first launch; false past the end. */
 bool mt_sim_stats_at(int i, mt_sim_stats *stats);
 void mt_sim_stats_reset(void);
+/* The function of the i-th kernel that was launched, in the order of first launch; NULL past the end.
+ * Instances of a template are kernels of their own here, whatever name they share. */
+const void *mt_sim_launched(int i);
 
 typedef struct mt_sim_memory {
     size_t capacity, held, peak;
