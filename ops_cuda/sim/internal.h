@@ -165,8 +165,15 @@ const BlockRun *block_of_stamp(u32 stamp);
 void block_index_of(u32 linear, unsigned index[3]);
 void thread_index_of(u32 thread, unsigned index[3]);
 
-/* ---- scheduler.cpp ---- */
+/* ---- launch.cpp ---- */
 void setup_once(void);
+bool device_current(const char *what); /* false, and a report, when the calling thread's is another one */
+/* A whole number, decimal or 0x and hexadecimal, and nothing else; false: it is none. */
+bool read_whole(const char *text, u64 *value);
+
+/* ---- scheduler.cpp ---- */
+/* All blocks of g_block's launch, in an order that random gives. */
+void run_grid(const mt_sim_launch *launch, u64 random);
 /* Whether a step that makes a container grow found the memory for that. An exception goes no further: kernels
  * and the program know none. */
 template <class F> bool attempt(F step)
@@ -181,7 +188,6 @@ template <class F> bool attempt(F step)
 /* A report that the host has no memory for what the simulator keeps of the running launch, which is stopped.
  * In a CUDA thread it does not return. */
 void out_of_memory(void);
-bool device_current(const char *what); /* false, and a report, when the calling thread's is another one */
 u32 random_below(u32 n);
 void make_ready(u32 thread);
 /* Leaves the running thread, whose state says what for, until someone makes it ready. */
@@ -189,8 +195,6 @@ void pause_here(const Site &site);
 void yield_here(void);               /* lets the other threads run that can */
 [[noreturn]] void stop_launch(void); /* after a report of an access that must not happen */
 bool same_site(const Site &a, const Site &b);
-/* A whole number, decimal or 0x and hexadecimal, and nothing else; false: it is none. */
-bool read_whole(const char *text, u64 *value);
 
 /* ---- fuel.cpp ---- */
 int64_t fuel_slice(const Thread *thread); /* what it may use before the others run */
