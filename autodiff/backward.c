@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "tape_struct.h"
+#include "../tensor/elementwise.h"
 
 /* ---- a tensor's gradient ---- */
 

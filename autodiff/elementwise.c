@@ -1,5 +1,6 @@
 /* autodiff/elementwise.c - map and zip on the tape: one forward and one VJP each for all rows of
  * op_table.inc. */
+#include "elementwise.h"
 #include "node.h"
 
 /* Sends x its share through compute, which writes a tensor of the node's output shape: straight into x's

@@ -1,4 +1,5 @@
 /* autodiff/losses.c - losses: a mean over all elements, computed in a form that does not overflow. */
+#include "elementwise.h"
 #include "node.h"
 
 /* The start of a loss: operands checked, of one shape, and a target that wants no gradient. */

@@ -4,6 +4,7 @@
  * copies. Where B is a single matrix, the rows of a batched A are taken together, so that B's gradient is one
  * product.
  */
+#include "../tensor/op_id.h"
 #include "node.h"
 
 /* x with its last two dimensions exchanged. */

@@ -1,5 +1,6 @@
 /* autodiff/reduce.c - reductions on the tape. Each VJP sees its cotangent with the reduced dimensions as
  * size 1. */
+#include "elementwise.h"
 #include "node.h"
 
 #include <math.h>

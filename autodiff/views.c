@@ -5,6 +5,7 @@
  * where cotangents accumulate, and a slice writes into the same slice of x's gradient.
  */
 #include "node.h"
+#include "../tensor/elementwise.h"
 
 #include <string.h>
 

@@ -6,6 +6,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include <string.h>
 
+#include "minitorch.h"
 #include "report.h"
 
 static const char PROGRAM[] = "dispatch";

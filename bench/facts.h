@@ -3,7 +3,7 @@
 #define BENCH_FACTS_H
 
 #include "listen.h"
-#include "minitorch.h"
+#include "tensor/tensor.h"
 
 typedef struct question {
     enum { ASK_MATMUL, ASK_COPY, ASK_REDUCE, ASK_ELEMENTWISE } kind;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "gpu_figures.h"
+#include "tensor/ops.h"
 #include "tensor/storage.h"
 
 enum { CHECKED = 512, LINE_FLOATS = 64 /* of 256 bytes, at which every piece begins */ };

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "gpu_figures.h"
+#include "tensor/elementwise.h"
 
 /* ---- smoke ---- */
 

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "gpu_figures.h"
+#include "tensor/elementwise.h"
 #include "tensor/random_ops.h"
 
 static const double FILLED = 1.5;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "gpu_figures.h"
+#include "minitorch.h"
 
 typedef struct task {
     const char *text;

@@ -8,7 +8,7 @@
 #ifndef BENCH_HARNESS_H
 #define BENCH_HARNESS_H
 
-#include "minitorch.h"
+#include "tensor/tensor.h"
 #include "project/options.h"
 
 /* The first member of every bench's settings, filled by bench_options_group. */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "ops_cpu/gemm.h"
+#include "tensor/op_id.h"
 
 enum { MOST_CALLS = 1 << 16 };
 
@@ -27,6 +28,7 @@ static _Thread_local int own_thread = -1;
 static atomic_bool listening;
 
 static mt_cpu_kernels table;
+static mt_tile_fn values[MT_OP_COUNT];
 static mt_fold_kernels folds;
 static struct mt_gemm_kernels gemm;
 static const mt_cpu_kernels *real;
@@ -176,7 +178,10 @@ void listen_start(mt_op op)
     table.gemm = &gemm;
     if (op < MT_OP_COUNT) {
         real_value = real->value[op];
-        table.value[op] = heard_tile;
+        memcpy(values, real->value, sizeof values);
+        values[op] = heard_tile;
+        table.value = values;
+        if (op == MT_OP_add) table.add = heard_tile;
     }
     const mt_fold_fn fold[MT_FOLDS] = {heard_fold_MT_SUM, heard_fold_MT_PROD, heard_fold_MT_MAX,
                                        heard_fold_MT_MIN, heard_fold_MT_ALL};

@@ -14,6 +14,7 @@
 #include "project/outfile.h"
 #include "report.h"
 #include "sweep_plot.h"
+#include "tensor/ops.h"
 
 enum { MOST_SIZES = 64, MOST_BATCHES = 8, MOST_TRIALS = 1000, LARGEST_SIZE = 16384, SLOW_LIMIT = 256 };
 

@@ -11,6 +11,7 @@
 
 #include "ops_cpu/cpu.h"
 #include "peers.h"
+#include "tensor/elementwise.h"
 
 static const char PROGRAM[] = "ops";
 

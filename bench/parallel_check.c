@@ -12,6 +12,7 @@
 
 #include "facts.h"
 #include "harness.h"
+#include "minitorch.h"
 
 static const char PROGRAM[] = "parallel_check";
 

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "minitorch.h"
 #include "report.h"
 
 static const char PROGRAM[] = "pool";

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "report.h"
+#include "tensor/elementwise.h"
 
 static const char PROGRAM[] = "scaling";
 

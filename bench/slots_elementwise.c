@@ -1,5 +1,6 @@
 /* slots_elementwise.c - gpu_slots' checks of fill, copy, map, zip and random: one element at a time. */
 #include "slots.h"
+#include "tensor/elementwise.h"
 
 #include <math.h>
 #include <string.h>

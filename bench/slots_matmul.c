@@ -4,6 +4,7 @@
  * or a bias that is lost or taken twice is another number.
  */
 #include "slots.h"
+#include "tensor/op_id.h"
 
 #include <math.h>
 #include <string.h>

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "minitorch.h"
 #include "peers.h"
 #include "train_openblas.h"
 

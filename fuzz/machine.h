@@ -4,6 +4,7 @@
 #ifndef MT_FUZZ_MACHINE_H
 #define MT_FUZZ_MACHINE_H
 
+#include "autodiff/elementwise.h"
 #include "autodiff/function.h"
 #include "fuzz.h"
 #include "tensor/arena.h"

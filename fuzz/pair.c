@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "fuzz.h"
+#include "tensor/op_id.h"
 
 static mt_backend pair, *tested, *oracle;
 static bool comparing = true;

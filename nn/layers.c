@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "../tensor/arena.h"
+#include "../tensor/op_id.h"
 
 /* ---- linear ---- */
 

@@ -8,6 +8,7 @@
 #include "cpu.h"
 #include "share.h"
 #include "stream.h"
+#include "tensor/op_id.h"
 #include "tensor/plan.h"
 
 enum { PIECE = 8192, LINE = MT_LINE / (int)sizeof(mt_real), STREAM = 2048 / (int)sizeof(mt_real) };

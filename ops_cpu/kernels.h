@@ -69,8 +69,8 @@ struct mt_gemm_kernels; /* gemm.h */
 
 typedef struct mt_cpu_kernels {
     const char *isa;
-    mt_tile_fn value[MT_OP_COUNT], grad_a[MT_OP_COUNT], grad_b[MT_OP_COUNT];
-    mt_tile_fn copy; /* of data[1] to data[0] */
+    const mt_tile_fn *value, *grad_a, *grad_b; /* of each mt_op; grad_b of zips */
+    mt_tile_fn add, copy;                      /* value of MT_OP_add; of data[1] to data[0] */
     const mt_fold_kernels *folds;
     const mt_step_kernels *steps;
     const struct mt_gemm_kernels *gemm;

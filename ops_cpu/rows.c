@@ -7,6 +7,7 @@
  */
 #include "gemm.h"
 #include "kernels.h"
+#include "tensor/op_id.h"
 #include "tensor/scalar_ops.h"
 
 typedef mt_real (*map_fn)(mt_real x, mt_real p0, mt_real p1);
@@ -209,14 +210,30 @@ static void copy(TILE_ARGS) { EACH_ROW(1, map_row, same) }
 #define STRING_(text) #text
 #define STRING(text)  STRING_(text)
 
+static const mt_tile_fn value[MT_OP_COUNT] = {
+#define MT_MAP(name, params, needs, low, high, formula) [MT_OP_##name] = value_##name,
+#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
+    [MT_OP_##name] = value_##name,
+#include "tensor/op_table.inc"
+};
+static const mt_tile_fn grad_a[MT_OP_COUNT] = {
+#define MT_MAP(name, params, needs, low, high, formula) [MT_OP_##name] = grad_a_##name,
+#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
+    [MT_OP_##name] = grad_a_##name,
+#include "tensor/op_table.inc"
+};
+static const mt_tile_fn grad_b[MT_OP_COUNT] = {
+#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
+    [MT_OP_##name] = grad_b_##name,
+#include "tensor/op_table.inc"
+};
+
 const mt_cpu_kernels MT_FOR_ISA(mt_cpu_kernels) = {
     .isa = STRING(MT_ISA_NAME),
-#define MT_MAP(name, params, needs, low, high, formula) \
-    .value[MT_OP_##name] = value_##name, .grad_a[MT_OP_##name] = grad_a_##name,
-#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
-    .value[MT_OP_##name] = value_##name, .grad_a[MT_OP_##name] = grad_a_##name,       \
-    .grad_b[MT_OP_##name] = grad_b_##name,
-#include "tensor/op_table.inc"
+    .value = value,
+    .grad_a = grad_a,
+    .grad_b = grad_b,
+    .add = value_add,
     .copy = copy,
     .folds = &MT_FOR_ISA(mt_fold_kernels),
     .steps = &MT_FOR_ISA(mt_step_kernels),

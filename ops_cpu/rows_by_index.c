@@ -33,7 +33,7 @@ mt_status mt_cpu_rows(mt_backend *backend, const mt_rows_work *work)
     }
     mt_layout out_row = row_layout(work->out.layout), in_row = row_layout(work->in.layout);
     const mt_operand out = {work->out.data, &out_row}, in = {work->in.data, &in_row};
-    const mt_tile_fn add = mt_cpu_kernels_get()->value[MT_OP_add];
+    const mt_tile_fn add = mt_cpu_kernels_get()->add;
     mt_elementwise_plan plan;
     mt_plan_elementwise((mt_operand[]){out, out, in}, 3, &plan);
     if (plan.count == 0) return MT_OK;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cpu.h"
+#include "tensor/op_id.h"
 #include "tensor/scalar_ops.h"
 #include "tensor/random_ops.h"
 

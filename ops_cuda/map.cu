@@ -1,5 +1,6 @@
 /* ops_cuda/map.cu - maps and their gradients: a kernel for each row of op_table.inc and each layout class. */
 #include "elementwise.cuh"
+#include "tensor/op_id.h"
 #include "tensor/scalar_ops.h"
 
 namespace MT_TWIN {

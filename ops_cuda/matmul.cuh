@@ -9,6 +9,7 @@
 #define MT_MATMUL_CUH
 
 #include "backend.cuh"
+#include "tensor/op_id.h"
 #include "tensor/scalar_ops.h"
 
 namespace MT_TWIN {

@@ -8,7 +8,6 @@
 #ifndef MT_BACKEND_H
 #define MT_BACKEND_H
 
-#include "op_id.h"
 #include "rng.h"
 #include "shape.h"
 

@@ -19,15 +19,21 @@ typedef double mt_real;
 typedef float mt_real;
 #endif
 
+/* An elementwise operation by its number, MT_OP_add and the like (op_id.h). No enum, whose values would have
+ * to be known wherever one is passed on: they are the rows of a table that grows. */
+typedef int mt_op;
+
 #define MT_VERSION "0.1.0"
 
 /* Tensors have 1 to MT_MAX_DIMS dimensions; there is no rank 0. */
 #define MT_MAX_DIMS 8
 
 /* MT_API marks what the shared library exports, MT_INTERNAL what only the library's own files call. Both
- * marks feed the generated list of names, so every function with external linkage carries one. */
+ * marks feed the generated list of names, so every function with external linkage carries one. MT_ROW_API is
+ * MT_API for functions made from a row of op_table.inc, whose names the double library lists apart. */
 #ifdef MT_SCAN_NAMES
 #define MT_API      MT_SCAN_API
+#define MT_ROW_API  MT_SCAN_ROW
 #define MT_INTERNAL MT_SCAN_INTERNAL
 #elif defined(__GNUC__)
 #define MT_API      __attribute__((visibility("default")))
@@ -35,6 +41,10 @@ typedef float mt_real;
 #else
 #define MT_API
 #define MT_INTERNAL
+#endif
+
+#ifndef MT_ROW_API
+#define MT_ROW_API MT_API
 #endif
 
 #ifdef __GNUC__

@@ -1,4 +1,6 @@
-/* tensor/op_id.h - the elementwise operations as numbers, and what the table says of each. */
+/* tensor/op_id.h - the elementwise operations as numbers, and what the table says of each. Only what names an
+ * operation includes this, elementwise.h and autodiff/elementwise.h: the rest need not be compiled again when
+ * the table gains a row. */
 #ifndef MT_OP_ID_H
 #define MT_OP_ID_H
 
@@ -7,14 +9,15 @@
 /* What a derivative reads, see op_table.inc. For a map, A is its argument. */
 enum { MT_NEED_NONE = 0, MT_NEED_A = 1, MT_NEED_B = 2, MT_NEED_Y = 4, MT_IS_ONE = 8, MT_IS_ZERO = 16 };
 
-/* MT_OP_neg ... MT_OP_is_close: maps first, then zips, in the table's order. */
-typedef enum mt_op {
+/* The values of an mt_op (base.h): MT_OP_neg ... MT_OP_is_close, maps first, then zips, in the table's order.
+ */
+enum {
 #define MT_MAP(name, params, needs, low, high, formula) MT_OP_##name,
 #include "op_table.inc"
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) MT_OP_##name,
 #include "op_table.inc"
     MT_OP_COUNT
-} mt_op;
+};
 
 enum {
     MT_MAP_COUNT = 0

@@ -1,6 +1,6 @@
 /* tensor/ops.c - checks operands, describes the work and hands it to the backend. Nothing here touches an
  * element. */
-#include "ops.h"
+#include "elementwise.h"
 #include "storage.h"
 
 #include <inttypes.h>

@@ -1,8 +1,8 @@
 /* tests/both_double.c - the half of test_both.c that is compiled against the double library. */
+#include "autodiff/elementwise.h"
 #include "both.h"
 
 #include "autodiff/gradcheck.h"
-#include "tensor/ops.h"
 
 static mt_tensor *expression(mt_tape *t, void *context, mt_tensor *const *in)
 {

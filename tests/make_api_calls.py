@@ -44,7 +44,7 @@ def declarations(compiler, headers):
     if done.returncode != 0:
         fail("the preprocessor failed: %s" % done.stderr)
     found = {}
-    for part in done.stdout.split("MT_SCAN_API")[1:]:
+    for part in re.split(r"MT_SCAN_(?:API|ROW)\b", done.stdout)[1:]:
         text = " ".join(ATTRIBUTE.sub(" ", part.split(";")[0]).split())
         match = re.fullmatch(r"(.*?)\b(mt_\w+) ?\((.*)\)", text)
         if not match:

@@ -6,6 +6,7 @@
  * the environment, or "trace", which prints the numbers of all that were asked for. An argument chooses one
  * group of tests.
  */
+#include "tensor/elementwise.h"
 #include "pairs.h"
 
 #include <math.h>

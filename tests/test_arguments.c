@@ -2,6 +2,7 @@
  * infinities, a negative one, 0 and one that a float does not hold: refused with a sentence, or allowed as
  * its header says. Operations of op_table.inc take any constants.
  */
+#include "autodiff/elementwise.h"
 #include "nn/layers.h"
 #include "nn/optim.h"
 #include "nn/datasets.h"

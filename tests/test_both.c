@@ -14,8 +14,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "autodiff/ops.h"
-#include "tensor/ops.h"
+#include "autodiff/elementwise.h"
 #include "both.h"
 
 static double value, gradient;

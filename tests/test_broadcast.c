@@ -1,5 +1,6 @@
 /* tests/test_broadcast.c - broadcasting: minitorch's own cases by name, and random ones, for shapes, values,
  * gradients. */
+#include "autodiff/elementwise.h"
 #include "support.h"
 
 #include <math.h>

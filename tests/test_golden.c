@@ -2,6 +2,7 @@
  * on edge values and ordinary ones. golden/make_golden.py wrote the file, and says where minitorch.c differs
  * on purpose.
  */
+#include "tensor/op_id.h"
 #include "support.h"
 
 #include <errno.h>

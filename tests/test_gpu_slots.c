@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tensor/op_id.h"
 #include "bench/slots.h"
 
 static mt_backend *whole;

@@ -6,6 +6,7 @@
  * and b lie on two grids that never meet each other nor a multiple of 1/4, where relu, abs, the constants
  * below and ties have theirs.
  */
+#include "autodiff/elementwise.h"
 #include "support.h"
 
 #include <float.h>

@@ -1,6 +1,7 @@
 /* tests/test_memory.c - memory that runs out at the 1st, 2nd, ... k-th request, until the program succeeds:
  * it never crashes, always says so in a sentence, and gives everything back. And the arena, and the counts.
  */
+#include "autodiff/elementwise.h"
 #include "support.h"
 
 #include <stdlib.h>

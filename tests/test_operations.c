@@ -5,6 +5,7 @@
  * `simple`, and must not change by a bit with the layout; reductions and products are compared with sums in
  * long double.
  */
+#include "tensor/elementwise.h"
 #include "support.h"
 
 #include <math.h>

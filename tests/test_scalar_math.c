@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tensor/elementwise.h"
 #include "support.h"
 #include "tensor/scalar_math.h"
 

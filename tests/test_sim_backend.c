@@ -6,6 +6,7 @@
  * wrong one. Its memory comes from operator new, which failing_new.cpp replaces.
  */
 #define _POSIX_C_SOURCE 200809L
+#include "autodiff/elementwise.h"
 #include "support.h"
 
 #include <math.h>

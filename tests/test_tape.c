@@ -4,6 +4,7 @@
  * steady state calls none of them.
  */
 #define _GNU_SOURCE
+#include "autodiff/elementwise.h"
 #include "support.h"
 
 #include <errno.h>

@@ -5,6 +5,7 @@
  * to one thread, and the program's threads alone run at once.
  */
 #define _POSIX_C_SOURCE 200809L
+#include "autodiff/elementwise.h"
 #include "nn/layers.h"
 #include "support.h"
 

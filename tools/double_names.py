@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Writes the header that renames mt_* to mtd_* in the double library, and the list of what the library exports.
+"""Writes the headers that rename mt_* to mtd_* in the double library, and the list of what the library exports.
 
-    double_names.py --header OUT.h [--list OUT.txt] [--public] --headers FILE... -- CC [FLAG...]
+    double_names.py [--header OUT.h] [--rows OUT.h] [--list OUT.txt] [--public] --headers FILE... -- CC [FLAG...]
 
 The compiler only preprocesses: with -DMT_SCAN_NAMES every declaration of a function or an object that has external
-linkage starts with MT_SCAN_API or MT_SCAN_INTERNAL (tensor/base.h), also those that macros and op_table.inc expand to.
-Types and function-like macros carry no mark and keep their names. --public leaves the internal names out: that is the
-header that is installed. The list has one line for each name, "api mt_add" or "internal mt_alloc", sorted.
+linkage starts with MT_SCAN_API, MT_SCAN_ROW or MT_SCAN_INTERNAL (tensor/base.h), also those that macros and op_table.inc
+expand to. The rows go into a header of their own, which only elementwise.h includes, so that a new one changes nothing else.
+Types and function-like macros carry no mark and keep their names. --public leaves the internal names out: these are the
+headers that are installed. The list has one line for each name, "api mt_add" or "internal mt_alloc", sorted.
 """
 import argparse
 import os
@@ -14,7 +15,7 @@ import re
 import subprocess
 import sys
 
-MARK = re.compile(r"\bMT_SCAN_(API|INTERNAL)\b")
+MARK = re.compile(r"\bMT_SCAN_(API|ROW|INTERNAL)\b")
 ATTRIBUTE = re.compile(r"\b__attribute__\s*\(\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)\)")
 
 
@@ -44,7 +45,7 @@ def scan(compiler, headers):
             sys.exit("double_names.py: no name with the prefix mt_ in the marked declaration: %s" % first)
         kind = mark.group(1).lower()
         if names.setdefault(name, kind) != kind:
-            sys.exit("double_names.py: %s is declared both MT_API and MT_INTERNAL" % name)
+            sys.exit("double_names.py: %s is declared with two different marks" % name)
     if not names:
         sys.exit("double_names.py: no declaration is marked; has tensor/base.h changed?")
     return names
@@ -63,9 +64,19 @@ def write(path, text):
     os.replace(path + ".tmp", path)
 
 
+def write_header(path, names):
+    file = os.path.basename(path)
+    guard = re.sub(r"\W", "_", file).upper()
+    lines = ["/* %s - generated from the declarations by tools/double_names.py: the double library's symbols. */" % file,
+             "#ifndef " + guard, "#define " + guard, ""]
+    lines += ["#define %s mtd_%s" % (name, name[3:]) for name in sorted(names)]
+    write(path, "\n".join(lines + ["", "#endif", ""]))
+
+
 def main():
-    parser = argparse.ArgumentParser(description="Write the rename header of the double library.")
-    parser.add_argument("--header", required=True)
+    parser = argparse.ArgumentParser(description="Write the rename headers of the double library.")
+    parser.add_argument("--header")
+    parser.add_argument("--rows")
     parser.add_argument("--list")
     parser.add_argument("--public", action="store_true")
     parser.add_argument("--headers", nargs="+", required=True)
@@ -76,19 +87,13 @@ def main():
         parser.error("the compiler's command is missing behind --")
 
     names = scan(compiler, arguments.headers)
-    lines = [
-        "/* mt_double_names.h - generated from the declarations by tools/double_names.py: the double library's symbols. */",
-        "#ifndef MT_DOUBLE_NAMES_H",
-        "#define MT_DOUBLE_NAMES_H",
-        "",
-    ]
-    for name in sorted(names):
-        if names[name] == "api" or not arguments.public:
-            lines.append("#define %s mtd_%s" % (name, name[3:]))
-    lines += ["", "#endif", ""]
-    write(arguments.header, "\n".join(lines))
+    plain = ("api",) if arguments.public else ("api", "internal")
+    if arguments.header:
+        write_header(arguments.header, [name for name in names if names[name] in plain])
+    if arguments.rows:
+        write_header(arguments.rows, [name for name in names if names[name] == "row"])
     if arguments.list:
-        write(arguments.list, "".join("%s %s\n" % (names[name], name) for name in sorted(names)))
+        write(arguments.list, "".join("%s %s\n" % (names[name].replace("row", "api"), name) for name in sorted(names)))
 
 
 if __name__ == "__main__":
