@@ -158,16 +158,26 @@ static mt_tensor *products_beside_zeros(mt_tape *tape, mt_tensor *x, const reduc
     return status == MT_OK ? others : NULL;
 }
 
+/* Asked of a backend on the host alone: a device's answer would have to be waited for, and what is done for
+ * zeros gives the same bits where there are none. */
+static mt_status any_zero(mt_tape *tape, const mt_tensor *x, bool *zeros)
+{
+    double all = 1;
+    mt_tensor *nonzero = mt_tape_empty(tape, mt_shape(1), MT_REAL);
+    mt_status status = nonzero ? mt_op_all(nonzero, x, mt_every_dim(x)) : MT_ERR_MEMORY;
+    if (status == MT_OK) status = mt_get(nonzero, mt_at(0), &all);
+    *zeros = all == 0;
+    return status;
+}
+
 static mt_status vjp_prod(mt_tape *tape, mt_node *node, mt_tensor *g)
 {
     const reduction *r = node->extra;
     if (r->length <= 1) return vjp_sum(tape, node, g); /* there are no others */
-    mt_tensor *x = node->in[0].tensor, *nonzero = mt_tape_empty(tape, mt_shape(1), MT_REAL);
-    double all;
-    if (!nonzero || mt_op_all(nonzero, x, mt_every_dim(x)) != MT_OK ||
-        mt_get(nonzero, mt_at(0), &all) != MT_OK)
-        return mt_last_status();
-    mt_tensor *others = (all != 0 ? products_of_others : products_beside_zeros)(tape, x, r),
+    mt_tensor *x = node->in[0].tensor;
+    bool zeros = true;
+    if (mt_tape_backend(tape)->host && any_zero(tape, x, &zeros) != MT_OK) return mt_last_status();
+    mt_tensor *others = (zeros ? products_beside_zeros : products_of_others)(tape, x, r),
               *wide = stretch(tape, node, g);
     if (!others || !wide) return mt_last_status();
     const mt_status status = mt_op_mul(others, others, wide);

@@ -4,6 +4,7 @@
  * Beside the backends under test there is `simple` as if its memory were a device's, so that the host's part
  * is tested wherever the library runs.
  */
+#include "autodiff/elementwise.h"
 #include "support.h"
 
 #include "nn/layers.h"
@@ -383,6 +384,69 @@ static void test_spare_memory_is_given_back(void **data)
     }
 }
 
+/* ---- backward ---- */
+
+static mt_tensor *weights, *bias, *rows, *labels;
+
+static mt_tensor *through_linear(mt_tape *t, mt_tensor *x)
+{
+    return mt_linear_act(t, x, weights, bias, MT_OP_tanh);
+}
+static mt_tensor *through_matmul(mt_tape *t, mt_tensor *x) { return mt_matmul(t, weights, x); }
+static mt_tensor *through_rows(mt_tape *t, mt_tensor *x) { return mt_take_rows(t, x, rows); }
+static mt_tensor *through_slice(mt_tape *t, mt_tensor *x) { return mt_slice(t, x, 1, 0, 2, 1); }
+static mt_tensor *through_turn(mt_tape *t, mt_tensor *x)
+{
+    return mt_reshape(t, mt_transpose(t, x, 0, 1), mt_shape(-1));
+}
+static mt_tensor *through_prod(mt_tape *t, mt_tensor *x) { return mt_prod_dim(t, x, 0, false); }
+static mt_tensor *through_max(mt_tape *t, mt_tensor *x) { return mt_max_dim(t, x, 1, false); }
+static mt_tensor *through_var(mt_tape *t, mt_tensor *x) { return mt_var(t, x, 1); }
+static mt_tensor *through_mse(mt_tape *t, mt_tensor *x) { return mt_mse(t, x, labels); }
+static mt_tensor *through_bce(mt_tape *t, mt_tensor *x) { return mt_bce(t, mt_sigmoid(t, x), labels); }
+static mt_tensor *through_logits(mt_tape *t, mt_tensor *x) { return mt_bce_with_logits(t, x, labels); }
+
+/* Backward waits for nothing: no operation's gradient fetches a number from the device, but for max's and
+ * take_rows', which ask whether an index was outside. prod's is the same to
+ * the bit as on the host, with zeros among the factors and without. */
+static void test_backward_downloads_nothing(void **data)
+{
+    (void)data;
+    static mt_tensor *(*const through[])(mt_tape *, mt_tensor *) = {
+        mt_exp,       mt_sum,      mt_mean,        mt_prod,        through_prod, mt_max,
+        through_max,  through_var, through_matmul, through_linear, through_rows, through_slice,
+        through_turn, through_mse, through_bce,    through_logits};
+    static const char *const texts[] = {"[[0.5, -2, 3], [1, 0.25, -1], [2, 4, 0.5]]",
+                                        "[[0, -2, 3], [1, -0, -1], [2, 4, 0.5]]"};
+    EACH_DEVICE(b)
+    {
+        weights = OWN(mt_full(b, mt_shape(3, 3), 0.5)), bias = OWN(mt_ones(b, mt_shape(3)));
+        rows = OWN(mt_arange(b, 0, 2, 1)), labels = OWN(mt_full(b, mt_shape(3, 3), 0.25));
+        for (size_t k = 0; k < 2 * TEST_LENGTH(through); k++) {
+            mt_tape *tape = test_tape(b);
+            mt_tensor *x = OWN(mt_parse(b, texts[k % 2]));
+            TEST_OK(mt_require_grad(x, true));
+            mt_tensor *loss = ON(tape, mt_sum(tape, through[k / 2](tape, x)));
+            const uint64_t before = counts_of(b).downloads;
+            TEST_OK(mt_backward(tape, loss));
+            const bool chooses =
+                through[k / 2] == mt_max || through[k / 2] == through_max || through[k / 2] == through_rows;
+            TEST_CHECK(counts_of(b).downloads <= before + chooses,
+                       "backward through operation %zu fetched %d times", k / 2,
+                       (int)(counts_of(b).downloads - before));
+            if (through[k / 2] == mt_prod || through[k / 2] == through_prod) {
+                mt_tape *host = test_tape(test_cpu());
+                mt_tensor *same = OWN(mt_parse(test_cpu(), texts[k % 2]));
+                TEST_OK(mt_require_grad(same, true));
+                TEST_OK(mt_backward(host, mt_sum(host, through[k / 2](host, same))));
+                TEST_ALL_SAME(test_read(mt_grad(x)), test_read(mt_grad(same)), 9, "prod's gradient");
+            }
+            test_cases++;
+        }
+        test_release();
+    }
+}
+
 int main(void)
 {
     find_devices();
@@ -396,6 +460,7 @@ int main(void)
         TEST(test_spare_memory_is_given_back),
         TEST(test_many_optimizers),
         TEST(test_endless_index),
+        TEST(test_backward_downloads_nothing),
     };
     return TEST_RUN("device", tests);
 }
