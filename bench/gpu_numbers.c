@@ -16,7 +16,8 @@ static const char PROGRAM[] = "gpu_numbers";
 enum { CUBLAS_WORKSPACE = 32 << 20 }; /* what cuBLAS takes for itself on a card of compute capability 9.0 */
 
 typedef struct settings {
-    bool quick, help, version;
+    bench_asked asked;
+    bool quick;
     int backend, part;
     uint64_t seed;
     const char *cublas;
@@ -56,8 +57,7 @@ static const option rows[] = {
     {"--seed", "", OPTION_SEED, AT(seed), 0, 0, NULL, "N", "1", "of all random numbers"},
     {"--cublas", "", OPTION_TEXT, AT(cublas), 0, 0, NULL, "FILE", "",
      "the libcublas.so to compare with; without it the toolkit's, else the loader's"},
-    {"--help", "-h", OPTION_FLAG, AT(help), 0, 0, NULL, "", "", "print this and exit"},
-    {"--version", "", OPTION_FLAG, AT(version), 0, 0, NULL, "", "", "print the version and exit"},
+    BENCH_ASKED,
 };
 static const option_group group = {"What to measure", rows, (int)(sizeof rows / sizeof rows[0])};
 static const option_table table = {PROGRAM, &group, 1};
@@ -96,18 +96,8 @@ static int run(const settings *options)
 int main(int argc, char **argv)
 {
     settings options = {.seed = 0};
-    bench_ignore_signals();
-    options_defaults(&table, &options);
-    if (!options_parse(&table, argc, argv, &options)) return 2;
-    if (!options.help && !options.version) return run(&options);
-    if (options.help) {
-        printf("Usage: %s [--option VALUE | --option=VALUE]...\nMeasures the CUDA side beside cuBLAS and "
-               "copies: one "
-               "JSON object a line.\n\n",
-               PROGRAM);
-        options_help(&table, stdout);
-    } else {
-        printf("%s (minitorch.c) %s\n", PROGRAM, mt_version());
-    }
-    return bench_flushed(PROGRAM) ? 0 : 1;
+    const int status =
+        bench_command_line(&table, argc, argv, &options,
+                           "Measures the CUDA side beside cuBLAS and copies: one JSON object a line.");
+    return status >= 0 ? status : run(&options);
 }

@@ -14,7 +14,8 @@
 static const char PROGRAM[] = "gpu_slots";
 
 typedef struct settings {
-    bool large, help, version;
+    bench_asked asked;
+    bool large;
     int backend;
 } settings;
 
@@ -25,8 +26,7 @@ static const option rows[] = {
     {"--backend", "", OPTION_CHOICE, AT(backend), 0, 0, backend_choice, "NAME", "gpu", "whose slots"},
     {"--large", "", OPTION_FLAG, AT(large), 0, 0, NULL, "", "",
      "also shapes that reach every kernel template: slow on gpu-sim"},
-    {"--help", "-h", OPTION_FLAG, AT(help), 0, 0, NULL, "", "", "print this and exit"},
-    {"--version", "", OPTION_FLAG, AT(version), 0, 0, NULL, "", "", "print the version and exit"},
+    BENCH_ASKED,
 };
 static const option_group group = {"What to check", rows, (int)(sizeof rows / sizeof rows[0])};
 static const option_table table = {PROGRAM, &group, 1};
@@ -34,18 +34,9 @@ static const option_table table = {PROGRAM, &group, 1};
 int main(int argc, char **argv)
 {
     settings options = {.large = false};
-    bench_ignore_signals();
-    options_defaults(&table, &options);
-    if (!options_parse(&table, argc, argv, &options)) return 2;
-    if (options.help) {
-        printf("Usage: %s [--option VALUE | --option=VALUE]...\nCompares every slot of a backend with "
-               "simple.\n\n",
-               PROGRAM);
-        options_help(&table, stdout);
-    } else if (options.version) {
-        printf("%s (minitorch.c) %s\n", PROGRAM, mt_version());
-    }
-    if (options.help || options.version) return bench_flushed(PROGRAM) ? 0 : 1;
+    const int status =
+        bench_command_line(&table, argc, argv, &options, "Compares every slot of a backend with simple.");
+    if (status >= 0) return status;
     for (int i = 0; i < 2; i++) {
         backends[i] = mt_backend_get(i == 0 ? mt_backend_name(options.backend) : "simple");
         if (backends[i] == NULL) return bench_fail(PROGRAM, mt_last_message());

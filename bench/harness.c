@@ -31,8 +31,7 @@ static const option rows[] = {
      "its own run's ceiling"},
     {"--check", "", OPTION_FLAG, AT(check), 0, 0, NULL, "", "",
      "with --baseline: exit 1 when something is slower"},
-    {"--help", "-h", OPTION_FLAG, AT(help), 0, 0, NULL, "", "", "print this and exit"},
-    {"--version", "", OPTION_FLAG, AT(version), 0, 0, NULL, "", "", "print the version and exit"},
+    BENCH_ASKED,
 };
 const option_group bench_options_group = {"Measuring and output", rows, (int)(sizeof rows / sizeof rows[0])};
 
@@ -59,19 +58,27 @@ void bench_ignore_signals(void)
 #endif
 }
 
-int bench_start(const option_table *table, int argc, char **argv, void *settings, const char *about)
+int bench_command_line(const option_table *table, int argc, char **argv, void *settings, const char *about)
 {
-    const bench_options *options = settings;
+    const bench_asked *asked = settings;
     bench_ignore_signals();
     options_defaults(table, settings);
     if (!options_parse(table, argc, argv, settings)) return 2;
-    if (options->help) {
+    if (!asked->help && !asked->version) return -1;
+    if (asked->help) {
         printf("Usage: %s [--option VALUE | --option=VALUE]...\n%s\n\n", table->program, about);
         options_help(table, stdout);
-    } else if (options->version) {
+    } else {
         printf("%s (minitorch.c) %s\n", table->program, mt_version());
     }
-    if (options->help || options->version) return bench_flushed(table->program) ? 0 : 1;
+    return bench_flushed(table->program) ? 0 : 1;
+}
+
+int bench_start(const option_table *table, int argc, char **argv, void *settings, const char *about)
+{
+    const bench_options *options = settings;
+    const int status = bench_command_line(table, argc, argv, settings, about);
+    if (status >= 0) return status;
     if (options->check && options->baseline == NULL) {
         fprintf(stderr, "%s: --check needs --baseline FILE to compare with\n", table->program);
         return 2;

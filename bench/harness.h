@@ -11,9 +11,22 @@
 #include "tensor/tensor.h"
 #include "project/options.h"
 
-/* The first member of every bench's settings, filled by bench_options_group. */
+/* What may be asked for in place of the work: the first member of every program's settings, filled by
+ * BENCH_ASKED among its rows. */
+typedef struct bench_asked {
+    bool help, version;
+} bench_asked;
+
+/* clang-format off */
+#define BENCH_ASKED \
+    {"--help", "-h", OPTION_FLAG, offsetof(bench_asked, help), 0, 0, NULL, "", "", "print this and exit"}, \
+    {"--version", "", OPTION_FLAG, offsetof(bench_asked, version), 0, 0, NULL, "", "", "print the version and exit"}
+/* clang-format on */
+
+/* The first member of the settings of a bench that reports, filled by bench_options_group. */
 typedef struct bench_options {
-    bool quick, check, help, version;
+    bench_asked asked;
+    bool quick, check;
     const char *csv, *json, *baseline; /* NULL: none */
     int64_t threads;                   /* 0: not given */
     uint64_t seed;
@@ -42,11 +55,13 @@ bench_time bench_summary(double *seconds, int count, int64_t calls);
 typedef bool (*bench_body)(void *context);
 
 /* Reads the command line: -1 to go on, else the exit status (0 for --help and --version, 1, 2). settings is
- * the program's struct. Sets the library's threads. about is one sentence for --help. */
+ * the program's struct, which begins with a bench_asked. about is one sentence for --help. */
+int bench_command_line(const option_table *table, int argc, char **argv, void *settings, const char *about);
+/* The same for settings that begin with bench_options. Sets the library's threads. */
 int bench_start(const option_table *table, int argc, char **argv, void *settings, const char *about);
 
 /* Makes a closed pipe, and a file that grew to ulimit -f, errors of write, which are told in a sentence.
- * bench_start does it. */
+ * bench_command_line does it. */
 void bench_ignore_signals(void);
 
 bench_effort bench_effort_of(const bench_options *options);

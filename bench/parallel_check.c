@@ -17,9 +17,10 @@
 static const char PROGRAM[] = "parallel_check";
 
 typedef struct settings {
+    bench_asked asked;
     const char *op, *shape, *other, *dim;
     int64_t threads;
-    bool transposed, other_transposed, json, help, version;
+    bool transposed, other_transposed, json;
 } settings;
 
 static const option rows[] = {
@@ -39,9 +40,7 @@ static const option rows[] = {
     {"--threads", "", OPTION_INT, offsetof(settings, threads), 1, 1024, NULL, "N", "",
      "threads of the cpu backend; without it OMP_NUM_THREADS, else every processor or a container's quota"},
     {"--json", "", OPTION_FLAG, offsetof(settings, json), 0, 0, NULL, "", "", "print one flat JSON object"},
-    {"--help", "-h", OPTION_FLAG, offsetof(settings, help), 0, 0, NULL, "", "", "print this and exit"},
-    {"--version", "", OPTION_FLAG, offsetof(settings, version), 0, 0, NULL, "", "",
-     "print the version and exit"},
+    BENCH_ASKED,
 };
 
 /* "1024x512" into a shape of at most 2^28 elements; false with a sentence. */
@@ -199,22 +198,10 @@ int main(int argc, char **argv)
     const option_table table = {PROGRAM, groups, 1};
     settings options = {.other = NULL};
     question q;
-    bench_ignore_signals();
-    options_defaults(&table, &options);
-    if (!options_parse(&table, argc, argv, &options)) return 2;
-    if (options.help || options.version) {
-        if (options.help) {
-            printf(
-                "Usage: %s [--option VALUE | --option=VALUE]...\n"
-                "Tells how the cpu backend runs an operation: its plan, its parallel loop, its kernels.\n\n",
-                PROGRAM);
-            options_help(&table, stdout);
-        } else {
-            printf("%s (minitorch.c) %s\n", PROGRAM, mt_version());
-        }
-        return bench_flushed(PROGRAM) ? 0 : 1;
-    }
-    const int status = understand(&options, &q);
+    int status = bench_command_line(
+        &table, argc, argv, &options,
+        "Tells how the cpu backend runs an operation: its plan, its parallel loop, its kernels.");
+    if (status < 0) status = understand(&options, &q);
     if (status >= 0) return status;
     if (options.threads > 0 && mt_set_threads((int)options.threads) != MT_OK)
         return bench_fail(PROGRAM, mt_last_message());
