@@ -11,97 +11,45 @@
 #include <string.h>
 
 #include "gpu_figures.h"
-#include "minitorch.h"
+#include "network.h"
 
 typedef struct task {
     const char *text;
-    int64_t widths[4], points, batch;
-    bool toy;
+    network_task network;
 } task;
 
 static const task tasks[] = {
-    {"xor hidden 100 batch 10", {2, 100, 100, 1}, 50, 10, true},
-    {"xor hidden 1000 batch 100", {2, 1000, 1000, 1}, 1000, 100, true},
-    {"mlp 784-128-64-10 batch 64", {784, 128, 64, 10}, 640, 64, false},
-    {"mlp 784-128-64-10 batch 1024", {784, 128, 64, 10}, 10240, 1024, false},
+    {"xor hidden 100 batch 10", {{2, 100, 100, 1}, 50, 10, true}},
+    {"xor hidden 1000 batch 100", {{2, 1000, 1000, 1}, 1000, 100, true}},
+    {"mlp 784-128-64-10 batch 64", {{784, 128, 64, 10}, 640, 64, false}},
+    {"mlp 784-128-64-10 batch 1024", {{784, 128, 64, 10}, 10240, 1024, false}},
 };
 static const task tiny_tasks[] = {
-    {"xor hidden 8 batch 10", {2, 8, 8, 1}, 20, 10, true},
-    {"mlp 28-8-6-10 batch 8", {28, 8, 6, 10}, 16, 8, false},
+    {"xor hidden 8 batch 10", {{2, 8, 8, 1}, 20, 10, true}},
+    {"mlp 28-8-6-10 batch 8", {{28, 8, 6, 10}, 16, 8, false}},
 };
 
 enum { CHECKED_EPOCHS = 2, LEAST_EPOCHS = 5 };
-static const double RATE = 0.05, TOLERANCE = 1e-4, SECONDS = 0.6;
+static const double TOLERANCE = 1e-4, SECONDS = 0.6;
 
 typedef struct trainer {
-    const task *task;
-    mt_dataset *dataset;
-    mt_tensor *x, *y; /* of the data set, or ours */
-    mt_module *model;
-    mt_optimizer *optimizer;
-    mt_batches *batches;
-    mt_tape *tape;
+    network net;
     mt_tensor *loss; /* of the latest step, on the tape */
 } trainer;
-
-static bool make(trainer *self, const task *t, mt_backend *backend, uint64_t seed)
-{
-    mt_rng rng = mt_rng_make(seed);
-    *self = (trainer){.task = t};
-    if (t->toy) {
-        self->dataset = mt_dataset_make(backend, MT_DATASET_XOR, t->points, &rng);
-        self->x = mt_dataset_x(self->dataset);
-        self->y = mt_dataset_y(self->dataset);
-    } else {
-        self->x = mt_uniform(backend, mt_shape(t->points, t->widths[0]), &rng, 0, 1);
-        self->y = mt_uniform(backend, mt_shape(t->points, t->widths[3]), &rng, 0, 1);
-    }
-    const mt_shape widths = mt_shape(t->widths[0], t->widths[1], t->widths[2], t->widths[3]);
-    self->model = mt_mlp(backend, widths, MT_OP_relu, MT_INIT_PYTORCH, &rng);
-    mt_sgd_options options = mt_sgd_defaults();
-    options.rate = RATE;
-    self->optimizer = mt_sgd_new(self->model, options);
-    self->tape = mt_tape_new(backend);
-    if (self->x != NULL && self->y != NULL) self->batches = mt_batches_new(self->x, self->y, t->batch, rng);
-    return self->optimizer != NULL && self->tape != NULL && self->batches != NULL;
-}
-
-static void release(trainer *self)
-{
-    mt_tape_free(self->tape);
-    mt_batches_free(self->batches);
-    mt_optimizer_free(self->optimizer);
-    mt_module_free(self->model);
-    if (self->dataset == NULL) {
-        mt_tensor_free(self->x);
-        mt_tensor_free(self->y);
-    }
-    mt_dataset_free(self->dataset);
-}
 
 /* One step on batch i. */
 static bool step(void *context, int64_t i)
 {
     trainer *self = context;
-    mt_tape *tape = self->tape;
-    mt_tape_reset(tape);
-    mt_tensor *z = mt_module_forward(self->model, tape, mt_batches_x(self->batches, i));
-    mt_tensor *y = mt_batches_y(self->batches, i);
-    self->loss = self->task->toy ? mt_bce_with_logits(tape, z, y) : mt_mse(tape, z, y);
-    mt_optimizer_zero_grad(self->optimizer);
-    return mt_backward(tape, self->loss) == MT_OK && mt_optimizer_step(self->optimizer) == MT_OK;
-}
-
-static bool shuffle(trainer *self)
-{
-    mt_tape_reset(self->tape); /* it may hold views of the batches that now change */
-    return mt_batches_shuffle(self->batches) == MT_OK;
+    const mt_batches *batches = self->net.batches;
+    self->loss = network_step(&self->net, mt_batches_x(batches, i), mt_batches_y(batches, i));
+    return self->loss != NULL;
 }
 
 static bool epoch(trainer *self)
 {
-    bool good = shuffle(self);
-    for (int64_t i = 0; i < mt_batches_count(self->batches) && good; i++) good = step(self, i);
+    bool good = network_shuffle(&self->net);
+    for (int64_t i = 0; i < mt_batches_count(self->net.batches) && good; i++) good = step(self, i);
     return good;
 }
 
@@ -110,13 +58,13 @@ static bool compare(trainer *self, uint64_t seed, double *error)
 {
     trainer cpu;
     mt_backend *backend = mt_backend_get("cpu");
-    bool good = backend != NULL && make(&cpu, self->task, backend, seed);
+    bool good = backend != NULL && network_make(&cpu.net, self->net.task, backend, seed);
     for (int e = 0; e < CHECKED_EPOCHS && good; e++) good = epoch(&cpu) && epoch(self);
     if (good) {
         const double want = mt_item(cpu.loss);
         *error = fabs(mt_item(self->loss) - want) / fabs(want);
     }
-    if (backend != NULL) release(&cpu);
+    if (backend != NULL) network_free(&cpu.net);
     return good;
 }
 
@@ -125,7 +73,7 @@ static bool compare(trainer *self, uint64_t seed, double *error)
 /* An epoch by ordinary calls or, where there is a graph, by replaying it after the shuffle. */
 static bool run_epoch(const gpu_bench *bench, trainer *self, void *graph)
 {
-    return graph == NULL ? epoch(self) : shuffle(self) && bench->clock->replay(graph);
+    return graph == NULL ? epoch(self) : network_shuffle(&self->net) && bench->clock->replay(graph);
 }
 
 /* Seconds a step: one sample an epoch, from moments that the stream passes while the host goes on. *wall is
@@ -133,7 +81,7 @@ static bool run_epoch(const gpu_bench *bench, trainer *self, void *graph)
 static bool time_steps(const gpu_bench *bench, trainer *self, void *graph, bench_time *time, double *wall)
 {
     static double seconds[GPU_MARKS];
-    const int64_t steps = mt_batches_count(self->batches);
+    const int64_t steps = mt_batches_count(self->net.batches);
     for (int e = 0; e < 2; e++)
         if (!run_epoch(bench, self, graph)) return false;
     double start = bench_now();
@@ -181,7 +129,7 @@ static counts difference(counts a, counts b)
 static bool count(trainer *self, mt_backend *backend, counts *of_step, counts *of_shuffle)
 {
     const counts a = counts_of(backend);
-    bool good = shuffle(self);
+    bool good = network_shuffle(&self->net);
     const counts b = counts_of(backend);
     good = good && step(self, 0);
     *of_shuffle = difference(a, b);
@@ -208,7 +156,7 @@ static bool run_task(gpu_bench *bench, const task *t, uint64_t seed)
     bench_time time;
     counts of_step, of_shuffle;
     double error = NAN, wall = 0;
-    bool good = make(&self, t, bench->backend, seed) && compare(&self, seed, &error) &&
+    bool good = network_make(&self.net, t->network, bench->backend, seed) && compare(&self, seed, &error) &&
                 time_steps(bench, &self, NULL, &time, &wall) &&
                 count(&self, bench->backend, &of_step, &of_shuffle);
     if (good) {
@@ -220,7 +168,7 @@ static bool run_task(gpu_bench *bench, const task *t, uint64_t seed)
         gpu_line_number("shuffle_launches", of_shuffle.launches);
         gpu_line_check(bench, error, TOLERANCE);
         gpu_line_end();
-        void *graph = bench->clock->capture(step, &self, 0, (int)mt_batches_count(self.batches));
+        void *graph = bench->clock->capture(step, &self, 0, (int)mt_batches_count(self.net.batches));
         if (graph == NULL) {
             gpu_not_here("training", "step", t->text, "ours graph", mt_last_message());
         } else if ((good = time_steps(bench, &self, graph, &time, &wall))) {
@@ -229,7 +177,7 @@ static bool run_task(gpu_bench *bench, const task *t, uint64_t seed)
         }
         bench->clock->drop(graph);
     }
-    release(&self);
+    network_free(&self.net);
     return good;
 }
 

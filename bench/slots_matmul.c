@@ -82,13 +82,6 @@ static void multiply(product p)
     multiply_batch(p, none, none, none);
 }
 
-/* By the numbers of the kernels: short k, a vector, the small tile, whole and cut, with and without loads of
- * 16 bytes and rows of C that are whole 16 bytes, and a k that is cut into chunks. */
-static const int64_t sides[][3] = {
-    {1, 1, 1},      {5, 7, 3},      {17, 9, 17},  {16, 32, 16},  {16, 32, 32}, {15, 33, 31},
-    {33, 31, 48},   {20, 36, 20},   {32, 64, 33}, {1, 40, 50},   {40, 1, 33},  {1, 9, 64},
-    {18, 33, 1100}, {20, 36, 1100}, {1, 3, 1100}, {19, 35, 132}, {16, 32, 64}, {130, 129, 18},
-};
 /* Each of the other tiles, with as little to multiply as the choice allows: the low one, the middle one
  * 16 bytes at a time and one by one. */
 static const int64_t tiles[][3] = {{124, 572, 20}, {508, 572, 20}, {259, 509, 19}};
@@ -120,11 +113,11 @@ void check_matmul(void **state)
 {
     (void)state;
     for (int turned = 0; turned < 8; turned++) {
-        for (size_t i = 0; i < TEST_LENGTH(sides); i++)
+        for (size_t i = 0; i < PAIR_SIDES; i++)
             if (turned < 4 || i % 3 == 0)
-                multiply((product){.m = sides[i][0],
-                                   .n = sides[i][1],
-                                   .k = sides[i][2],
+                multiply((product){.m = pair_sides[i][0],
+                                   .n = pair_sides[i][1],
+                                   .k = pair_sides[i][2],
                                    .turned = turned,
                                    .flags = TEST_PLAIN,
                                    .act = -1});

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "minitorch.h"
+#include "network.h"
 #include "peers.h"
 #include "train_openblas.h"
 
@@ -33,71 +33,55 @@ static const option rows[] = {
 
 typedef struct task {
     const char *work, *shape;
-    int widths[4], points, batch;
-    bool toy;
+    network_task network;
 } task;
 
 static const task tasks[] = {
-    {"toy epoch", "2-100-100-1, 50 points, batch 10", {2, 100, 100, 1}, 50, 10, true},
-    {"toy epoch", "2-1000-1000-1, 50 points, batch 10", {2, 1000, 1000, 1}, 50, 10, true},
-    {"mlp step", "784-128-64-10, 64 points, batch 64", {784, 128, 64, 10}, 64, 64, false},
+    {"toy epoch", "2-100-100-1, 50 points, batch 10", {{2, 100, 100, 1}, 50, 10, true}},
+    {"toy epoch", "2-1000-1000-1, 50 points, batch 10", {{2, 1000, 1000, 1}, 50, 10, true}},
+    {"mlp step", "784-128-64-10, 64 points, batch 64", {{784, 128, 64, 10}, 64, 64, false}},
 };
 
-enum { LAYERS = 3, CHECKED_EPOCHS = 20 };
-static const double RATE = 0.05;
+enum { CHECKED_EPOCHS = 20 };
 
 /* The network of a task, by the library and by hand. */
 typedef struct trainer {
-    const task *task;
-    mt_backend *cpu;
-    mt_dataset *dataset;
-    mt_tensor *x, *y; /* borrowed from the data set, or ours */
-    mt_module *model;
-    mt_optimizer *optimizer;
-    mt_batches *batches;
-    mt_tape *tape;
+    network net;
     hand_net hand;
     float *hand_x, *hand_y, *shuffled_x, *shuffled_y;
     int64_t *order;
-    mt_rng rng;
     double loss, hand_loss;
 } trainer;
 
 static bool step(trainer *self, mt_tensor *x, mt_tensor *y)
 {
-    mt_tape *tape = self->tape;
-    mt_tape_reset(tape);
-    mt_tensor *z = mt_module_forward(self->model, tape, x);
-    mt_tensor *loss = self->task->toy ? mt_bce_with_logits(tape, z, y) : mt_mse(tape, z, y);
-    mt_optimizer_zero_grad(self->optimizer);
-    const bool good = mt_backward(tape, loss) == MT_OK && mt_optimizer_step(self->optimizer) == MT_OK;
-    if (good) self->loss = mt_item(loss);
-    return good;
+    const mt_tensor *loss = network_step(&self->net, x, y);
+    if (loss != NULL) self->loss = mt_item(loss);
+    return loss != NULL;
 }
 
 /* What is timed: an epoch of shuffled batches, or a step. */
 static bool run_library(void *context)
 {
     trainer *self = context;
-    if (!self->task->toy) return step(self, self->x, self->y);
-    mt_tape_reset(self->tape);
-    if (mt_batches_shuffle(self->batches) != MT_OK) return false;
-    for (int64_t i = 0; i < mt_batches_count(self->batches); i++) {
-        if (!step(self, mt_batches_x(self->batches, i), mt_batches_y(self->batches, i))) return false;
-    }
-    return true;
+    network *net = &self->net;
+    if (!net->task.toy) return step(self, net->x, net->y);
+    bool good = network_shuffle(net);
+    for (int64_t i = 0; i < mt_batches_count(net->batches) && good; i++)
+        good = step(self, mt_batches_x(net->batches, i), mt_batches_y(net->batches, i));
+    return good;
 }
 
 static bool run_hand(void *context)
 {
     trainer *self = context;
-    const task *t = self->task;
-    const size_t in = (size_t)t->widths[0], out = (size_t)t->widths[LAYERS];
+    const network_task *t = &self->net.task;
+    const size_t in = (size_t)t->widths[0], out = (size_t)t->widths[NETWORK_LAYERS];
     if (!t->toy) {
         self->hand_loss = hand_net_step(&self->hand, self->hand_x, self->hand_y, t->points);
         return true;
     }
-    mt_rng_permutation(&self->rng, self->order, t->points);
+    mt_rng_permutation(&self->net.rng, self->order, t->points);
     for (int i = 0; i < t->points; i++) {
         const size_t from = (size_t)self->order[i], to = (size_t)i;
         memcpy(self->shuffled_x + to * in, self->hand_x + from * in, in * sizeof(float));
@@ -112,27 +96,28 @@ static bool run_hand(void *context)
 /* Copies the model's weights and the data into the network by hand. */
 static bool copy_to_hand(trainer *self)
 {
-    const task *t = self->task;
-    bool good = mt_to_floats(self->x, self->hand_x, mt_tensor_count(self->x)) == MT_OK &&
-                mt_to_floats(self->y, self->hand_y, mt_tensor_count(self->y)) == MT_OK;
-    for (int i = 0; i < LAYERS && good; i++) {
+    const network_task *t = &self->net.task;
+    bool good = mt_to_floats(self->net.x, self->hand_x, mt_tensor_count(self->net.x)) == MT_OK &&
+                mt_to_floats(self->net.y, self->hand_y, mt_tensor_count(self->net.y)) == MT_OK;
+    for (int i = 0; i < NETWORK_LAYERS && good; i++) {
         const int64_t in = t->widths[i], out = t->widths[i + 1];
-        good = mt_to_floats(mt_module_parameter_at(self->model, 2 * i), self->hand.weight[i], in * out) ==
+        good = mt_to_floats(mt_module_parameter_at(self->net.model, 2 * i), self->hand.weight[i], in * out) ==
                    MT_OK &&
-               mt_to_floats(mt_module_parameter_at(self->model, 2 * i + 1), self->hand.bias[i], out) == MT_OK;
+               mt_to_floats(mt_module_parameter_at(self->net.model, 2 * i + 1), self->hand.bias[i], out) ==
+                   MT_OK;
     }
     return good;
 }
 
 static bool make_hand(trainer *self, const openblas *blas)
 {
-    const task *t = self->task;
+    const network_task *t = &self->net.task;
     const size_t x = (size_t)t->points * (size_t)t->widths[0],
-                 y = (size_t)t->points * (size_t)t->widths[LAYERS];
+                 y = (size_t)t->points * (size_t)t->widths[NETWORK_LAYERS];
     self->hand_x = calloc(2 * (x + y), sizeof(float));
     self->order = calloc((size_t)t->points, sizeof *self->order);
     if (self->hand_x == NULL || self->order == NULL ||
-        !hand_net_make(&self->hand, blas, LAYERS, t->widths, t->batch, t->toy, (float)RATE)) {
+        !hand_net_make(&self->hand, blas, NETWORK_LAYERS, t->widths, t->batch, t->toy, (float)network_rate)) {
         mt_fail(MT_ERR_MEMORY, "no memory is left for the network by hand; close other programs");
         return false;
     }
@@ -142,40 +127,9 @@ static bool make_hand(trainer *self, const openblas *blas)
     return copy_to_hand(self);
 }
 
-static bool make(trainer *self, const task *t, uint64_t seed)
-{
-    *self = (trainer){.task = t, .cpu = mt_backend_get("cpu"), .rng = mt_rng_make(seed)};
-    if (self->cpu == NULL) return false;
-    if (t->toy) {
-        self->dataset = mt_dataset_make(self->cpu, MT_DATASET_XOR, t->points, &self->rng);
-        self->x = mt_dataset_x(self->dataset);
-        self->y = mt_dataset_y(self->dataset);
-    } else {
-        self->x = mt_uniform(self->cpu, mt_shape(t->points, t->widths[0]), &self->rng, 0, 1);
-        self->y = mt_uniform(self->cpu, mt_shape(t->points, t->widths[LAYERS]), &self->rng, 0, 1);
-    }
-    const mt_shape widths = mt_shape(t->widths[0], t->widths[1], t->widths[2], t->widths[3]);
-    self->model = mt_mlp(self->cpu, widths, MT_OP_relu, MT_INIT_PYTORCH, &self->rng);
-    mt_sgd_options options = mt_sgd_defaults();
-    options.rate = RATE;
-    self->optimizer = mt_sgd_new(self->model, options);
-    self->tape = mt_tape_new(self->cpu);
-    if (self->x != NULL && self->y != NULL)
-        self->batches = mt_batches_new(self->x, self->y, t->batch, self->rng);
-    return self->optimizer != NULL && self->tape != NULL && self->batches != NULL;
-}
-
 static void release(trainer *self)
 {
-    mt_tape_free(self->tape);
-    mt_batches_free(self->batches);
-    mt_optimizer_free(self->optimizer);
-    mt_module_free(self->model);
-    if (self->dataset == NULL) {
-        mt_tensor_free(self->x);
-        mt_tensor_free(self->y);
-    }
-    mt_dataset_free(self->dataset);
+    network_free(&self->net);
     hand_net_free(&self->hand);
     free(self->hand_x);
     free(self->order);
@@ -185,19 +139,19 @@ static void release(trainer *self)
  */
 static bool agree(trainer *self)
 {
-    const task *t = self->task;
+    const network_task *t = &self->net.task;
     for (int i = 0; i < CHECKED_EPOCHS; i++) {
         for (int first = 0; first < t->points; first += t->batch) {
-            mt_tensor *x = mt_tensor_slice(self->x, 0, first, first + t->batch, 1);
-            mt_tensor *y = mt_tensor_slice(self->y, 0, first, first + t->batch, 1);
+            mt_tensor *x = mt_tensor_slice(self->net.x, 0, first, first + t->batch, 1);
+            mt_tensor *y = mt_tensor_slice(self->net.y, 0, first, first + t->batch, 1);
             const bool good = step(self, x, y);
-            mt_tape_reset(self->tape);
+            mt_tape_reset(self->net.tape);
             mt_tensor_free(x);
             mt_tensor_free(y);
             if (!good) return bench_fail(PROGRAM, mt_last_message()) == 0;
             self->hand_loss =
                 hand_net_step(&self->hand, self->hand_x + (size_t)first * (size_t)t->widths[0],
-                              self->hand_y + (size_t)first * (size_t)t->widths[LAYERS], t->batch);
+                              self->hand_y + (size_t)first * (size_t)t->widths[NETWORK_LAYERS], t->batch);
         }
     }
     const double away = fabs(self->loss - self->hand_loss);
@@ -227,16 +181,19 @@ static bool tell(bench_report *report, bench_row *row, double ours)
 static bool time_task(const task *t, const settings *options, bench_report *report, peers *others,
                       const openblas *blas)
 {
-    trainer self;
+    const network_task *n = &t->network;
+    mt_backend *cpu = mt_backend_get("cpu");
+    trainer self = {.loss = 0};
     bench_effort effort = bench_effort_of(&options->bench);
     effort.budget = 1e30; /* every sample: pauses between two engines' turns cost no precision */
     bench_row row = {.bound = BENCH_BY_FMA, .percent = true, .threads = mt_get_threads()};
     snprintf(row.work, sizeof row.work, "%s", t->work);
     snprintf(row.shape, sizeof row.shape, "%s", t->shape);
     snprintf(row.engine, sizeof row.engine, "cpu");
-    for (int i = 0; i < LAYERS; i++) /* forward and two gradients; the data need none */
-        row.flops += (i == 0 ? 4.0 : 6.0) * t->points * t->widths[i] * t->widths[i + 1];
-    bool good = make(&self, t, options->bench.seed) && (blas == NULL || make_hand(&self, blas));
+    for (int i = 0; i < NETWORK_LAYERS; i++) /* forward and two gradients; the data need none */
+        row.flops += (i == 0 ? 4.0 : 6.0) * n->points * n->widths[i] * n->widths[i + 1];
+    bool good = cpu != NULL && network_make(&self.net, *n, cpu, options->bench.seed) &&
+                (blas == NULL || make_hand(&self, blas));
     if (!good) bench_fail(PROGRAM, mt_last_message());
     good = good && (blas == NULL || agree(&self));
     bench_turn turns[2] = {{.body = run_library, .context = &self},
@@ -280,7 +237,7 @@ int main(int argc, char **argv)
     peers_open(&others, &options.peers, &options.bench);
     bool good = true;
     for (size_t i = 0; i < sizeof tasks / sizeof *tasks && good; i++) {
-        if (options.bench.quick && tasks[i].widths[1] == 1000) continue;
+        if (options.bench.quick && tasks[i].network.widths[1] == 1000) continue;
         good = time_task(&tasks[i], &options, &report, &others, with_blas ? &blas : NULL);
     }
     peers_close(&others);

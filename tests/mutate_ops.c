@@ -240,12 +240,9 @@ static void product_one(int64_t m, int64_t n, int64_t k, unsigned flags, bool tu
 static void matmul(void **data)
 {
     (void)data;
-    static const int64_t sides[][3] = {{1, 1, 1},    {5, 7, 3},    {17, 9, 17},  {16, 32, 16},
-                                       {16, 32, 32}, {15, 33, 31}, {33, 31, 48}, {20, 36, 20},
-                                       {32, 64, 33}, {1, 40, 50},  {40, 1, 33},  {1, 9, 64}};
-    for (size_t i = 0; i < TEST_LENGTH(sides); i++)
+    for (int i = 0; i < PAIR_SMALL_SIDES; i++)
         for (int turn = 0; turn < 4; turn++)
-            product_one(sides[i][0], sides[i][1], sides[i][2], TEST_PLAIN, turn & 1, turn & 2);
+            product_one(pair_sides[i][0], pair_sides[i][1], pair_sides[i][2], TEST_PLAIN, turn & 1, turn & 2);
     for (int round = 0; round < 8; round++)
         product_one(test_from(1, 40), test_from(1, 40), test_from(1, 60), 0, false, false);
 }

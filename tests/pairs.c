@@ -3,6 +3,12 @@
 
 mt_backend *backends[2];
 
+const int64_t pair_sides[PAIR_SIDES][3] = {
+    {1, 1, 1},      {5, 7, 3},      {17, 9, 17},  {16, 32, 16},  {16, 32, 32}, {15, 33, 31},
+    {33, 31, 48},   {20, 36, 20},   {32, 64, 33}, {1, 40, 50},   {40, 1, 33},  {1, 9, 64},
+    {18, 33, 1100}, {20, 36, 1100}, {1, 3, 1100}, {19, 35, 132}, {16, 32, 64}, {130, 129, 18},
+};
+
 pair twins(test_array *first) { return (pair){{first, test_array_twin(first, backends[1])}}; }
 pair input(mt_shape shape, unsigned flags)
 {

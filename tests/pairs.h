@@ -22,6 +22,12 @@ pair input(mt_shape shape, unsigned flags);
 pair output(mt_shape shape, unsigned flags);
 pair indices(mt_shape shape, int64_t limit);
 
+/* m, n and k of products, by the numbers of the kernels: short k, a vector, the small tile, whole and cut,
+ * with and without loads of 16 bytes and rows of C that are whole 16 bytes; behind the first PAIR_SMALL_SIDES
+ * also a k that is cut into chunks, and more than one tile. */
+enum { PAIR_SMALL_SIDES = 12, PAIR_SIDES = 18 };
+extern const int64_t pair_sides[PAIR_SIDES][3];
+
 /* Both hold the same, within tolerance absolute or relative, and around the first nothing was written. */
 void agree(pair out, double tolerance, const char *what);
 
