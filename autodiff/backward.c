@@ -32,7 +32,7 @@ void mt_zero_grad(mt_tensor *x)
 
 mt_tensor *mt_grad(mt_tensor *x)
 {
-    if (mt_tensor_check(x) != MT_OK) return NULL;
+    if (mt_tensor_check(x, "grad") != MT_OK) return NULL;
     if (!x->requires_grad) {
         mt_fail(
             MT_ERR_STATE,

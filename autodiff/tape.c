@@ -305,15 +305,16 @@ mt_status mt_tape_rewind(mt_tape *tape, mt_tape_position mark)
 /* ---- operations come and go ---- */
 
 /* Whether x may be an operand here. */
-static mt_status check_operand(mt_tape *tape, mt_tensor *x)
+static mt_status check_operand(mt_tape *tape, const char *name, mt_tensor *x)
 {
-    mt_status status = mt_tensor_check(x);
+    mt_status status = mt_tensor_check(x, name);
     if (status != MT_OK) return status;
     if (x->lifetime && x->lifetime != tape->lifetime)
-        return mt_fail(MT_ERR_STATE, "an operand belongs to another tape; copy it with mt_keep first");
+        return mt_fail(MT_ERR_STATE, "%s: an operand belongs to another tape; copy it with mt_keep first",
+                       name);
     if (x->storage->backend != tape->backend)
         return mt_fail(MT_ERR_BACKEND,
-                       "an operand is on backend %s and the tape on %s; move it with mt_tensor_to",
+                       "%s: an operand is on backend %s and the tape on %s; move it with mt_tensor_to", name,
                        x->storage->backend->name, tape->backend->name);
     if (atomic_load_explicit(&x->references, memory_order_relaxed) == 0) return MT_OK;
     /* A handle that the program may free before the tape is done with it; the latest two are looked at first.
@@ -336,7 +337,7 @@ bool mt_tape_enter(mt_tape *tape, const char *name, mt_tensor *const *in, int in
     }
     if (tape->status != MT_OK) return false;
     for (int i = 0; i < inputs; i++) {
-        if (check_operand(tape, in[i]) == MT_OK) continue;
+        if (check_operand(tape, name, in[i]) == MT_OK) continue;
         if (in[i])
             mt_tape_give_up(tape);
         else
@@ -377,7 +378,7 @@ mt_node *mt_tape_node(mt_tape *tape, const char *name, mt_vjp_fn vjp, mt_tensor 
 
 mt_status mt_require_grad(mt_tensor *x, bool on)
 {
-    mt_status status = mt_tensor_check(x);
+    mt_status status = mt_tensor_check(x, "require_grad");
     if (status != MT_OK) return status;
     if (x->lifetime && !x->is_view)
         return mt_fail(

@@ -49,7 +49,7 @@ static mt_status make_side(mt_batches *batches, int k)
 mt_batches *mt_batches_new(const mt_tensor *x, const mt_tensor *y, int64_t size, mt_rng rng)
 {
     char text[MT_SHAPE_TEXT], text_y[MT_SHAPE_TEXT];
-    if (mt_tensor_check(x) != MT_OK || mt_tensor_check(y) != MT_OK) return NULL;
+    if (mt_tensor_check(x, "batches") != MT_OK || mt_tensor_check(y, "batches") != MT_OK) return NULL;
     int64_t rows = mt_tensor_size(x, 0);
     mt_status status = MT_OK;
     if (rows != mt_tensor_size(y, 0) || rows < 1)

@@ -77,9 +77,9 @@ static mt_status gather(const excerpt *shown, mt_tensor *x, int d, int64_t **val
 }
 
 /* The elements of x: all of them, or where there are more than threshold those at the edges. */
-static mt_status excerpt_of(const mt_tensor *x, mt_print_options options, excerpt *shown)
+static mt_status excerpt_of(const mt_tensor *x, const char *what, mt_print_options options, excerpt *shown)
 {
-    mt_status status = mt_tensor_check(x);
+    mt_status status = mt_tensor_check(x, what);
     if (status != MT_OK) return status;
     *shown = (excerpt){.rank = x->layout.rank, .count = 1, .kind = x->kind, .digits = options.digits};
     bool summary = mt_tensor_count(x) > options.threshold;
@@ -191,7 +191,7 @@ int64_t mt_format(const mt_tensor *x, char *buffer, size_t size)
     if (out.size) buffer[0] = '\0';
     excerpt shown;
     if (!x) mt_fail_null("format");
-    if (excerpt_of(x, everything, &shown) != MT_OK) return -1;
+    if (excerpt_of(x, "format", everything, &shown) != MT_OK) return -1;
     put_tensor(&out, &shown, &(page){.lines = false});
     excerpt_free(&shown);
     return out.length;
@@ -216,7 +216,7 @@ mt_status mt_print_with(FILE *stream, const mt_tensor *x, mt_print_options optio
                                                                                      : MT_ERR_NULL;
     }
     excerpt shown;
-    mt_status status = excerpt_of(x, options, &shown);
+    mt_status status = excerpt_of(x, "print", options, &shown);
     if (status != MT_OK) return status;
     page form = {.lines = true, .width = options.width};
     int64_t length = 2 * shown.rank; /* of all on one line, with brackets and commas */

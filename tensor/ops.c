@@ -14,8 +14,8 @@ static mt_status check(const char *what, const mt_tensor *out, const mt_tensor *
                        bool exact)
 {
     char text[MT_SHAPE_TEXT];
-    mt_status status = mt_tensor_check(out);
-    for (int i = 0; i < inputs && status == MT_OK; i++) status = mt_tensor_check(in[i]);
+    mt_status status = mt_tensor_check(out, what);
+    for (int i = 0; i < inputs && status == MT_OK; i++) status = mt_tensor_check(in[i], what);
     if (status != MT_OK) return status;
     if (mt_layout_overlaps_itself(&out->layout))
         return mt_fail(MT_ERR_SHAPE,

@@ -80,14 +80,16 @@ void mt_tensor_free(mt_tensor *tensor)
     mt_free(tensor, tensor->is_view ? sizeof(mt_outer_view) : sizeof *tensor);
 }
 
-mt_status mt_tensor_check_closer(const mt_tensor *x)
+mt_status mt_tensor_check_closer(const mt_tensor *x, const char *what)
 {
     if (!x) return MT_ERR_NULL;
     const mt_outer_view *view = (const mt_outer_view *)x;
     /* The generation first: when it is another one the storage itself may be gone. */
     if (x->is_view && view->generation == x->lifetime->generation && view->serial == x->storage->serial)
         return MT_OK;
-    return mt_fail(MT_ERR_STATE,
-                   "a tensor of a tape is used after the tape was reset, rewound or freed; copy what must "
-                   "last with mt_keep before the reset");
+    return mt_fail(
+        MT_ERR_STATE,
+        "%s: a tensor of a tape is used after the tape was reset, rewound or freed; copy what must "
+        "last with mt_keep before the reset",
+        what);
 }

@@ -76,7 +76,7 @@ MT_INTERNAL mt_tensor *mt_from_doubles_as(mt_backend *backend, const double *val
 MT_INTERNAL void mt_tensor_retain(mt_tensor *tensor);
 
 /* The rest of mt_tensor_check: views of a tape's tensors, and the sentence. */
-MT_INTERNAL mt_status mt_tensor_check_closer(const mt_tensor *x);
+MT_INTERNAL mt_status mt_tensor_check_closer(const mt_tensor *x, const char *what);
 /* The value of an operation into a tensor that was just made, in the shape that the inputs broadcast to, on
  * their backend: what mt_op_map and mt_op_zip would check is known. */
 MT_INTERNAL mt_status mt_op_fresh(mt_tensor *out, mt_op op, const mt_tensor *const *in, int inputs, double p0,
@@ -86,12 +86,12 @@ MT_INTERNAL void mt_lifetime_release(mt_lifetime *lifetime);
 
 MT_END
 
-/* Whether x can be used: MT_ERR_NULL for NULL, MT_ERR_STATE with a sentence when its tape was reset or
- * rewound. */
-static inline mt_status mt_tensor_check(const mt_tensor *x)
+/* Whether x can be used: MT_ERR_NULL for NULL, MT_ERR_STATE with a sentence that begins with what when its
+ * tape was reset or rewound. */
+static inline mt_status mt_tensor_check(const mt_tensor *x, const char *what)
 {
     bool usable = x && (!x->lifetime || x->lifetime->generation == x->generation);
-    return usable ? MT_OK : mt_tensor_check_closer(x);
+    return usable ? MT_OK : mt_tensor_check_closer(x, what);
 }
 
 /* Notes an in-place write. */

@@ -212,48 +212,54 @@ static mt_tensor *view_of(mt_tensor *x, mt_status status, const mt_layout *layou
 }
 
 /* A view's body: check x, compute a layout, make a handle. */
-#define VIEW(call)                                \
-    mt_layout layout;                             \
-    if (mt_tensor_check(x) != MT_OK) return NULL; \
+#define VIEW(what, call)                                \
+    mt_layout layout;                                   \
+    if (mt_tensor_check(x, what) != MT_OK) return NULL; \
     return view_of(x, call, &layout)
 
-mt_tensor *mt_tensor_view(mt_tensor *x, mt_shape shape) { VIEW(mt_layout_view(&x->layout, shape, &layout)); }
+mt_tensor *mt_tensor_view(mt_tensor *x, mt_shape shape)
+{
+    VIEW("view", mt_layout_view(&x->layout, shape, &layout));
+}
 
 mt_tensor *mt_tensor_permute(mt_tensor *x, mt_shape order)
 {
-    VIEW(mt_layout_permute(&x->layout, order, &layout));
+    VIEW("permute", mt_layout_permute(&x->layout, order, &layout));
 }
 
 mt_tensor *mt_tensor_transpose(mt_tensor *x, int64_t dim0, int64_t dim1)
 {
-    VIEW(mt_layout_transpose(&x->layout, dim0, dim1, &layout));
+    VIEW("transpose", mt_layout_transpose(&x->layout, dim0, dim1, &layout));
 }
 
 mt_tensor *mt_tensor_slice(mt_tensor *x, int64_t dim, int64_t start, int64_t stop, int64_t step)
 {
-    VIEW(mt_layout_slice(&x->layout, dim, start, stop, step, &layout));
+    VIEW("slice", mt_layout_slice(&x->layout, dim, start, stop, step, &layout));
 }
 
 mt_tensor *mt_tensor_select(mt_tensor *x, int64_t dim, int64_t index)
 {
-    VIEW(mt_layout_select(&x->layout, dim, index, &layout));
+    VIEW("select", mt_layout_select(&x->layout, dim, index, &layout));
 }
 
 mt_tensor *mt_tensor_expand(mt_tensor *x, mt_shape shape)
 {
-    VIEW(mt_layout_expand(&x->layout, shape, &layout));
+    VIEW("expand", mt_layout_expand(&x->layout, shape, &layout));
 }
 
-mt_tensor *mt_tensor_squeeze(mt_tensor *x, int64_t dim) { VIEW(mt_layout_squeeze(&x->layout, dim, &layout)); }
+mt_tensor *mt_tensor_squeeze(mt_tensor *x, int64_t dim)
+{
+    VIEW("squeeze", mt_layout_squeeze(&x->layout, dim, &layout));
+}
 
 mt_tensor *mt_tensor_unsqueeze(mt_tensor *x, int64_t dim)
 {
-    VIEW(mt_layout_unsqueeze(&x->layout, dim, &layout));
+    VIEW("unsqueeze", mt_layout_unsqueeze(&x->layout, dim, &layout));
 }
 
 mt_tensor *mt_tensor_reshape(mt_tensor *x, mt_shape shape)
 {
-    if (mt_tensor_check(x) != MT_OK) return NULL;
+    if (mt_tensor_check(x, "reshape") != MT_OK) return NULL;
     if (mt_shape_infer(shape, mt_tensor_count(x), &shape) != MT_OK) return NULL;
     mt_tensor *rows = mt_tensor_contiguous(x);
     mt_tensor *result = mt_tensor_view(rows, shape);
@@ -264,7 +270,7 @@ mt_tensor *mt_tensor_reshape(mt_tensor *x, mt_shape shape)
 mt_tensor *mt_tensor_flatten(mt_tensor *x, int64_t first, int64_t last)
 {
     mt_shape shape;
-    if (mt_tensor_check(x) != MT_OK) return NULL;
+    if (mt_tensor_check(x, "flatten") != MT_OK) return NULL;
     if (mt_shape_flatten(mt_layout_shape(&x->layout), first, last, &shape) != MT_OK) return NULL;
     return mt_tensor_reshape(x, shape);
 }
@@ -273,19 +279,21 @@ mt_tensor *mt_tensor_flatten(mt_tensor *x, int64_t first, int64_t last)
 
 mt_tensor *mt_tensor_contiguous(mt_tensor *x)
 {
-    if (mt_tensor_check(x) != MT_OK) return NULL;
+    if (mt_tensor_check(x, "contiguous") != MT_OK) return NULL;
     if (!mt_layout_is_contiguous(&x->layout)) return mt_tensor_copy(x);
     return mt_tensor_handle(x->storage, &x->layout, x->kind, x);
 }
 
-mt_tensor *mt_tensor_as(const mt_tensor *x, mt_kind kind)
+static mt_tensor *copy_as(const mt_tensor *x, const char *what, mt_kind kind)
 {
-    if (mt_tensor_check(x) != MT_OK) return NULL;
+    if (mt_tensor_check(x, what) != MT_OK) return NULL;
     mt_tensor *copy = mt_empty(x->storage->backend, mt_tensor_shape(x), kind);
     return copy ? keep_if(copy, mt_op_copy(copy, x)) : NULL;
 }
 
-mt_tensor *mt_tensor_copy(const mt_tensor *x) { return mt_tensor_as(x, mt_tensor_kind(x)); }
+mt_tensor *mt_tensor_as(const mt_tensor *x, mt_kind kind) { return copy_as(x, "as", kind); }
+
+mt_tensor *mt_tensor_copy(const mt_tensor *x) { return copy_as(x, "copy", mt_tensor_kind(x)); }
 
 /* By way of the host, a piece at a time. */
 static mt_status between_devices(mt_backend *source, const char *from, mt_backend *backend, char *to,
@@ -305,7 +313,7 @@ static mt_status between_devices(mt_backend *source, const char *from, mt_backen
 
 mt_tensor *mt_tensor_to(const mt_tensor *x, mt_backend *backend)
 {
-    if (mt_tensor_check(x) != MT_OK || !backend) return NULL;
+    if (mt_tensor_check(x, "to") != MT_OK || !backend) return NULL;
     mt_backend *source = x->storage->backend;
     if (source == backend) return mt_tensor_copy(x);
     mt_tensor *rows = mt_tensor_contiguous((mt_tensor *)x);
@@ -353,19 +361,19 @@ mt_kind mt_tensor_kind(const mt_tensor *x) { return x ? x->kind : MT_REAL; }
 /* These two look into the storage, which may be gone with its tape. */
 mt_backend *mt_tensor_backend(const mt_tensor *x)
 {
-    return mt_tensor_check(x) == MT_OK ? x->storage->backend : NULL;
+    return mt_tensor_check(x, "backend") == MT_OK ? x->storage->backend : NULL;
 }
 
 bool mt_tensor_is_contiguous(const mt_tensor *x) { return x && mt_layout_is_contiguous(&x->layout); }
 
 uint64_t mt_tensor_version(const mt_tensor *x)
 {
-    return mt_tensor_check(x) == MT_OK ? x->storage->version : 0;
+    return mt_tensor_check(x, "version") == MT_OK ? x->storage->version : 0;
 }
 
 const void *mt_tensor_data(const mt_tensor *x)
 {
-    if (mt_tensor_check(x) != MT_OK) return NULL;
+    if (mt_tensor_check(x, "data") != MT_OK) return NULL;
     if (!x->storage->backend->host) {
         mt_fail(MT_ERR_BACKEND,
                 "the values are on backend %s; copy them to the host with mt_to_floats or mt_tensor_to",

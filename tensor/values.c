@@ -11,7 +11,7 @@
 static mt_status element(const mt_tensor *x, mt_shape index, const char *what, void **address)
 {
     char text[MT_SHAPE_TEXT], text_index[MT_SHAPE_TEXT];
-    mt_status status = mt_tensor_check(x);
+    mt_status status = mt_tensor_check(x, what);
     if (status != MT_OK) return status;
     bool valid = index.rank == x->layout.rank;
     mt_shape given = index;
@@ -63,7 +63,7 @@ double mt_item(const mt_tensor *x)
     char text[MT_SHAPE_TEXT];
     double value = NAN;
     if (!x) mt_fail_null("item");
-    if (mt_tensor_check(x) != MT_OK) return NAN;
+    if (mt_tensor_check(x, "item") != MT_OK) return NAN;
     if (mt_tensor_count(x) != 1) {
         mt_fail(MT_ERR_SHAPE,
                 "item: a tensor of shape %s is not a single number; use mt_get, or reduce it first",
@@ -79,7 +79,7 @@ double mt_item(const mt_tensor *x)
 static mt_status check_count(const mt_tensor *x, const void *values, int64_t count, const char *what)
 {
     char text[MT_SHAPE_TEXT];
-    mt_status status = values ? mt_tensor_check(x) : MT_ERR_NULL;
+    mt_status status = values ? mt_tensor_check(x, what) : MT_ERR_NULL;
     if (status == MT_OK && count != mt_tensor_count(x))
         status = mt_fail(MT_ERR_SHAPE, "%s: %" PRId64 " values for a tensor of shape %s, which has %" PRId64,
                          what, count, mt_shape_text(mt_layout_shape(&x->layout), text), mt_tensor_count(x));
