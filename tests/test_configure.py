@@ -5,7 +5,8 @@
 
 Configures without building. 1. No toolkit, a toolkit older than 12, one whose nvcc cannot compile, and no C++ compiler:
 on auto the summary says which, and all else is configured. 2. With -Dcuda=enabled or -Dsim=enabled the same is an error
-that says it too. A toolkit here is a folder with a bin/nvcc that only knows its version; CUDA_HOME names it, or PATH.
+that says it too. 3. -Dfuzz=enabled without libFuzzer is an error. A toolkit here is a folder with a bin/nvcc that only
+knows its version; CUDA_HOME names it, or PATH.
 """
 import concurrent.futures
 import os
@@ -67,6 +68,8 @@ def main():
             ("no c++", {"CUDA_HOME": none, "CXX": "false"}, "-Dsim=auto", True, "gpu-sim : not built: no C++ compiler was found"),
             ("no c++, enabled", {"CUDA_HOME": none, "CXX": "false"}, "-Dsim=enabled", False, "ERROR"),
         ]
+        if shutil.which("gcc"):
+            cases.append(("fuzz with gcc", {"CC": "gcc"}, "-Dfuzz=enabled", False, "-Dfuzz=enabled, but no libFuzzer program links"))
         if not FOUND_ELSEWHERE:
             cases.append(("nothing anywhere", {}, auto, True, "gpu : not built: nvcc was not found"))
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
