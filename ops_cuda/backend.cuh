@@ -154,16 +154,20 @@ template <> struct divisor<uint64_t> {
     __device__ __forceinline__ uint64_t quotient(uint64_t n) const { return n / by; }
 };
 
-/* Dimensions as a kernel walks them: row-major sizes, and the strides of OPERANDS arrays. Positions and the
- * number of an element are of type I. */
-template <class I, int OPERANDS, int MOST = MT_MAX_DIMS> struct walk {
+/* Whether so many things can be counted by the quick one. */
+static inline bool fits_quick(int64_t count) { return count <= 0x7fffffff; }
+
+/* Dimensions as a kernel walks them: row-major sizes, and the strides of OPERANDS arrays. Positions are of
+ * type I, the number of an element of type N. */
+template <class I, int OPERANDS, int MOST = MT_MAX_DIMS, class N = I> struct walk {
     int rank;
-    divisor<I> size[MOST];
+    divisor<N> size[MOST];
     I stride[OPERANDS][MOST];
 };
 
-template <class I, int OPERANDS, int MOST>
-static inline void add_dimension(walk<I, OPERANDS, MOST> *w, int64_t size, const int64_t (&stride)[OPERANDS])
+template <class I, int OPERANDS, int MOST, class N>
+static inline void add_dimension(walk<I, OPERANDS, MOST, N> *w, int64_t size,
+                                 const int64_t (&stride)[OPERANDS])
 {
     w->size[w->rank].set(size);
     for (int k = 0; k < OPERANDS; k++) w->stride[k][w->rank] = (I)stride[k];
@@ -182,6 +186,20 @@ MT_DEVICE void position_of(const walk<I, OPERANDS, MOST> &w, I i, I (&at)[OPERAN
         i = q;
     }
     for (int k = 0; k < OPERANDS; k++) at[k] += i * w.stride[k][0];
+}
+
+/* The same in a loop that is not unrolled: shorter, and there is mostly one dimension. */
+template <class I, int OPERANDS, int MOST, class N>
+MT_DEVICE void rolled_position_of(const walk<I, OPERANDS, MOST, N> &w, N i, I (&at)[OPERANDS])
+{
+    MT_NO_UNROLL
+    for (int d = w.rank - 1; d > 0; d--) {
+        const N q = w.size[d].quotient(i), r = i - q * w.size[d].by;
+        MT_UNROLL
+        for (int k = 0; k < OPERANDS; k++) at[k] += (I)r * w.stride[k][d];
+        i = q;
+    }
+    for (int k = 0; k < OPERANDS; k++) at[k] += (I)i * w.stride[k][0];
 }
 
 /* x y + s, fused on the card, where --fmad=false leaves every other sum as it is written. */

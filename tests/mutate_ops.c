@@ -151,9 +151,10 @@ static void reduce_one(mt_shape shape, mt_shape dims, unsigned flags, int kind)
 static void reduce(void **data)
 {
     (void)data;
-    static const int64_t rows[][2] = {{1, 1},   {5, 7},   {9, 32},   {3, 33},
-                                      {17, 64}, {2, 100}, {2, 2049}, {3, 2560}};
-    static const int64_t columns[][2] = {{7, 5}, {63, 130}, {64, 33}, {65, 32}, {70, 31}, {100, 40}};
+    static const int64_t rows[][2] = {{1, 1},   {5, 7},   {9, 32},   {3, 33},  {17, 64},
+                                      {2, 100}, {3, 512}, {2, 2049}, {2, 5001}};
+    static const int64_t columns[][2] = {{7, 5},   {63, 130}, {64, 33}, {65, 32},
+                                         {70, 31}, {100, 40}, {9, 132}};
     for (int kind = 0; kind < REDUCTIONS; kind++) {
         for (size_t i = 0; i < TEST_LENGTH(rows); i++)
             reduce_one(mt_shape(rows[i][0], rows[i][1]), mt_axes(1), TEST_PLAIN, kind);
@@ -165,6 +166,7 @@ static void reduce(void **data)
         }
         reduce_one(mt_shape(5, 4, 33, 2), mt_axes(0, 2), 0, kind);
         reduce_one(mt_shape(6, 5, 7, 3), mt_axes(1, 3), 0, kind);
+        reduce_one(mt_shape(41, 2, 101), mt_axes(0, 2), TEST_PLAIN, kind);
     }
 }
 
@@ -254,6 +256,7 @@ static void matmul_more(void **data)
     product_one(18, 33, 1100, TEST_PLAIN, false, false);
     product_one(20, 36, 1100, TEST_PLAIN, false, false);
     product_one(1, 3, 1100, TEST_PLAIN, false, true);
+    product_one(40, 1, 10000, TEST_PLAIN, false, false);
     product_one(124, 572, 20, TEST_PLAIN, false, false);
     product_one(259, 509, 19, TEST_PLAIN, false, false);
     pair a = input(mt_shape(3, 1, 20, 18), 0), b = input(mt_shape(2, 18, 34), 0),

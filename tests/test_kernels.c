@@ -32,7 +32,7 @@ static void counts_begin(mt_backend *b)
 /* A number that is ANY is not looked at. */
 typedef struct expected {
     const char *kernel;
-    int64_t launches, requests, sectors, barriers;
+    int64_t launches, requests, sectors, barriers, blocks;
 } expected;
 
 static const mt_kernel_counts *row_of(const mt_backend_counts *all, const char *kernel)
@@ -54,7 +54,8 @@ static void counts_end(mt_backend *b, const char *what, expected want)
     } numbers[] = {{"launches", want.launches, (int64_t)(now->launches - old->launches)},
                    {"requests", want.requests, (int64_t)(now->requests - old->requests)},
                    {"sectors", want.sectors, (int64_t)(now->sectors - old->sectors)},
-                   {"barriers", want.barriers, (int64_t)(now->barriers - old->barriers)}};
+                   {"barriers", want.barriers, (int64_t)(now->barriers - old->barriers)},
+                   {"blocks", want.blocks, (int64_t)(now->blocks - old->blocks)}};
     for (size_t i = 0; i < (after.simulated ? TEST_LENGTH(numbers) : 1); i++)
         TEST_CHECK(numbers[i].want == ANY || numbers[i].want == numbers[i].got,
                    "%s: %s: kernel \"%s\" has %lld %s instead of %lld", b->name, what, want.kernel,
@@ -131,7 +132,7 @@ static void test_pairs(void **data)
             TEST_OK(mt_op_sub(out, x, y));
             counts_end(b, c->what,
                        (expected){"zip sub", 1, warps * c->requests,
-                                  c->sectors == ANY ? ANY : warps * c->sectors, 0});
+                                  c->sectors == ANY ? ANY : warps * c->sectors, 0, ANY});
             if (want) same(out, want, c->what);
             if (!want) want = out;
         }
@@ -193,9 +194,9 @@ static void test_turns(void **data)
                 const int64_t tiles = (c->rows + 31) / 32 * ((c->columns + 31) / 32);
                 counts_begin(b);
                 TEST_OK(mt_op_copy(out, turned));
-                counts_end(
-                    b, c->what,
-                    (expected){"copy transposed", 1, c->batch * (reads + writes), ANY, c->batch * tiles});
+                counts_end(b, c->what,
+                           (expected){"copy transposed", 1, c->batch * (reads + writes), ANY,
+                                      c->batch * tiles, ANY});
                 if (want) same(out, want, c->what);
                 if (!want) want = out;
             }
@@ -242,11 +243,127 @@ static void test_far(void **data)
                                                       mt_tensor_operand(y)}};
         counts_begin(b);
         TEST_OK(b->map(b, &work));
-        counts_end(b, c->what, (expected){"map relu gradient", c->pieces, ANY, ANY, 0});
+        counts_end(b, c->what, (expected){"map relu gradient", c->pieces, ANY, ANY, 0, ANY});
         double *want = test_read(g);
         for (int64_t k = 0; k < n; k++) want[k] = fmax(want[k], 0); /* y is g */
         TEST_ALL_SAME(test_read(out), want, n, c->what);
         test_release();
+    }
+}
+
+/* ---- reductions ---- */
+
+/* A sum along rows of a kept x reduced matrix, or over columns of a reduced x kept one. What it costs in
+ * float and in double; launches as the requests of each are, added up. */
+typedef struct fold_case {
+    const char *what;
+    int64_t kept, reduced;
+    bool columns;
+    int64_t shift; /* the first number is that many behind an aligned one */
+    struct {
+        int64_t launches, blocks, requests, sectors, barriers;
+    } want[2];
+} fold_case;
+
+/* Rows of 32: 8 lanes of a warp each (16 in double), which all load 16 bytes once. Rows of 1000: a warp
+ * each, 8 (16) loads and the store. Of 1001, and few: a block each, whose 8 warps load number by number, and
+ * one the last. 10^7: 976 chunks of 10 (20) loads by 8 warps, one of 5760 numbers, and the 977 results.
+ * Columns: 128 (64) of them have one load a row. */
+static const fold_case fold_cases[] = {
+    {"rows of 32", 1024, 32, false, 0, {{1, 256, 512, 256 * 17, 0}, {1, 256, 1024, 512 * 17, 0}}},
+    {"rows of 4", 1024, 4, false, 0, {{1, 32, 64, 32 * 20, 0}, {1, 64, 128, 64 * 20, 0}}},
+    {"rows of 1000",
+     1024,
+     1000,
+     false,
+     0,
+     {{1, 256, 9 * 1024, 126 * 1024, 0}, {1, 256, 17 * 1024, 251 * 1024, 0}}},
+    {"few rows of 1001", 8, 1001, false, 0, {{1, 8, 8 * 34, ANY, 8}, {1, 8, 8 * 34, ANY, 8}}},
+    {"few rows, not aligned", 8, 1000, false, 1, {{1, 8, 8 * 33, ANY, 8}, {1, 8, 8 * 33, ANY, 8}}},
+    {"10^7 numbers", 1, 10000000, false, 0, {{2, 978, 79112, ANY, 978}, {2, 978, 157245, ANY, 978}}},
+    {"columns", 1000, 64, true, 0, {{1, 8, 520, 65 * 125, 24}, {1, 16, 1040, 65 * 250, 48}}},
+    {"columns of an odd number", 1001, 64, true, 0, {{1, 32, 65 * 32, ANY, 96}, {1, 32, 65 * 32, ANY, 96}}},
+    {"columns, not aligned", 1000, 64, true, 1, {{1, 32, 65 * 32, ANY, 96}, {1, 32, 65 * 32, ANY, 96}}},
+    {"few columns", 10, 96, true, 0, {{1, 1, 49, ANY, 4}, {1, 1, 25, ANY, 4}}},
+};
+
+static void test_folds(void **data)
+{
+    (void)data;
+    for (size_t i = 0; i < TEST_LENGTH(fold_cases); i++) {
+        const fold_case *c = &fold_cases[i];
+        mt_tensor *want = NULL;
+        EACH_BACKEND(b)
+        {
+            const int64_t n = c->kept * c->reduced;
+            mt_tensor *line = OWN(mt_empty(b, mt_shape(n + c->shift), MT_REAL)),
+                      *few = numbers(b, mt_shape(101));
+            /* repeated, since as doubles on the host all would be slow to make */
+            for (int64_t at = 0; at < n + c->shift; at += at == 0 ? 101 : at) {
+                const int64_t count = at == 0 ? 101 : n + c->shift - at < at ? n + c->shift - at : at;
+                mt_tensor *to = OWN(mt_tensor_slice(line, 0, at, at + count, 1));
+                TEST_OK(mt_op_copy(to, at == 0 ? few : OWN(mt_tensor_slice(line, 0, 0, count, 1))));
+            }
+            mt_tensor *part = OWN(mt_tensor_slice(line, 0, c->shift, c->shift + n, 1));
+            mt_tensor *x = OWN(mt_tensor_view(part, c->columns ? mt_shape(c->reduced, c->kept)
+                                                               : mt_shape(c->kept, c->reduced)));
+            mt_tensor *out = OWN(mt_empty(b, mt_shape(c->kept), MT_REAL));
+            counts_begin(b);
+            TEST_OK(mt_op_sum(out, x, mt_axes(c->columns ? 0 : 1)));
+            counts_end(b, c->what,
+                       (expected){"reduce sum", c->want[W == 2].launches, c->want[W == 2].requests,
+                                  c->want[W == 2].sectors, c->want[W == 2].barriers, c->want[W == 2].blocks});
+            if (want) same(out, want, c->what);
+            if (!want) want = out;
+        }
+        test_release();
+    }
+}
+
+/* How a row, or a column, lies in memory decides no bit of its sum. */
+static void test_fold_layouts(void **data)
+{
+    (void)data;
+    static const int64_t sizes[][3] = {/* kept, and two reduced sizes */
+                                       {5, 3, 11},   {70, 2, 4},   {3, 25, 40},  {2, 9, 556},
+                                       {1, 80, 252}, {2, 50, 700}, {1100, 4, 9}, {40, 30, 60}};
+    mt_rng rng = mt_rng_make(7);
+    EACH_BACKEND(b)
+    {
+        if (!b->counts) continue; /* whose trees may follow the layout */
+        for (size_t i = 0; i < TEST_LENGTH(sizes); i++) {
+            const int64_t kept = sizes[i][0], p = sizes[i][1], q = sizes[i][2], n = kept * p * q;
+            mt_tensor *values = OWN(mt_uniform(b, mt_shape(kept, p, q), &rng, -1, 1));
+            mt_tensor *out = OWN(mt_empty(b, mt_shape(kept), MT_REAL));
+            TEST_OK(mt_op_sum(out, values, mt_axes(1, 2)));
+            const double *want = test_read(out);
+            for (int layout = 0; layout < 4; layout++) {
+                mt_tensor *room = OWN(mt_empty(b, mt_shape(2 * n + 8 * kept * p + 1), MT_REAL)), *x;
+                const int64_t row = layout == 1   ? 2 * q
+                                    : layout == 2 ? q + 1
+                                    : layout == 3 ? q + W - q % W
+                                                  : q,
+                              shift = layout == 0;
+                x = OWN(mt_tensor_slice(room, 0, shift, shift + kept * p * row, 1));
+                x = OWN(mt_tensor_view(x, mt_shape(kept, p, row)));
+                x = OWN(mt_tensor_slice(x, 2, 0, layout == 1 ? row : q, layout == 1 ? 2 : 1));
+                TEST_OK(mt_op_copy(x, values));
+                TEST_OK(mt_op_sum(out, x, mt_axes(1, 2)));
+                TEST_ALL_SAME(test_read(out), want, kept, "rows in another layout");
+            }
+            mt_tensor *turned = OWN(mt_empty(b, mt_shape(p, q, kept), MT_REAL)),
+                      *room = OWN(mt_empty(b, mt_shape(n + 1), MT_REAL));
+            mt_tensor *shifted = OWN(mt_tensor_slice(room, 0, 1, n + 1, 1));
+            shifted = OWN(mt_tensor_view(shifted, mt_shape(p, q, kept)));
+            TEST_OK(mt_op_copy(turned, OWN(mt_tensor_permute(values, mt_axes(1, 2, 0)))));
+            TEST_OK(mt_op_copy(shifted, turned));
+            TEST_OK(mt_op_sum(out, turned, mt_axes(0, 1)));
+            const double *columns = test_read(out);
+            TEST_OK(mt_op_sum(out, shifted, mt_axes(0, 1)));
+            TEST_ALL_SAME(test_read(out), columns, kept, "columns that are not aligned");
+            test_cases += 5;
+            test_release();
+        }
     }
 }
 
@@ -259,9 +376,8 @@ int main(void)
         if (b->counts) b->counts(b, &from_now_on);
     }
     static const struct CMUnitTest tests[] = {
-        TEST(test_pairs),
-        TEST(test_turns),
-        TEST(test_far),
+        TEST(test_pairs), TEST(test_turns),        TEST(test_far),
+        TEST(test_folds), TEST(test_fold_layouts),
     };
     return TEST_RUN("kernels", tests);
 }
