@@ -1,6 +1,6 @@
-/* ops_cuda/matmul.cu - which kernel of matmul.cuh multiplies which matrices. By shape and layout alone, so
- * that the same product has the same bits on every card. */
-#include "matmul.cuh"
+/* ops_cuda/matmul.cu - which kernel multiplies which matrices. By shape and layout alone, so that the same
+ * product has the same bits on every card. */
+#include "matmul_tiles.cuh"
 #include <initializer_list>
 #include <utility>
 
@@ -30,18 +30,23 @@ enum {
     MULTIPLY_ADDS = 512 / (int)sizeof(mt_real), /* of a multiprocessor in a clock */
     BANDWIDTH = 3200,                           /* bytes that the second cache moves in a clock */
     JOIN = 5000,                                /* clocks of a second kernel that has nothing to do */
+    WARPS = 16 * MULTIPROCESSORS,               /* fewer, without tiles, leave the memory idle */
     LEAST_CHUNK = 256,                          /* k is not cut into less */
+    MOST_STEPS = 256,                           /* a lane's, of a chunk without tiles: for the sum's error */
     SHORT_K = 16,                               /* a thread sums an element up to here, of a C that is */
     NARROW = 16,                                /* narrower than this, or has no more elements than the */
     FEW_OUTPUTS = MULTIPROCESSORS * 128         /* card has lanes */
 };
 
-/* Cuts k so that there are blocks enough; chunks are whole multiples of DEPTH. */
-static void cut(product *w, int64_t blocks, int depth)
+/* Cuts k so that of `have` blocks, or warps, there are `enough`, and into chunks of at most `longest` steps;
+ * these are whole multiples of depth. */
+static void cut(product *w, int64_t have, int64_t enough, int depth, int64_t longest)
 {
     w->chunks = 1, w->chunk = w->k;
-    if (blocks >= MULTIPROCESSORS || w->k < 2 * LEAST_CHUNK) return;
-    int64_t most = w->k / LEAST_CHUNK, wanted = ceil_div(MULTIPROCESSORS, blocks);
+    if ((have >= enough && w->k <= longest) || w->k < 2 * LEAST_CHUNK) return;
+    const int64_t most = w->k / LEAST_CHUNK;
+    int64_t wanted = have < enough ? ceil_div(enough, have) : 1;
+    if (wanted < ceil_div(w->k, longest)) wanted = ceil_div(w->k, longest);
     w->chunk = ceil_div(ceil_div(w->k, most < wanted ? most : wanted), depth) * depth;
     w->chunks = ceil_div(w->k, w->chunk);
 }
@@ -82,11 +87,11 @@ template <class START> static mt_status with_chunks(mt_backend *backend, product
     first.wide = is_end_wide(first);
     mt_status status = start_first(first);
     if (status != MT_OK) return status;
-    const int64_t threads = w.wide ? elements / 4 : elements;
+    const int64_t threads = w.wide ? elements / 4 : elements, x = columns_of_block(threads);
     w.tiles_m.set(w.m), w.tiles_n.set(w.wide ? w.n / 4 : w.n);
-    const unsigned block = block_for(threads);
     return MT_START(backend, "matmul join", w.wide ? product_join<4> : product_join<1>,
-                    dim3((unsigned)ceil_div(threads, block)), dim3(block), w, first.c);
+                    dim3((unsigned)ceil_div(threads, x)),
+                    dim3((unsigned)x, (unsigned)lanes_of_columns(elements, w.chunks)), w, first.c);
 }
 
 template <class T, bool A_ALONG_K, bool B_ALONG_K, int WIDTH>
@@ -181,7 +186,7 @@ static mt_status choose_tile(mt_backend *backend, const product &w)
         if (!t.run[wide]) continue;
         const int64_t blocks = ceil_div(w.m, t.rows) * ceil_div(w.n, t.columns) * w.batch;
         product whole = w, pieces = w;
-        cut(&pieces, blocks, t.depth);
+        cut(&pieces, blocks, MULTIPROCESSORS, t.depth, w.k);
         for (const product *p : {&whole, &pieces}) {
             const int64_t estimate = clocks(t, wide, *p, blocks);
             if (!chosen || estimate < least) chosen = &t, best = *p, least = estimate;
@@ -192,7 +197,9 @@ static mt_status choose_tile(mt_backend *backend, const product &w)
 
 template <int LANES> static mt_status run_direct(mt_backend *backend, const char *name, product w)
 {
-    cut(&w, ceil_div(w.m * w.n * w.batch * LANES, 256), LANES);
+    cut(&w, ceil_div(w.m * w.n * w.batch * LANES, 32), WARPS, LANES, (int64_t)MOST_STEPS * LANES);
+    w.few = fits_quick(w.m * w.n * w.batch * w.chunks + 256);
+    if (w.few) w.tiles_m.set(w.m), w.tiles_n.set(w.n), w.products.set(w.batch);
     return with_chunks(backend, w, [=](const product &p) {
         int64_t threads = p.m * p.n * p.batch * p.chunks * LANES;
         unsigned block = block_for(threads);
@@ -216,6 +223,7 @@ static product gather(const mt_matmul_work *work, const mt_matmul_plan *plan)
     w.bias_step = plan->bias_step;
     w.chunks = 1;
     w.chunk = plan->k;
+    w.few = false;
     w.c_slice = 0;
     w.batch = plan->batch;
     w.act = work->has_act && !work->accumulate ? (int)work->act : -1;

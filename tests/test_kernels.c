@@ -367,6 +367,46 @@ static void test_fold_layouts(void **data)
     }
 }
 
+/* ---- long products ---- */
+
+/* Few sums that are long err as trees do: over all of them hardly more than rounding the results would. All
+ * terms have one sign: there errors of a chain add up, and of these kernels' would be three times as large.
+ */
+static void test_long_products(void **data)
+{
+    (void)data;
+    static const int64_t sizes[][3] = {{1, 300000, 1}, {4, 16000, 3}, {1, 100000, 5}, {6, 50000, 1}};
+    mt_rng rng = mt_rng_make(11);
+    EACH_BACKEND(b)
+    {
+        if (!b->counts) continue; /* `simple` is a chain, and cpu has a test of its own */
+        double squares = 0;
+        int64_t sums = 0;
+        for (size_t i = 0; i < TEST_LENGTH(sizes); i++)
+            for (int turned = 0; turned < 2; turned++) {
+                const int64_t m = sizes[i][0], k = sizes[i][1], n = sizes[i][2];
+                mt_tensor *x = OWN(mt_uniform(b, mt_shape(m, k), &rng, 0, 1)),
+                          *w = OWN(mt_uniform(b, turned ? mt_shape(n, k) : mt_shape(k, n), &rng, 0, 1)),
+                          *y = OWN(mt_empty(b, mt_shape(m, n), MT_REAL));
+                if (turned) w = OWN(mt_tensor_transpose(w, 0, 1));
+                TEST_OK(mt_op_matmul(y, x, w));
+                const double *p = test_read(x), *q = test_read(w), *got = test_read(y);
+                for (int64_t at = 0; at < m * n; at++, sums++) {
+                    long double exact = 0;
+                    for (int64_t t = 0; t < k; t++)
+                        exact += (long double)p[at / n * k + t] * q[t * n + at % n];
+                    const double off = (double)(((long double)got[at] - exact) / exact) / test_epsilon;
+                    squares += off * off;
+                }
+                test_cases++;
+                test_release();
+            }
+        printf("    errors of long products on %s: %.2f of epsilon\n", b->name, sqrt(squares / (double)sums));
+        TEST_CHECK(squares <= 0.6 * 0.6 * (double)sums, "%s: long products err by %.2f epsilon", b->name,
+                   sqrt(squares / (double)sums));
+    }
+}
+
 int main(void)
 {
     backend_count = test_backends(backends);
@@ -377,7 +417,7 @@ int main(void)
     }
     static const struct CMUnitTest tests[] = {
         TEST(test_pairs), TEST(test_turns),        TEST(test_far),
-        TEST(test_folds), TEST(test_fold_layouts),
+        TEST(test_folds), TEST(test_fold_layouts), TEST(test_long_products),
     };
     return TEST_RUN("kernels", tests);
 }
