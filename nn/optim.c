@@ -11,10 +11,10 @@
 #include "../tensor/storage.h"
 
 typedef struct {
-    mt_tensor *tensor;   /* the module's */
-    mt_tensor *state[2]; /* zeros at first; NULL where the rule keeps none */
-    int64_t step;        /* how many steps it has taken part in */
-    bool ready;          /* has a gradient in this step that is not applied yet */
+    mt_tensor *tensor;                  /* the module's */
+    mt_tensor *state[MT_UPDATE_STATES]; /* zeros at first; NULL beyond those that the rule keeps */
+    int64_t step;                       /* how many steps it has taken part in */
+    bool ready;                         /* has a gradient in this step that is not applied yet */
 } slot;
 
 struct mt_optimizer {
@@ -64,7 +64,7 @@ void mt_optimizer_free(mt_optimizer *optimizer)
 {
     if (!optimizer) return;
     for (int i = 0; optimizer->slot && i < optimizer->slots; i++)
-        for (int s = 0; s < 2; s++) mt_tensor_free(optimizer->slot[i].state[s]);
+        for (int s = 0; s < MT_UPDATE_STATES; s++) mt_tensor_free(optimizer->slot[i].state[s]);
     mt_free(optimizer->slot, (size_t)optimizer->slots * sizeof *optimizer->slot);
     mt_free(optimizer->row, (size_t)optimizer->slots * sizeof *optimizer->row);
     mt_free(optimizer, sizeof *optimizer);
@@ -93,8 +93,7 @@ static mt_status fill_slot(mt_optimizer *optimizer, slot *to, mt_tensor *tensor,
     return MT_OK;
 }
 
-/* An optimiser of module's parameters that keeps `states` tensors for each. */
-static mt_optimizer *optimizer_new(mt_module *module, mt_update_work update, int states)
+static mt_optimizer *optimizer_new(mt_module *module, mt_update_rule rule, mt_update_options options)
 {
     if (mt_module_status(module) != MT_OK) {
         mt_fail(mt_module_status(module), "%s", mt_module_message(module));
@@ -109,13 +108,14 @@ static mt_optimizer *optimizer_new(mt_module *module, mt_update_work update, int
     }
     mt_optimizer *optimizer = mt_alloc_zeroed(sizeof *optimizer);
     if (!optimizer) return NULL;
-    optimizer->update = update;
+    optimizer->update = (mt_update_work){.rule = rule, .options = options};
     optimizer->slots = slots;
     optimizer->slot = mt_alloc_zeroed((size_t)slots * sizeof *optimizer->slot);
     optimizer->row = mt_alloc_zeroed((size_t)slots * sizeof *optimizer->row);
     mt_status status = optimizer->slot && optimizer->row ? MT_OK : MT_ERR_MEMORY;
     for (int i = 0; i < slots && status == MT_OK; i++)
-        status = fill_slot(optimizer, &optimizer->slot[i], mt_module_parameter_at(module, i), states);
+        status = fill_slot(optimizer, &optimizer->slot[i], mt_module_parameter_at(module, i),
+                           mt_update_describe(rule)->states);
     if (status == MT_OK) return optimizer;
     mt_optimizer_free(optimizer);
     return NULL;
@@ -132,12 +132,11 @@ mt_optimizer *mt_sgd_new(mt_module *module, mt_sgd_options options)
         mt_fail(MT_ERR_VALUE, "sgd: nesterov needs a momentum above 0; set one, or leave nesterov off");
         return NULL;
     }
-    mt_update_work update = {.rule = MT_UPDATE_SGD,
-                             .rate = options.rate,
-                             .momentum = options.momentum,
-                             .weight_decay = options.weight_decay,
-                             .nesterov = options.nesterov};
-    return optimizer_new(module, update, options.momentum > 0 ? 1 : 0);
+    return optimizer_new(module, options.momentum > 0 ? MT_UPDATE_momentum : MT_UPDATE_sgd,
+                         (mt_update_options){.rate = options.rate,
+                                             .momentum = options.momentum,
+                                             .weight_decay = options.weight_decay,
+                                             .nesterov = options.nesterov});
 }
 
 mt_optimizer *mt_adam_new(mt_module *module, mt_adam_options options)
@@ -155,13 +154,12 @@ mt_optimizer *mt_adam_new(mt_module *module, mt_adam_options options)
                 options.epsilon);
         return NULL;
     }
-    mt_update_work update = {.rule = options.decoupled ? MT_UPDATE_ADAMW : MT_UPDATE_ADAM,
-                             .rate = options.rate,
-                             .weight_decay = options.weight_decay,
-                             .beta1 = options.beta1,
-                             .beta2 = options.beta2,
-                             .epsilon = options.epsilon};
-    return optimizer_new(module, update, 2);
+    return optimizer_new(module, options.decoupled ? MT_UPDATE_adamw : MT_UPDATE_adam,
+                         (mt_update_options){.rate = options.rate,
+                                             .weight_decay = options.weight_decay,
+                                             .beta1 = options.beta1,
+                                             .beta2 = options.beta2,
+                                             .epsilon = options.epsilon});
 }
 
 /* ---- stepping ---- */
@@ -181,15 +179,16 @@ static mt_status step_group(mt_optimizer *optimizer, bool *done)
         slot *s = &optimizer->slot[i];
         if (!s->ready || (update->rows && s->step + 1 != update->step)) continue;
         update->step = s->step + 1;
-        optimizer->row[update->rows++] = (mt_update_row){.value = values(s->tensor),
-                                                         .grad = values(mt_grad(s->tensor)),
-                                                         .state = {values(s->state[0]), values(s->state[1])},
-                                                         .n = mt_tensor_count(s->tensor)};
+        mt_update_row *row = &optimizer->row[update->rows++];
+        *row = (mt_update_row){
+            .value = values(s->tensor), .grad = values(mt_grad(s->tensor)), .n = mt_tensor_count(s->tensor)};
         s->ready = false;
         s->step++;
         mt_tensor_touch(s->tensor);
-        for (int k = 0; k < 2; k++)
+        for (int k = 0; k < MT_UPDATE_STATES; k++) {
+            row->state[k] = values(s->state[k]);
             if (s->state[k]) mt_tensor_touch(s->state[k]);
+        }
     }
     *done = update->rows == 0;
     if (*done) return MT_OK;
@@ -227,11 +226,11 @@ mt_status mt_optimizer_set_rate(mt_optimizer *optimizer, double rate)
 {
     if (!optimizer) return MT_ERR_NULL;
     mt_status status = check_at_least_zero("optimizer", "rate", rate);
-    if (status == MT_OK) optimizer->update.rate = rate;
+    if (status == MT_OK) optimizer->update.options.rate = rate;
     return status;
 }
 
 double mt_optimizer_get_rate(const mt_optimizer *optimizer)
 {
-    return optimizer ? optimizer->update.rate : NAN;
+    return optimizer ? optimizer->update.options.rate : NAN;
 }

@@ -62,7 +62,7 @@ typedef void (*mt_step_fn)(const mt_update_row *row, const mt_update_constants *
                            int64_t last);
 
 typedef struct mt_step_kernels {
-    mt_step_fn sgd, momentum, adam;
+    mt_step_fn rule[MT_UPDATE_COUNT];
 } mt_step_kernels;
 
 struct mt_gemm_kernels; /* gemm.h */

@@ -1,9 +1,9 @@
 /* ops_cuda/update.cu - an optimiser's step for all parameters in one launch.
  *
  * A table in device memory says where each parameter, its gradient and its state are. It is sent when one of
- * them has moved, which in training is never. What changes from step to step stands in device words before
- * the table: the last block works out the next step's, and only a new rate or another count is sent. So a
- * step needs no copy and could be replayed as it is.
+ * them has moved, which in training is never. The constants of the step stand in device words before the
+ * table: the last block works out the next step's, and only new options or another count are sent. So a step
+ * needs no copy and could be replayed as it is, but for options other than the rate.
  */
 #include <cmath>
 #include <cstring>
@@ -20,7 +20,8 @@ namespace {
 enum { THREADS = 128, PIECE = 1024 /* elements of a block */ };
 
 struct step_words {
-    double rate, correct1, correct2;
+    mt_update_constants now; /* of this step */
+    double rate;
     int64_t step;
     unsigned finished, unused; /* blocks of this launch that are done */
 };
@@ -28,61 +29,46 @@ struct step_words {
 struct table_row {
     mt_real *value;
     const mt_real *grad;
-    mt_real *state[2];
+    mt_real *state[MT_UPDATE_STATES];
     int64_t n, first_block;
 };
 
-/* What does not change between steps. */
-struct step_options {
-    double beta1, beta2;
-    mt_real decay, momentum, epsilon;
-    bool nesterov, decoupled;
-};
-
-static inline __host__ __device__ double correction(double beta, int64_t step)
-{
-    return 1 / (1 - pow(beta, (double)step));
-}
+typedef mt_real (*update_fn)(mt_real w, mt_real g, mt_real *s0, mt_real *s1, mt_real *s2,
+                             const mt_update_constants *c);
 
 /* A block has a piece of one parameter, found in the table's running count of blocks; neighbours in a warp
  * have neighbouring elements, with no claim on alignment. The words are read before any block can have
  * finished all. */
-template <bool ADAM>
-MT_KERNEL void step_all(step_words *words, const table_row *rows, int count, step_options o)
+template <update_fn RULE, int STATES>
+MT_KERNEL void step_all(step_words *words, const table_row *rows, int count, mt_update_options options)
 {
-    mt_update_constants c;
-    c.rate = (mt_real)words->rate;
-    c.correct1 = (mt_real)words->correct1, c.correct2 = (mt_real)words->correct2;
-    c.first = words->step <= 1;
-    c.decay = o.decay, c.momentum = o.momentum, c.epsilon = o.epsilon;
-    c.beta1 = (mt_real)o.beta1, c.beta2 = (mt_real)o.beta2;
-    c.rest1 = (mt_real)(1 - o.beta1), c.rest2 = (mt_real)(1 - o.beta2);
-    c.nesterov = o.nesterov, c.decoupled = o.decoupled;
+    const mt_update_constants c = words->now;
     int64_t block = blockIdx.x;
     int r = 0;
     while (r + 1 < count && rows[r + 1].first_block <= block) r++;
-    mt_real *value = rows[r].value, *first = rows[r].state[0], *second = rows[r].state[1];
-    const mt_real *grad = rows[r].grad;
-    int64_t begin = (block - rows[r].first_block) * PIECE, end = min(begin + (int64_t)PIECE, rows[r].n);
+    const table_row row = rows[r];
+    int64_t begin = (block - row.first_block) * PIECE, end = min(begin + (int64_t)PIECE, row.n);
     for (int64_t i = begin + threadIdx.x; i < end; i += THREADS) {
-        if (ADAM) {
-            mt_real m = first[i], v = second[i];
-            value[i] = mt_update_adam(value[i], grad[i], &m, &v, &c);
-            first[i] = m, second[i] = v;
-        } else {
-            mt_real velocity = c.momentum != 0 && !c.first ? first[i] : 0;
-            value[i] = mt_update_sgd(value[i], grad[i], &velocity, &c);
-            if (c.momentum != 0) first[i] = velocity;
-        }
+        mt_real s[MT_UPDATE_STATES];
+        for (int k = 0; k < STATES; k++) s[k] = row.state[k][i];
+        row.value[i] = RULE(row.value[i], row.grad[i], &s[0], &s[1], &s[2], &c);
+        for (int k = 0; k < STATES; k++) row.state[k][i] = s[k];
     }
     __syncthreads();
     if (threadIdx.x > 0) return;
     __threadfence();
     if (atomicInc(&words->finished, gridDim.x - 1) < gridDim.x - 1) return;
-    int64_t next = words->step + 1;
-    words->step = next;
-    if (ADAM) words->correct1 = correction(o.beta1, next), words->correct2 = correction(o.beta2, next);
+    options.rate = words->rate;
+    words->now = mt_update_constants_at(&options, ++words->step);
 }
+
+static const struct {
+    const char *name;
+    void (*kernel)(step_words *, const table_row *, int, mt_update_options);
+} kernels[MT_UPDATE_COUNT] = {
+#define MT_UPDATE(name, states, formula) {"update " #name, step_all<mt_update_##name, states>},
+#include "tensor/update_table.inc"
+};
 
 /* ---- tables that the device has ---- */
 
@@ -92,8 +78,8 @@ enum { TABLES = 64 }; /* optimisers that take turns without a table being sent a
 static struct table {
     mt_update_row *row;
     int rows;
-    bool adam;
-    double beta1, beta2, rate;
+    mt_update_rule rule;
+    mt_update_options options;
     int64_t next_step, blocks;
     void *device;
     size_t device_bytes;
@@ -102,10 +88,16 @@ static struct table {
 static uint64_t uses;
 static std::mutex table_lock;
 
+static bool same(const mt_update_options &a, const mt_update_options &b)
+{
+    return a.rate == b.rate && a.rate_decay == b.rate_decay && a.weight_decay == b.weight_decay &&
+           a.momentum == b.momentum && a.beta1 == b.beta1 && a.beta2 == b.beta2 && a.epsilon == b.epsilon &&
+           a.nesterov == b.nesterov;
+}
+
 static bool holds(const table &t, const mt_update_work *work)
 {
-    return t.device && t.rows == work->rows && t.adam == (work->rule != MT_UPDATE_SGD) &&
-           t.beta1 == work->beta1 && t.beta2 == work->beta2 &&
+    return t.device && t.rows == work->rows && t.rule == work->rule &&
            memcmp(t.row, work->row, (size_t)t.rows * sizeof *t.row) == 0;
 }
 
@@ -135,11 +127,11 @@ static mt_status send_table(mt_backend *backend, const mt_update_work *work, tab
         t->blocks = 0;
         for (size_t r = 0; r < rows; r++) {
             const mt_update_row &from = work->row[r];
-            row[r] = {from.value, from.grad, {from.state[0], from.state[1]}, from.n, t->blocks};
+            row[r] = {from.value, from.grad, {}, from.n, t->blocks};
+            memcpy(row[r].state, from.state, sizeof from.state);
             t->blocks += ceil_div(from.n, PIECE);
         }
-        t->adam = work->rule != MT_UPDATE_SGD;
-        t->beta1 = work->beta1, t->beta2 = work->beta2;
+        t->rule = work->rule;
         t->next_step = -1;
         status =
             MT_LAUNCHER(upload)(backend, static_cast<char *>(t->device) + sizeof(step_words), row, bytes);
@@ -171,29 +163,22 @@ extern "C" mt_status MT_LAUNCHER(update)(mt_backend *backend, const mt_update_wo
     }
     t->used = ++uses;
     step_words *words = static_cast<step_words *>(t->device);
-    if (t->next_step != work->step || t->rate != work->rate) {
-        step_words now = {work->rate, 1, 1, work->step, 0, 0};
-        if (t->adam)
-            now.correct1 = correction(work->beta1, work->step),
-            now.correct2 = correction(work->beta2, work->step);
+    if (t->next_step != work->step || !same(t->options, work->options)) {
+        const step_words now = {mt_update_constants_at(&work->options, work->step), work->options.rate,
+                                work->step, 0, 0};
         mt_status status = MT_LAUNCHER(upload)(backend, words, &now, sizeof now);
         if (status != MT_OK) return status;
-        t->rate = work->rate;
+        t->options = work->options;
     }
     t->next_step = work->step + 1;
     if (t->blocks == 0) return MT_OK;
     if (t->blocks > 0x7fffffff)
         return mt_fail(MT_ERR_SHAPE,
                        "update: the parameters are more than a grid has blocks; use several optimizers");
-    step_options o;
-    o.beta1 = work->beta1, o.beta2 = work->beta2;
-    o.decay = (mt_real)work->weight_decay, o.momentum = (mt_real)work->momentum,
-    o.epsilon = (mt_real)work->epsilon;
-    o.nesterov = work->nesterov, o.decoupled = work->rule == MT_UPDATE_ADAMW;
     const table_row *rows = reinterpret_cast<const table_row *>(words + 1);
     dim3 grid((unsigned)t->blocks), block(THREADS);
-    return t->adam ? MT_START(backend, "update adam", (step_all<true>), grid, block, words, rows, t->rows, o)
-                   : MT_START(backend, "update sgd", (step_all<false>), grid, block, words, rows, t->rows, o);
+    return MT_START(backend, kernels[work->rule].name, kernels[work->rule].kernel, grid, block, words, rows,
+                    t->rows, work->options);
 }
 
 } // namespace MT_TWIN

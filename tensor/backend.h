@@ -10,6 +10,7 @@
 
 #include "rng.h"
 #include "shape.h"
+#include "update.h"
 
 /* What a tensor's elements are: mt_real, or int64_t (argmax, labels, shuffles; never differentiable). */
 typedef enum mt_kind { MT_REAL, MT_INDEX } mt_kind;
@@ -94,26 +95,6 @@ typedef struct mt_random_work {
     double a, b;
     mt_operand out;
 } mt_random_work;
-
-typedef enum mt_update_rule { MT_UPDATE_SGD, MT_UPDATE_ADAM, MT_UPDATE_ADAMW } mt_update_rule;
-
-/* One step of an optimiser for one contiguous parameter of n elements. */
-typedef struct mt_update_row {
-    mt_real *value;
-    const mt_real *grad;
-    mt_real
-        *state[2]; /* SGD: momentum, unused; Adam: first and second moment. NULL where the rule keeps none */
-    int64_t n;
-} mt_update_row;
-
-typedef struct mt_update_work {
-    mt_update_rule rule;
-    double rate, weight_decay, momentum, beta1, beta2, epsilon;
-    bool nesterov;
-    int64_t step; /* 1 at the first step: Adam's t, and SGD's first step sets the momentum */
-    int rows;
-    const mt_update_row *row;
-} mt_update_work;
 
 /* What one kernel did: numbers of things, never times. From blocks on they are a simulator's, and 0
  * elsewhere. */

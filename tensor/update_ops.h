@@ -1,41 +1,80 @@
 /* tensor/update_ops.h - one element of an optimiser's step, for the CPU and for CUDA; the common subset of C
- * and C++. */
+ * and C++. A function for each row of update_table.inc: w after the step, from w, its gradient g, its
+ * elements s of the states, which are changed, and the constants of the step.
+ */
 #ifndef MT_UPDATE_OPS_H
 #define MT_UPDATE_OPS_H
 
 #include "scalar_math.h"
+#include "update.h"
 
 /* The constants of a step, worked out once for all elements. */
 typedef struct mt_update_constants {
     mt_real rate, decay, momentum, beta1, beta2, epsilon;
-    mt_real rest1, rest2;       /* Adam: 1 - beta1 and 1 - beta2, subtracted in double */
-    mt_real correct1, correct2; /* Adam: 1 / (1 - beta1^t) and 1 / (1 - beta2^t) */
-    bool nesterov, first, decoupled;
+    mt_real rest1, rest2;       /* 1 - beta1 and 1 - beta2, subtracted in double */
+    mt_real correct1, correct2; /* 1 / (1 - beta1^t) and 1 / (1 - beta2^t) at step t */
+    bool nesterov, first;
 } mt_update_constants;
 
-/* SGD as PyTorch has it: v = momentum v + g (v = g at the first step), w -= rate v, or rate (g + momentum v)
- * after Nesterov. velocity is not touched when momentum is 0. */
-MT_FN mt_real mt_update_sgd(mt_real w, mt_real g, mt_real *velocity, const mt_update_constants *c)
+MT_FN mt_update_constants mt_update_constants_at(const mt_update_options *o, int64_t step)
 {
-    g = g + c->decay * w;
-    if (c->momentum != 0) {
-        mt_real v = c->first ? g : c->momentum * *velocity + g;
-        *velocity = v;
-        g = c->nesterov ? g + c->momentum * v : v;
-    }
-    return w - c->rate * g;
+    const double t = (double)step;
+    mt_update_constants c;
+    c.rate = (mt_real)(o->rate / (1 + (t - 1) * o->rate_decay));
+    c.decay = (mt_real)o->weight_decay;
+    c.momentum = (mt_real)o->momentum;
+    c.beta1 = (mt_real)o->beta1;
+    c.beta2 = (mt_real)o->beta2;
+    c.epsilon = (mt_real)o->epsilon;
+    c.rest1 = (mt_real)(1 - o->beta1);
+    c.rest2 = (mt_real)(1 - o->beta2);
+    c.correct1 = (mt_real)(1 / (1 - pow(o->beta1, t)));
+    c.correct2 = (mt_real)(1 / (1 - pow(o->beta2, t)));
+    c.nesterov = o->nesterov;
+    c.first = step <= 1;
+    return c;
 }
 
-/* Kingma and Ba, arXiv:1412.6980; decoupled decay (AdamW) after Loshchilov and Hutter, arXiv:1711.05101. */
-MT_FN mt_real mt_update_adam(mt_real w, mt_real g, mt_real *m, mt_real *v, const mt_update_constants *c)
+MT_FN mt_real mt_update_sgd(mt_real w, mt_real g, mt_real *s0, mt_real *s1, mt_real *s2,
+                            const mt_update_constants *c)
 {
-    if (c->decoupled)
-        w = w - c->rate * c->decay * w;
-    else
-        g = g + c->decay * w;
-    *m = c->beta1 * *m + c->rest1 * g;
-    *v = c->beta2 * *v + c->rest2 * g * g;
-    return w - c->rate * (*m * c->correct1) / (mt_m_sqrt(*v * c->correct2) + c->epsilon);
+    (void)s0, (void)s1, (void)s2;
+    return w - c->rate * (g + c->decay * w);
+}
+
+/* As PyTorch has it. The state is the velocity. */
+MT_FN mt_real mt_update_momentum(mt_real w, mt_real g, mt_real *s0, mt_real *s1, mt_real *s2,
+                                 const mt_update_constants *c)
+{
+    (void)s1, (void)s2;
+    g = g + c->decay * w;
+    *s0 = c->first ? g : c->momentum * *s0 + g;
+    return w - c->rate * (c->nesterov ? g + c->momentum * *s0 : *s0);
+}
+
+/* The part of Adam that AdamW shares. The states are the first and the second moment. */
+MT_FN mt_real mt_update_by_moments(mt_real w, mt_real g, mt_real *s0, mt_real *s1,
+                                   const mt_update_constants *c)
+{
+    *s0 = c->beta1 * *s0 + c->rest1 * g;
+    *s1 = c->beta2 * *s1 + c->rest2 * g * g;
+    return w - c->rate * (*s0 * c->correct1) / (mt_m_sqrt(*s1 * c->correct2) + c->epsilon);
+}
+
+/* Kingma and Ba, arXiv:1412.6980. */
+MT_FN mt_real mt_update_adam(mt_real w, mt_real g, mt_real *s0, mt_real *s1, mt_real *s2,
+                             const mt_update_constants *c)
+{
+    (void)s2;
+    return mt_update_by_moments(w, g + c->decay * w, s0, s1, c);
+}
+
+/* Decoupled decay, after Loshchilov and Hutter, arXiv:1711.05101. */
+MT_FN mt_real mt_update_adamw(mt_real w, mt_real g, mt_real *s0, mt_real *s1, mt_real *s2,
+                              const mt_update_constants *c)
+{
+    (void)s2;
+    return mt_update_by_moments(w - c->rate * c->decay * w, g, s0, s1, c);
 }
 
 #endif

@@ -317,8 +317,8 @@ static void update(void **data)
 {
     (void)data;
     static const int64_t sizes[] = {1, 127, 129, 1024, 1025, 3};
-    enum { PARAMETERS = 6, ARRAYS = 4 };
-    for (int rule = 0; rule < 4; rule++) {
+    enum { PARAMETERS = 6, ARRAYS = 2 + MT_UPDATE_STATES };
+    for (int rule = 0; rule < MT_UPDATE_COUNT; rule++) {
         pair arrays[PARAMETERS][ARRAYS];
         mt_update_row row[2][PARAMETERS];
         for (int p = 0; p < PARAMETERS; p++) {
@@ -327,17 +327,19 @@ static void update(void **data)
             {
                 mt_real *at[ARRAYS];
                 for (int k = 0; k < ARRAYS; k++) at[k] = (mt_real *)arrays[p][k].on[i]->x->storage->data;
-                row[i][p] = (mt_update_row){at[0], at[1], {at[2], at[3]}, sizes[p]};
+                row[i][p] = (mt_update_row){.value = at[0], .grad = at[1], .n = sizes[p]};
+                memcpy(row[i][p].state, at + 2, sizeof row[i][p].state);
             }
         }
         for (int step = 1; step <= 3; step++) {
-            mt_update_work work = {.rule = rule == 3 ? MT_UPDATE_SGD : (mt_update_rule)rule,
-                                   .rate = 0.25,
-                                   .momentum = rule == 3 ? 0.5 : 0,
-                                   .weight_decay = 0.25,
-                                   .beta1 = 0.5,
-                                   .beta2 = 0.75,
-                                   .epsilon = 0.25,
+            mt_update_work work = {.rule = (mt_update_rule)rule,
+                                   .options = {.rate = 0.25,
+                                               .rate_decay = 0.5,
+                                               .momentum = 0.5,
+                                               .weight_decay = 0.25,
+                                               .beta1 = 0.5,
+                                               .beta2 = 0.75,
+                                               .epsilon = 0.25},
                                    .step = step,
                                    .rows = PARAMETERS};
             EACH(i)

@@ -105,7 +105,7 @@ static mt_status bad_permutation(mt_backend *b, mt_operand out, mt_rng rng)
 static mt_status bad_update(mt_backend *b, const mt_update_work *work)
 {
     mt_update_work other = *work;
-    if (work->rule == MT_UPDATE_ADAMW) other.rule = MT_UPDATE_ADAM;
+    if (work->rule == MT_UPDATE_adamw) other.rule = MT_UPDATE_adam;
     return whole->update(b, &other);
 }
 static int bad_describe(mt_backend *b, char *text, size_t size) { return whole->describe(b, text, size) + 1; }

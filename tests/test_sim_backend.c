@@ -148,8 +148,11 @@ static bool call_update(void)
                                .grad = made.y->storage->data,
                                .state = {made.state->storage->data},
                                .n = N};
-    const mt_update_work work = {
-        .rule = MT_UPDATE_SGD, .rate = 0.5, .momentum = 0.5, .step = 1, .rows = 1, .row = &row};
+    const mt_update_work work = {.rule = MT_UPDATE_momentum,
+                                 .options = {.rate = 0.5, .momentum = 0.5},
+                                 .step = 1,
+                                 .rows = 1,
+                                 .row = &row};
     return sim->update(sim, &work) == MT_OK;
 }
 
@@ -262,7 +265,7 @@ static double train(mt_backend *b)
             const mt_update_row row = {
                 .value = w->storage->data, .grad = mt_grad(w)->storage->data, .n = mt_tensor_count(w)};
             const mt_update_work work = {
-                .rule = MT_UPDATE_SGD, .rate = 0.5, .step = 1, .rows = 1, .row = &row};
+                .rule = MT_UPDATE_sgd, .options = {.rate = 0.5}, .step = 1, .rows = 1, .row = &row};
             if (b->update(b, &work) == MT_OK) result = mt_item(mt_sum(t, w)) + mt_item(sum);
         }
     }
