@@ -15,8 +15,9 @@ static const int checked[CHECKS] = {1, 2, 7, 12, 20};
 
 static const struct golden {
     const char *name;
-    bool adam, decoupled, nesterov;
-    double rate, momentum, weight_decay, beta1, beta2, epsilon;
+    enum { SGD, ADAM } kind;
+    mt_sgd_options sgd;
+    mt_adam_options adam;
     double want[CHECKS][VALUES];
 } cases[] = {
 #include "golden/optim.inc"
@@ -44,16 +45,11 @@ static mt_module *two_layers(mt_backend *backend)
 
 static mt_optimizer *optimizer_of(mt_module *net, const struct golden *g)
 {
-    mt_sgd_options sgd = mt_sgd_defaults();
-    mt_adam_options adam = g->decoupled ? mt_adamw_defaults() : mt_adam_defaults();
-    sgd.rate = adam.rate = g->rate;
-    sgd.weight_decay = adam.weight_decay = g->weight_decay;
-    sgd.momentum = g->momentum;
-    sgd.nesterov = g->nesterov;
-    adam.beta1 = g->beta1;
-    adam.beta2 = g->beta2;
-    adam.epsilon = g->epsilon;
-    mt_optimizer *optimizer = g->adam ? mt_adam_new(net, adam) : mt_sgd_new(net, sgd);
+    mt_optimizer *optimizer = NULL;
+    switch (g->kind) {
+    case SGD: optimizer = mt_sgd_new(net, g->sgd); break;
+    case ADAM: optimizer = mt_adam_new(net, g->adam); break;
+    }
     TEST_CHECK(optimizer, "%s: %s", g->name, mt_last_message());
     return optimizer;
 }

@@ -59,18 +59,30 @@ def number(value):
     return repr(float(value))
 
 
+# For each optimiser its member of the test's struct, and PyTorch's options by their names in C.
+KINDS = {
+    "SGD": ("sgd", dict(rate="lr", momentum="momentum", weight_decay="weight_decay", nesterov="nesterov")),
+    "Adam": ("adam", dict(rate="lr", beta1="betas", beta2="betas", epsilon="eps", weight_decay="weight_decay")),
+}
+
+
+def options_in_c(make, options):
+    """Every option, also those that a case leaves at PyTorch's default."""
+    kind, names = KINDS["Adam" if make.__name__ == "AdamW" else make.__name__]
+    defaults = make([torch.zeros(1, requires_grad=True)], lr=1.0).defaults
+    values = {ours: {**defaults, **options}[theirs] for ours, theirs in names.items()}
+    if kind == "adam":
+        values.update(beta1=values["beta1"][0], beta2=values["beta2"][1], decoupled=make.__name__ == "AdamW")
+    text = ", ".join(".%s = %s" % (name, str(value).lower()) for name, value in values.items())
+    return "    .kind = %s, .%s = {%s}," % (kind.upper(), kind, text)
+
+
 def main():
     print("/* Made by make_optim.py, which says what it means. */")
     for name, make, options in CASES:
-        kind = {"SGD": 0, "Adam": 1, "AdamW": 2}[make.__name__]
-        betas = options.get("betas", (0.9, 0.999))
         print("{")
         print('    .name = "%s",' % name)
-        print("    .adam = %s, .decoupled = %s, .nesterov = %s," % (
-            str(kind > 0).lower(), str(kind == 2).lower(), str(options.get("nesterov", False)).lower()))
-        print("    .rate = %s, .momentum = %s, .weight_decay = %s," % (
-            options["lr"], options.get("momentum", 0), options.get("weight_decay", 0.01 if kind == 2 else 0)))
-        print("    .beta1 = %s, .beta2 = %s, .epsilon = %s," % (betas[0], betas[1], options.get("eps", 1e-8)))
+        print(options_in_c(make, options))
         print("    .want = {")
         for values in run(make, options):
             lines = [", ".join(number(v) for v in values[i:i + 4]) for i in range(0, len(values), 4)]
