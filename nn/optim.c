@@ -1,4 +1,4 @@
-/* nn/optim.c - SGD, Adam and AdamW: the parameters of a module, their state, and one backend call a step.
+/* nn/optim.c - optimisers: the parameters of a module, their state, and one backend call a step.
  *
  * The arithmetic of a step stands in the backend's update slot; here are the options, which parameters take
  * part, and each one's step count. Parameters of equal count go into one call, so there is one call unless
@@ -8,6 +8,7 @@
 
 #include <math.h>
 
+#include "../tensor/ops.h"
 #include "../tensor/storage.h"
 
 typedef struct {
@@ -40,6 +41,8 @@ mt_adam_options mt_adamw_defaults(void)
     return options;
 }
 
+mt_adagrad_options mt_adagrad_defaults(void) { return (mt_adagrad_options){.rate = 0.01, .epsilon = 1e-10}; }
+
 /* ---- options ---- */
 
 /* NaN fails every comparison, so conditions are written to be true for good values. */
@@ -56,6 +59,16 @@ static mt_status check_beta(const char *option, double value)
     if (value >= 0 && value < 1) return MT_OK;
     return mt_fail(MT_ERR_VALUE, "adam: %s is %g; it must be at least 0 and below 1", option,
                    mt_printable(value));
+}
+
+static mt_status check_epsilon(const char *what, double value)
+{
+    const mt_status status = check_at_least_zero(what, "epsilon", value);
+    if (status != MT_OK || (mt_real)value > 0) return status;
+    return mt_fail(MT_ERR_VALUE,
+                   "%s: epsilon is %g; it must be above 0 as a number of this library, or a gradient of 0 "
+                   "divides by 0",
+                   what, value);
 }
 
 /* ---- making ---- */
@@ -144,22 +157,37 @@ mt_optimizer *mt_adam_new(mt_module *module, mt_adam_options options)
     if (!module) return NULL;
     if (check_at_least_zero("adam", "rate", options.rate) != MT_OK ||
         check_beta("beta1", options.beta1) != MT_OK || check_beta("beta2", options.beta2) != MT_OK ||
-        check_at_least_zero("adam", "epsilon", options.epsilon) != MT_OK ||
+        check_epsilon("adam", options.epsilon) != MT_OK ||
         check_at_least_zero("adam", "weight decay", options.weight_decay) != MT_OK)
         return NULL;
-    if ((mt_real)options.epsilon == 0) {
-        mt_fail(MT_ERR_VALUE,
-                "adam: epsilon is %g; it must be above 0 as a number of this library, or a gradient of 0 "
-                "divides by 0",
-                options.epsilon);
-        return NULL;
-    }
     return optimizer_new(module, options.decoupled ? MT_UPDATE_adamw : MT_UPDATE_adam,
                          (mt_update_options){.rate = options.rate,
                                              .weight_decay = options.weight_decay,
                                              .beta1 = options.beta1,
                                              .beta2 = options.beta2,
                                              .epsilon = options.epsilon});
+}
+
+mt_optimizer *mt_adagrad_new(mt_module *module, mt_adagrad_options options)
+{
+    if (!module) return NULL;
+    if (check_at_least_zero("adagrad", "rate", options.rate) != MT_OK ||
+        check_at_least_zero("adagrad", "rate decay", options.rate_decay) != MT_OK ||
+        check_at_least_zero("adagrad", "weight decay", options.weight_decay) != MT_OK ||
+        check_at_least_zero("adagrad", "initial sum of squares", options.initial) != MT_OK ||
+        check_epsilon("adagrad", options.epsilon) != MT_OK)
+        return NULL;
+    mt_optimizer *optimizer = optimizer_new(module, MT_UPDATE_adagrad,
+                                            (mt_update_options){.rate = options.rate,
+                                                                .rate_decay = options.rate_decay,
+                                                                .weight_decay = options.weight_decay,
+                                                                .epsilon = options.epsilon});
+    for (int i = 0; optimizer && i < optimizer->slots; i++) {
+        if (mt_op_fill(optimizer->slot[i].state[0], options.initial) == MT_OK) continue;
+        mt_optimizer_free(optimizer);
+        return NULL;
+    }
+    return optimizer;
 }
 
 /* ---- stepping ---- */

@@ -1,4 +1,4 @@
-/* nn/optim.h - optimisers: SGD with momentum, Adam and AdamW, with PyTorch's semantics.
+/* nn/optim.h - optimisers with PyTorch's semantics: SGD with momentum, Adam, AdamW, Adagrad.
  *
  * An optimiser holds the parameters that its module had when it was made, and state of the same size on their
  * backend, allocated then: a step allocates nothing and updates all parameters in one backend call, in place.
@@ -35,17 +35,30 @@ typedef struct mt_adam_options {
     bool decoupled;      /* false, for AdamW true */
 } mt_adam_options;
 
+/* With g = grad + weight_decay w:  v = v + g^2, from v = initial, and at a parameter's step t
+ *   w -= rate / (1 + rate_decay (t - 1)) g / (sqrt(v) + epsilon)
+ * Source: Duchi, Hazan and Singer 2011. */
+typedef struct mt_adagrad_options {
+    double rate;         /* 0.01; at least 0 */
+    double rate_decay;   /* 0; at least 0 */
+    double weight_decay; /* 0; at least 0 */
+    double initial;      /* 0; at least 0 */
+    double epsilon;      /* 1e-10; above 0 */
+} mt_adagrad_options;
+
 MT_BEGIN
 
 MT_API mt_sgd_options mt_sgd_defaults(void);
 MT_API mt_adam_options mt_adam_defaults(void);
 MT_API mt_adam_options mt_adamw_defaults(void);
+MT_API mt_adagrad_options mt_adagrad_defaults(void);
 
 /* An optimiser of all parameters of module and everything below. NULL with a sentence when an option is out
  * of range or NaN, the module failed or has no parameters, parameters live on two backends, or memory runs
  * out. */
 MT_API mt_optimizer *mt_sgd_new(mt_module *module, mt_sgd_options options);
 MT_API mt_optimizer *mt_adam_new(mt_module *module, mt_adam_options options);
+MT_API mt_optimizer *mt_adagrad_new(mt_module *module, mt_adagrad_options options);
 /* NULL is allowed. Frees the state; the parameters are the module's. */
 MT_API void mt_optimizer_free(mt_optimizer *optimizer);
 

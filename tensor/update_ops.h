@@ -77,4 +77,14 @@ MT_FN mt_real mt_update_adamw(mt_real w, mt_real g, mt_real *s0, mt_real *s1, mt
     return mt_update_by_moments(w - c->rate * c->decay * w, g, s0, s1, c);
 }
 
+/* Duchi, Hazan and Singer, Journal of Machine Learning Research 12, 2011. The state is the sum of squares. */
+MT_FN mt_real mt_update_adagrad(mt_real w, mt_real g, mt_real *s0, mt_real *s1, mt_real *s2,
+                                const mt_update_constants *c)
+{
+    (void)s1, (void)s2;
+    g = g + c->decay * w;
+    *s0 = *s0 + g * g;
+    return w - c->rate * g / (mt_m_sqrt(*s0) + c->epsilon);
+}
+
 #endif

@@ -15,9 +15,10 @@ static const int checked[CHECKS] = {1, 2, 7, 12, 20};
 
 static const struct golden {
     const char *name;
-    enum { SGD, ADAM } kind;
+    enum { SGD, ADAM, ADAGRAD } kind;
     mt_sgd_options sgd;
     mt_adam_options adam;
+    mt_adagrad_options adagrad;
     double want[CHECKS][VALUES];
 } cases[] = {
 #include "golden/optim.inc"
@@ -49,6 +50,7 @@ static mt_optimizer *optimizer_of(mt_module *net, const struct golden *g)
     switch (g->kind) {
     case SGD: optimizer = mt_sgd_new(net, g->sgd); break;
     case ADAM: optimizer = mt_adam_new(net, g->adam); break;
+    case ADAGRAD: optimizer = mt_adagrad_new(net, g->adagrad); break;
     }
     TEST_CHECK(optimizer, "%s: %s", g->name, mt_last_message());
     return optimizer;
@@ -169,6 +171,12 @@ static void options(void **state)
         adam = mt_adam_defaults();
         adam.epsilon = bad[i];
         TEST_NULL(mt_adam_new(net, adam), MT_ERR_VALUE, "epsilon");
+        mt_adagrad_options adagrad = mt_adagrad_defaults();
+        adagrad.rate_decay = bad[i];
+        TEST_NULL(mt_adagrad_new(net, adagrad), MT_ERR_VALUE, "rate decay");
+        adagrad = mt_adagrad_defaults();
+        adagrad.initial = bad[i];
+        TEST_NULL(mt_adagrad_new(net, adagrad), MT_ERR_VALUE, "initial");
         adam = mt_adam_defaults();
         adam.beta1 = bad[i];
         TEST_NULL(mt_adam_new(net, adam), MT_ERR_VALUE, "beta1");
@@ -198,6 +206,7 @@ static void options(void **state)
 
     assert_null(mt_sgd_new(NULL, mt_sgd_defaults()));
     assert_null(mt_adam_new(NULL, mt_adam_defaults()));
+    assert_null(mt_adagrad_new(NULL, mt_adagrad_defaults()));
     mt_optimizer_free(NULL);
     assert_int_equal(mt_optimizer_step(NULL), MT_ERR_NULL);
     assert_int_equal(mt_optimizer_zero_grad(NULL), MT_ERR_NULL);

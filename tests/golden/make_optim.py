@@ -6,7 +6,7 @@
 Two linear layers a and b of 3 inputs and 2 outputs; 20 steps of the mean square error. In steps 3 to 6 and in step 11 the
 result is a(x) alone, so that b's gradient is empty and its step count stays; otherwise a(x) + tanh(b(x)). From step 10 on
 the rate is a third. tests/test_nn_optim.c runs the same and compares the 16 parameters after steps 1, 2, 7, 12 and 20:
-a.weight (in, out), a.bias, b.weight, b.bias. Made with PyTorch 1.13.1.
+a.weight (in, out), a.bias, b.weight, b.bias. Made with PyTorch 2.5.1.
 """
 import torch
 
@@ -35,6 +35,9 @@ CASES = [
     ("adam weight decay", torch.optim.Adam, dict(lr=0.1, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.1)),
     ("adamw", torch.optim.AdamW, dict(lr=0.1)),
     ("adamw strong", torch.optim.AdamW, dict(lr=0.05, betas=(0.5, 0.9), eps=1e-3, weight_decay=0.5)),
+    ("adagrad", torch.optim.Adagrad, dict(lr=0.2)),
+    ("adagrad decays", torch.optim.Adagrad, dict(lr=0.2, lr_decay=0.1, weight_decay=0.05, eps=1e-4,
+                                                  initial_accumulator_value=0.25)),
 ]
 
 
@@ -62,6 +65,8 @@ def number(value):
 # For each optimiser its member of the test's struct, and PyTorch's options by their names in C.
 KINDS = {
     "SGD": ("sgd", dict(rate="lr", momentum="momentum", weight_decay="weight_decay", nesterov="nesterov")),
+    "Adagrad": ("adagrad", dict(rate="lr", rate_decay="lr_decay", weight_decay="weight_decay",
+                                initial="initial_accumulator_value", epsilon="eps")),
     "Adam": ("adam", dict(rate="lr", beta1="betas", beta2="betas", epsilon="eps", weight_decay="weight_decay")),
 }
 
