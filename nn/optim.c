@@ -43,6 +43,11 @@ mt_adam_options mt_adamw_defaults(void)
 
 mt_adagrad_options mt_adagrad_defaults(void) { return (mt_adagrad_options){.rate = 0.01, .epsilon = 1e-10}; }
 
+mt_rmsprop_options mt_rmsprop_defaults(void)
+{
+    return (mt_rmsprop_options){.rate = 0.01, .alpha = 0.99, .epsilon = 1e-8};
+}
+
 /* ---- options ---- */
 
 /* NaN fails every comparison, so conditions are written to be true for good values. */
@@ -54,10 +59,10 @@ static mt_status check_at_least_zero(const char *what, const char *option, doubl
                    option, mt_printable(value));
 }
 
-static mt_status check_beta(const char *option, double value)
+static mt_status check_beta(const char *what, const char *option, double value)
 {
     if (value >= 0 && value < 1) return MT_OK;
-    return mt_fail(MT_ERR_VALUE, "adam: %s is %g; it must be at least 0 and below 1", option,
+    return mt_fail(MT_ERR_VALUE, "%s: %s is %g; it must be at least 0 and below 1", what, option,
                    mt_printable(value));
 }
 
@@ -156,7 +161,8 @@ mt_optimizer *mt_adam_new(mt_module *module, mt_adam_options options)
 {
     if (!module) return NULL;
     if (check_at_least_zero("adam", "rate", options.rate) != MT_OK ||
-        check_beta("beta1", options.beta1) != MT_OK || check_beta("beta2", options.beta2) != MT_OK ||
+        check_beta("adam", "beta1", options.beta1) != MT_OK ||
+        check_beta("adam", "beta2", options.beta2) != MT_OK ||
         check_epsilon("adam", options.epsilon) != MT_OK ||
         check_at_least_zero("adam", "weight decay", options.weight_decay) != MT_OK)
         return NULL;
@@ -188,6 +194,26 @@ mt_optimizer *mt_adagrad_new(mt_module *module, mt_adagrad_options options)
         return NULL;
     }
     return optimizer;
+}
+
+mt_optimizer *mt_rmsprop_new(mt_module *module, mt_rmsprop_options options)
+{
+    static const mt_update_rule rules[2][2] = {
+        {MT_UPDATE_rmsprop, MT_UPDATE_rmsprop_momentum},
+        {MT_UPDATE_rmsprop_centered, MT_UPDATE_rmsprop_centered_momentum}};
+    if (!module) return NULL;
+    if (check_at_least_zero("rmsprop", "rate", options.rate) != MT_OK ||
+        check_beta("rmsprop", "alpha", options.alpha) != MT_OK ||
+        check_epsilon("rmsprop", options.epsilon) != MT_OK ||
+        check_at_least_zero("rmsprop", "weight decay", options.weight_decay) != MT_OK ||
+        check_at_least_zero("rmsprop", "momentum", options.momentum) != MT_OK)
+        return NULL;
+    return optimizer_new(module, rules[options.centered][options.momentum > 0],
+                         (mt_update_options){.rate = options.rate,
+                                             .weight_decay = options.weight_decay,
+                                             .momentum = options.momentum,
+                                             .beta2 = options.alpha,
+                                             .epsilon = options.epsilon});
 }
 
 /* ---- stepping ---- */

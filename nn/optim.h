@@ -1,4 +1,4 @@
-/* nn/optim.h - optimisers with PyTorch's semantics: SGD with momentum, Adam, AdamW, Adagrad.
+/* nn/optim.h - optimisers with PyTorch's semantics: SGD with momentum, Adam, AdamW, Adagrad, RMSprop.
  *
  * An optimiser holds the parameters that its module had when it was made, and state of the same size on their
  * backend, allocated then: a step allocates nothing and updates all parameters in one backend call, in place.
@@ -46,12 +46,26 @@ typedef struct mt_adagrad_options {
     double epsilon;      /* 1e-10; above 0 */
 } mt_adagrad_options;
 
+/* With g = grad + weight_decay w:  v = alpha v + (1 - alpha) g^2, and w -= rate g / (sqrt(v) + epsilon);
+ * centered, a = alpha a + (1 - alpha) g, and v - a^2 stands for v under the root; with momentum
+ *   u = momentum u + g / (sqrt(v) + epsilon), and w -= rate u.
+ * Sources: Tieleman and Hinton 2012; centred after Graves 2013. */
+typedef struct mt_rmsprop_options {
+    double rate;         /* 0.01; at least 0 */
+    double alpha;        /* 0.99; in [0, 1) */
+    double epsilon;      /* 1e-8; above 0 */
+    double weight_decay; /* 0; at least 0 */
+    double momentum;     /* 0; at least 0 */
+    bool centered;       /* false */
+} mt_rmsprop_options;
+
 MT_BEGIN
 
 MT_API mt_sgd_options mt_sgd_defaults(void);
 MT_API mt_adam_options mt_adam_defaults(void);
 MT_API mt_adam_options mt_adamw_defaults(void);
 MT_API mt_adagrad_options mt_adagrad_defaults(void);
+MT_API mt_rmsprop_options mt_rmsprop_defaults(void);
 
 /* An optimiser of all parameters of module and everything below. NULL with a sentence when an option is out
  * of range or NaN, the module failed or has no parameters, parameters live on two backends, or memory runs
@@ -59,6 +73,7 @@ MT_API mt_adagrad_options mt_adagrad_defaults(void);
 MT_API mt_optimizer *mt_sgd_new(mt_module *module, mt_sgd_options options);
 MT_API mt_optimizer *mt_adam_new(mt_module *module, mt_adam_options options);
 MT_API mt_optimizer *mt_adagrad_new(mt_module *module, mt_adagrad_options options);
+MT_API mt_optimizer *mt_rmsprop_new(mt_module *module, mt_rmsprop_options options);
 /* NULL is allowed. Frees the state; the parameters are the module's. */
 MT_API void mt_optimizer_free(mt_optimizer *optimizer);
 

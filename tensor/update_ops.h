@@ -87,4 +87,49 @@ MT_FN mt_real mt_update_adagrad(mt_real w, mt_real g, mt_real *s0, mt_real *s1, 
     return w - c->rate * g / (mt_m_sqrt(*s0) + c->epsilon);
 }
 
+/* RMSprop's g / (sqrt v + epsilon), where v is the mean square, or with a mean of g, kept in average, the
+ * variance: Tieleman and Hinton, Neural Networks for Machine Learning, lecture 6.5, 2012; centred after
+ * Graves, arXiv:1308.0850. average is NULL without. Rounding may leave a variance below 0, which counts as 0.
+ */
+MT_FN mt_real mt_update_by_size(mt_real g, mt_real *v, mt_real *average, const mt_update_constants *c)
+{
+    *v = c->beta2 * *v + c->rest2 * g * g;
+    mt_real spread = *v;
+    if (average) {
+        *average = c->beta2 * *average + c->rest2 * g;
+        spread = spread - *average * *average;
+        spread = spread < 0 ? 0 : spread;
+    }
+    return g / (mt_m_sqrt(spread) + c->epsilon);
+}
+
+MT_FN mt_real mt_update_rmsprop(mt_real w, mt_real g, mt_real *s0, mt_real *s1, mt_real *s2,
+                                const mt_update_constants *c)
+{
+    (void)s1, (void)s2;
+    return w - c->rate * mt_update_by_size(g + c->decay * w, s0, NULL, c);
+}
+
+MT_FN mt_real mt_update_rmsprop_momentum(mt_real w, mt_real g, mt_real *s0, mt_real *s1, mt_real *s2,
+                                         const mt_update_constants *c)
+{
+    (void)s2;
+    *s1 = c->momentum * *s1 + mt_update_by_size(g + c->decay * w, s0, NULL, c);
+    return w - c->rate * *s1;
+}
+
+MT_FN mt_real mt_update_rmsprop_centered(mt_real w, mt_real g, mt_real *s0, mt_real *s1, mt_real *s2,
+                                         const mt_update_constants *c)
+{
+    (void)s2;
+    return w - c->rate * mt_update_by_size(g + c->decay * w, s0, s1, c);
+}
+
+MT_FN mt_real mt_update_rmsprop_centered_momentum(mt_real w, mt_real g, mt_real *s0, mt_real *s1, mt_real *s2,
+                                                  const mt_update_constants *c)
+{
+    *s2 = c->momentum * *s2 + mt_update_by_size(g + c->decay * w, s0, s1, c);
+    return w - c->rate * *s2;
+}
+
 #endif

@@ -15,10 +15,11 @@ static const int checked[CHECKS] = {1, 2, 7, 12, 20};
 
 static const struct golden {
     const char *name;
-    enum { SGD, ADAM, ADAGRAD } kind;
+    enum { SGD, ADAM, ADAGRAD, RMSPROP } kind;
     mt_sgd_options sgd;
     mt_adam_options adam;
     mt_adagrad_options adagrad;
+    mt_rmsprop_options rmsprop;
     double want[CHECKS][VALUES];
 } cases[] = {
 #include "golden/optim.inc"
@@ -51,6 +52,7 @@ static mt_optimizer *optimizer_of(mt_module *net, const struct golden *g)
     case SGD: optimizer = mt_sgd_new(net, g->sgd); break;
     case ADAM: optimizer = mt_adam_new(net, g->adam); break;
     case ADAGRAD: optimizer = mt_adagrad_new(net, g->adagrad); break;
+    case RMSPROP: optimizer = mt_rmsprop_new(net, g->rmsprop); break;
     }
     TEST_CHECK(optimizer, "%s: %s", g->name, mt_last_message());
     return optimizer;
@@ -174,6 +176,12 @@ static void options(void **state)
         mt_adagrad_options adagrad = mt_adagrad_defaults();
         adagrad.rate_decay = bad[i];
         TEST_NULL(mt_adagrad_new(net, adagrad), MT_ERR_VALUE, "rate decay");
+        mt_rmsprop_options rmsprop = mt_rmsprop_defaults();
+        rmsprop.alpha = bad[i];
+        TEST_NULL(mt_rmsprop_new(net, rmsprop), MT_ERR_VALUE, "alpha");
+        rmsprop = mt_rmsprop_defaults();
+        rmsprop.momentum = bad[i];
+        TEST_NULL(mt_rmsprop_new(net, rmsprop), MT_ERR_VALUE, "momentum");
         adagrad = mt_adagrad_defaults();
         adagrad.initial = bad[i];
         TEST_NULL(mt_adagrad_new(net, adagrad), MT_ERR_VALUE, "initial");
@@ -207,6 +215,7 @@ static void options(void **state)
     assert_null(mt_sgd_new(NULL, mt_sgd_defaults()));
     assert_null(mt_adam_new(NULL, mt_adam_defaults()));
     assert_null(mt_adagrad_new(NULL, mt_adagrad_defaults()));
+    assert_null(mt_rmsprop_new(NULL, mt_rmsprop_defaults()));
     mt_optimizer_free(NULL);
     assert_int_equal(mt_optimizer_step(NULL), MT_ERR_NULL);
     assert_int_equal(mt_optimizer_zero_grad(NULL), MT_ERR_NULL);

@@ -38,6 +38,12 @@ CASES = [
     ("adagrad", torch.optim.Adagrad, dict(lr=0.2)),
     ("adagrad decays", torch.optim.Adagrad, dict(lr=0.2, lr_decay=0.1, weight_decay=0.05, eps=1e-4,
                                                   initial_accumulator_value=0.25)),
+    ("rmsprop", torch.optim.RMSprop, dict(lr=0.02)),
+    ("rmsprop weight decay", torch.optim.RMSprop, dict(lr=0.05, alpha=0.8, eps=1e-4, weight_decay=0.1)),
+    ("rmsprop momentum", torch.optim.RMSprop, dict(lr=0.01, momentum=0.9)),
+    ("rmsprop centered", torch.optim.RMSprop, dict(lr=0.02, alpha=0.9, centered=True)),
+    ("rmsprop centered momentum", torch.optim.RMSprop, dict(lr=0.01, alpha=0.9, eps=1e-3, momentum=0.5,
+                                                             weight_decay=0.05, centered=True)),
 ]
 
 
@@ -67,6 +73,8 @@ KINDS = {
     "SGD": ("sgd", dict(rate="lr", momentum="momentum", weight_decay="weight_decay", nesterov="nesterov")),
     "Adagrad": ("adagrad", dict(rate="lr", rate_decay="lr_decay", weight_decay="weight_decay",
                                 initial="initial_accumulator_value", epsilon="eps")),
+    "RMSprop": ("rmsprop", dict(rate="lr", alpha="alpha", epsilon="eps", weight_decay="weight_decay",
+                                momentum="momentum", centered="centered")),
     "Adam": ("adam", dict(rate="lr", beta1="betas", beta2="betas", epsilon="eps", weight_decay="weight_decay")),
 }
 
