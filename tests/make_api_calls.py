@@ -27,8 +27,7 @@ MEMORY = ("float *", "double *", "int64_t *", "int *", "void *", "mt_shape *")
 VALUES = {
     "mt_shape": 'api_shape("%s")', "mt_op": 'api_op("!")', "mt_kind": "MT_REAL", "mt_status": "MT_ERR_IO", "mt_init": "MT_INIT_MINITORCH",
     "mt_dataset_kind": "MT_DATASET_XOR", "mt_rng": "mt_rng_make(1)", "mt_tape_position": "api_position()",
-    "mt_print_options": "mt_print_defaults()", "mt_gradcheck_options": "mt_gradcheck_defaults()",
-    "mt_sgd_options": "mt_sgd_defaults()", "mt_adam_options": "mt_adam_defaults()", "mt_allocator": "(mt_allocator){0}",
+    "mt_allocator": "(mt_allocator){0}", "mt_update_rule": "MT_UPDATE_sgd",
     "double": "0.5", "_Bool": "0", "size_t": "16", "int": "1", "int64_t": "api_integer(\"%s\")", "uint64_t": "4",
 }  # fmt: skip
 
@@ -83,6 +82,8 @@ def argument(function, number, kind, name):
         letter, text = "p", "api_memory(@)"
     elif kind in VALUES:
         letter, text = ".", VALUES[kind]
+    elif kind.endswith("_options"):
+        letter, text = ".", kind.replace("_options", "_defaults()")
     else:
         fail("%s: the type '%s' of %s is not in the table" % (function, kind, name))
     return letter, text.replace("@", str(number)).replace("%s", name).replace("!", function)
