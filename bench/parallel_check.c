@@ -170,7 +170,6 @@ static int answer(const settings *options, question *q)
     mt_tensor *out = a != NULL && b != NULL && tape != NULL ? run(tape, q, a, b) : NULL;
     if (out != NULL) {
         listen_report heard;
-        mt_set_threads(mt_get_threads()); /* all of them, also where the first run had to wait for them */
         listen_start(q->op);
         out = run(tape, q, a, b);
         listen_stop(&heard);

@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "cpu.h"
 #include "gemm_plan.h"
+#include "threads.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -165,6 +166,7 @@ static mt_backend cpu = {
 mt_backend *mt_backend_cpu(void)
 {
     pthread_once(&once, read_settings);
+    mt_threads_prepare();
     if (settings.kernels) return &cpu;
     mt_fail(
         MT_ERR_BACKEND,

@@ -64,6 +64,13 @@ int mt_get_threads(void)
 #endif
 }
 
+void mt_threads_prepare(void)
+{
+#ifdef MT_OPENMP
+    pthread_once(&once, read_settings);
+#endif
+}
+
 /* ---- what the system has ---- */
 
 #ifdef MT_OPENMP

@@ -21,6 +21,10 @@ typedef struct mt_ledger {
 } mt_ledger;
 
 MT_BEGIN
+/* Reads the environment and watches for forks, once: before the first team of anybody's in the process, if it
+ * can be. */
+MT_INTERNAL void mt_threads_prepare(void);
+
 /* Notes a region of so many threads, over at the time now, in which the caller worked for own seconds and
  * waited for waited. It saved (threads - 1) own, the others' work, and lost waited; a balance below -200 us
  * is a loss. The team is halved for as long as the loss took; after the next ones for 4, 16, 64 times as long

@@ -146,7 +146,7 @@ static bool call_update(void)
 {
     const mt_update_row row = {.value = made.x->storage->data,
                                .grad = made.y->storage->data,
-                               .state = {made.state->storage->data},
+                               .state = {made.column->storage->data},
                                .n = N};
     const mt_update_work work = {.rule = MT_UPDATE_momentum,
                                  .options = {.rate = 0.5, .momentum = 0.5},
