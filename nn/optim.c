@@ -139,6 +139,8 @@ static mt_optimizer *optimizer_new(mt_module *module, mt_update_rule rule, mt_up
     return NULL;
 }
 
+/* ---- a constructor for each kind ---- */
+
 mt_optimizer *mt_sgd_new(mt_module *module, mt_sgd_options options)
 {
     if (!module) return NULL;

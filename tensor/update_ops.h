@@ -35,6 +35,8 @@ MT_FN mt_update_constants mt_update_constants_at(const mt_update_options *o, int
     return c;
 }
 
+/* ---- the rules ---- */
+
 MT_FN mt_real mt_update_sgd(mt_real w, mt_real g, mt_real *s0, mt_real *s1, mt_real *s2,
                             const mt_update_constants *c)
 {
