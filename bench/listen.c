@@ -154,7 +154,6 @@ const mt_cpu_kernels *__wrap_mt_cpu_kernels_get(void)
 
 int __wrap_mt_cpu_threads(double work)
 {
-    mt_set_threads(mt_get_threads()); /* all, also where others had to be waited for */
     const int answer = __real_mt_cpu_threads(work);
     if (atomic_load(&listening) && (asked == 0 || work > asked_work)) {
         asked_work = work;

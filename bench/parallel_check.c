@@ -13,6 +13,7 @@
 #include "facts.h"
 #include "harness.h"
 #include "minitorch.h"
+#include "ops_cpu/threads.h"
 
 static const char PROGRAM[] = "parallel_check";
 
@@ -202,6 +203,7 @@ int main(int argc, char **argv)
         "Tells how the cpu backend runs an operation: its plan, its parallel loop, its kernels.");
     if (status < 0) status = understand(&options, &q);
     if (status >= 0) return status;
+    mt_threads_keep_account(false); /* a plan is told for a whole team, and one is listened to */
     if (options.threads > 0 && mt_set_threads((int)options.threads) != MT_OK)
         return bench_fail(PROGRAM, mt_last_message());
     if (mt_backend_get("cpu") == NULL) return bench_fail(PROGRAM, mt_last_message());

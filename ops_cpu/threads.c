@@ -161,9 +161,18 @@ double mt_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+static atomic_bool no_account;
+
 void mt_threads_note(double now, int threads, double own, double waited)
 {
+    if (atomic_load_explicit(&no_account, memory_order_relaxed)) return;
     mt_ledger_note(&ledger, now, threads, own, waited);
+}
+
+void mt_threads_keep_account(bool keep)
+{
+    atomic_store(&no_account, !keep);
+    ledger = (mt_ledger){0};
 }
 
 /* Starting a team costs some microseconds; below this much work one thread is done sooner. */

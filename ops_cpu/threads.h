@@ -36,6 +36,9 @@ MT_INTERNAL int mt_ledger_team(mt_ledger *ledger, double now, int threads, doubl
 
 /* The same for the calling thread's own account; now is mt_now(). */
 MT_INTERNAL void mt_threads_note(double now, int threads, double own, double waited);
+/* Whether accounts are kept, as they are at first. Without, every team is whole: for tests and programs that
+ * count what a team does or holds. */
+MT_INTERNAL void mt_threads_keep_account(bool keep);
 /* Seconds of a clock that never goes back. */
 MT_INTERNAL double mt_now(void);
 MT_END

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "ops_cpu/threads.h"
+
 long test_cases, test_rows;
 
 #ifdef MT_DOUBLE
@@ -150,6 +152,7 @@ int test_run(const char *name, const struct CMUnitTest *tests, size_t count)
     base_seed = text ? strtoull(text, NULL, 0) : (uint64_t)time(NULL) * 1000003u % 1000000000u;
     printf("%s (%s): seed %llu\n", name, precision, (unsigned long long)base_seed);
     fflush(stdout);
+    mt_threads_keep_account(false); /* what is held and allocated follows the team */
     int failed = _cmocka_run_group_tests(name, tests, count, NULL, NULL);
     if (failed)
         printf("%s (%s): repeat with MT_TEST_SEED=%llu\n", name, precision, (unsigned long long)base_seed);
