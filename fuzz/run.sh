@@ -3,7 +3,8 @@
 # (60 s), all at once; options, parse and program where none is named.
 #
 # What a run learns stays in BUILD/fuzz/corpus-TARGET for the next one. A finding ends its target: its file, and the
-# command that repeats it, are printed, and the exit status is 1. BUILD=DIRECTORY builds elsewhere than in build-fuzz.
+# command that repeats it, are printed, and the exit status is 1. BUILD=DIRECTORY builds elsewhere than in build-fuzz; SEED=N
+# draws the same inputs again, as far as the time allows.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
@@ -23,7 +24,7 @@ ninja -C "$build" --quiet "${targets[@]/#/fuzz/fuzz_}"
 run_one() {
     local name=$1 own=$build/fuzz/corpus-$1 arguments
     mkdir -p "$own"
-    arguments=(-max_total_time="$seconds" -max_len=600 -timeout=20 -print_final_stats=1 -artifact_prefix="$build/fuzz/$name-")
+    arguments=(-max_total_time="$seconds" -max_len=600 -timeout=20 -print_final_stats=1 -seed="${SEED:-0}" -artifact_prefix="$build/fuzz/$name-")
     if [ -e "fuzz/$name.dict" ]; then arguments+=(-dict="fuzz/$name.dict"); fi
     "$build/fuzz/fuzz_$name" "${arguments[@]}" "$own" "fuzz/corpus/$name" >"$build/fuzz/$name.log" 2>&1
 }

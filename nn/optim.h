@@ -49,7 +49,9 @@ typedef struct mt_adagrad_options {
 /* With g = grad + weight_decay w:  v = alpha v + (1 - alpha) g^2, and w -= rate g / (sqrt(v) + epsilon);
  * centered, a = alpha a + (1 - alpha) g, and v - a^2 stands for v under the root; with momentum
  *   u = momentum u + g / (sqrt(v) + epsilon), and w -= rate u.
- * Sources: Tieleman and Hinton 2012; centred after Graves 2013. */
+ * Sources: Tieleman and Hinton 2012; centred after Graves 2013. Where rounding leaves v - a^2 below 0 it
+ * counts as 0, where PyTorch's root is NaN: under a constant gradient nothing but epsilon is left to divide
+ * by, so choose it for that. */
 typedef struct mt_rmsprop_options {
     double rate;         /* 0.01; at least 0 */
     double alpha;        /* 0.99; in [0, 1) */

@@ -94,7 +94,9 @@ MT_INTERNAL extern const mt_step_kernels mt_step_kernels_avx512;
 MT_INTERNAL const mt_cpu_kernels *mt_cpu_kernels_get(void);
 
 /* How many threads to use for work of about that many elementary steps (a load, an addition and a store of
- * one number): 1 below the grain, in a forked child, or in a parallel region of the caller's. */
+ * one number): 1 below the grain, in a forked child, or in a parallel region of the caller's; fewer than were
+ * asked for where the system has no more, or for a while after a region that had to wait (threads.h). The
+ * answer may differ from one call to the next. */
 MT_INTERNAL int mt_cpu_threads(double work);
 
 /* Whether a result of that many bytes is too large for the last cache to keep, so that stream.h should write

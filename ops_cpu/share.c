@@ -37,13 +37,15 @@ struct region {
     int threads;
     const void *context;
     mode mode;  /* the caller's */
-    double own; /* seconds: what the caller's shares took; it has those of number 0 */
+    double own; /* seconds: what the caller's shares took, without what it waited for before, between and
+                   after them; it has those of number 0 */
 };
 
 /* One share in the region's mode; the thread, which the program's own regions use too, gets its own mode
  * back. */
-static void run_share(struct region *region, mt_share_fn run, int share, double begin)
+static void run_share(struct region *region, mt_share_fn run, int share)
 {
+    const double begin = share == 0 ? mt_now() : 0;
     const mode own = get_mode();
     if (own != region->mode) set_mode(region->mode);
     run(region->context, share, region->threads);
@@ -57,14 +59,14 @@ void mt_share_region(int threads, mt_share_fn run, mt_share_fn then, const void 
     const double begin = mt_now();
     if (!then) {
 #pragma omp parallel for num_threads(threads) schedule(static)
-        for (int t = 0; t < threads; t++) run_share(&region, run, t, begin);
+        for (int t = 0; t < threads; t++) run_share(&region, run, t);
     } else {
 #pragma omp parallel num_threads(threads)
         {
 #pragma omp for schedule(static)
-            for (int t = 0; t < threads; t++) run_share(&region, run, t, begin);
+            for (int t = 0; t < threads; t++) run_share(&region, run, t);
 #pragma omp for schedule(static) nowait
-            for (int t = 0; t < threads; t++) run_share(&region, then, t, t == 0 ? mt_now() : 0);
+            for (int t = 0; t < threads; t++) run_share(&region, then, t);
         }
     }
     const double end = mt_now();

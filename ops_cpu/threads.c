@@ -121,6 +121,8 @@ static int team_of(int threads)
 
 /* A wait that is no slice of another program's. */
 static const double LEAST_LOSS = 200e-6;
+/* No slice and no quota's period is longer; a program that is stopped for a while waits longer. */
+static const double MOST_LOSS = 0.1;
 enum { MOST_LOSSES = 3 }; /* that count */
 /* About what one elementary step (see mt_cpu_threads) takes one thread. */
 static const double SECONDS_A_STEP = 0.1e-9;
@@ -133,7 +135,7 @@ void mt_ledger_note(mt_ledger *l, double now, int threads, double own, double wa
         if (l->debt <= 0) l->debt = 0, l->losses = 0;
         return;
     }
-    l->loss = -gain;
+    l->loss = -gain < MOST_LOSS ? -gain : MOST_LOSS;
     l->debt = l->debt / 2 + l->loss; /* what was lost long ago counts less */
     l->until = now + l->loss * (1 << 2 * l->losses);
     l->team = threads / 2;
@@ -186,7 +188,8 @@ int mt_cpu_threads(double work)
     int threads = mt_get_threads();
     if (threads == 1 || omp_in_parallel() || atomic_load_explicit(&lost_team, memory_order_relaxed)) return 1;
     threads = team_of(threads);
-    return ledger.until == 0 ? threads : mt_ledger_team(&ledger, mt_now(), threads, work);
+    if (ledger.until == 0 || atomic_load_explicit(&no_account, memory_order_relaxed)) return threads;
+    return mt_ledger_team(&ledger, mt_now(), threads, work);
 #else
     (void)work;
     return 1;

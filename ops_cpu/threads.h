@@ -26,10 +26,11 @@ MT_BEGIN
 MT_INTERNAL void mt_threads_prepare(void);
 
 /* Notes a region of so many threads, over at the time now, in which the caller worked for own seconds and
- * waited for waited. It saved (threads - 1) own, the others' work, and lost waited; a balance below -200 us
- * is a loss. The team is halved for as long as the loss took; after the next ones for 4, 16, 64 times as long
- * as they took, so that in the end regions which lose take 1/64 of the time. When the savings since have paid
- * the debt, counting begins anew. */
+ * waited for waited, before, between and after its shares. It saved (threads - 1) own, the others' work, and
+ * lost waited; a balance below -200 us is a loss. The team is halved for as long as the loss took; after the
+ * next ones for 4, 16, 64 times as long as they took, so that in the end regions which lose take 1/64 of the
+ * time. When the savings since have paid the debt, counting begins anew. A loss counts as 100 ms at most:
+ * what takes longer is a program that was stopped. */
 MT_INTERNAL void mt_ledger_note(mt_ledger *ledger, double now, int threads, double own, double waited);
 /* Of so many threads, how many a region for that much work should have at that time. */
 MT_INTERNAL int mt_ledger_team(mt_ledger *ledger, double now, int threads, double work);

@@ -38,21 +38,26 @@ typedef mt_real (*update_fn)(mt_real w, mt_real g, mt_real *s0, mt_real *s1, mt_
 
 /* A block has a piece of one parameter, found in the table's running count of blocks; neighbours in a warp
  * have neighbouring elements, with no claim on alignment. The words are read before any block can have
- * finished all. */
+ * finished all. The bound on registers, 64, is met by not unrolling. */
 template <update_fn RULE, int STATES>
-MT_KERNEL void step_all(step_words *words, const table_row *rows, int count, mt_update_options options)
+MT_KERNEL void __launch_bounds__(THREADS, 8)
+    step_all(step_words *words, const table_row *rows, int count, mt_update_options options)
 {
     const mt_update_constants c = words->now;
     int64_t block = blockIdx.x;
     int r = 0;
     while (r + 1 < count && rows[r + 1].first_block <= block) r++;
-    const table_row row = rows[r];
-    int64_t begin = (block - row.first_block) * PIECE, end = min(begin + (int64_t)PIECE, row.n);
-    for (int64_t i = begin + threadIdx.x; i < end; i += THREADS) {
+    const int64_t begin = (block - rows[r].first_block) * PIECE;
+    const int n = (int)min((int64_t)PIECE, rows[r].n - begin);
+    mt_real *value = rows[r].value + begin, *state[MT_UPDATE_STATES];
+    const mt_real *grad = rows[r].grad + begin;
+    for (int k = 0; k < STATES; k++) state[k] = rows[r].state[k] + begin;
+    MT_NO_UNROLL
+    for (int i = threadIdx.x; i < n; i += THREADS) {
         mt_real s[MT_UPDATE_STATES];
-        for (int k = 0; k < STATES; k++) s[k] = row.state[k][i];
-        row.value[i] = RULE(row.value[i], row.grad[i], &s[0], &s[1], &s[2], &c);
-        for (int k = 0; k < STATES; k++) row.state[k][i] = s[k];
+        for (int k = 0; k < STATES; k++) s[k] = state[k][i];
+        value[i] = RULE(value[i], grad[i], &s[0], &s[1], &s[2], &c);
+        for (int k = 0; k < STATES; k++) state[k][i] = s[k];
     }
     __syncthreads();
     if (threadIdx.x > 0) return;

@@ -173,7 +173,8 @@ MT_API const char *mt_backend_summary(int i);
 /* How many threads the cpu backend uses; without a call OMP_NUM_THREADS, else all processors, or as many as
  * the quota of a container amounts to. OpenMP's own settings are not touched. Results do not depend on it. n
  * from 1 to 1024. Where other programs want the processors and a region is seen to wait for milliseconds, the
- * calling thread's operations use fewer for a while; mt_set_threads tries that many at once. */
+ * calling thread's operations use fewer for a while; mt_set_threads lets those of the thread that calls it
+ * try that many at once. */
 MT_API mt_status mt_set_threads(int n);
 MT_API int mt_get_threads(void);
 
