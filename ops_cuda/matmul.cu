@@ -39,11 +39,13 @@ enum {
 };
 
 /* Cuts k so that of `have` blocks, or warps, there are `enough`, and into chunks of at most `longest` steps;
- * these are whole multiples of depth. */
+ * these are whole multiples of depth. product_join counts elements of C in 31 bits, and more need no chunks.
+ */
 static void cut(product *w, int64_t have, int64_t enough, int depth, int64_t longest)
 {
     w->chunks = 1, w->chunk = w->k;
-    if ((have >= enough && w->k <= longest) || w->k < 2 * LEAST_CHUNK) return;
+    if ((have >= enough && w->k <= longest) || w->k < 2 * LEAST_CHUNK || !fits_quick(w->m * w->n * w->batch))
+        return;
     const int64_t most = w->k / LEAST_CHUNK;
     int64_t wanted = have < enough ? ceil_div(enough, have) : 1;
     if (wanted < ceil_div(w->k, longest)) wanted = ceil_div(w->k, longest);

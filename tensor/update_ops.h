@@ -28,8 +28,8 @@ MT_FN mt_update_constants mt_update_constants_at(const mt_update_options *o, int
     c.epsilon = (mt_real)o->epsilon;
     c.rest1 = (mt_real)(1 - o->beta1);
     c.rest2 = (mt_real)(1 - o->beta2);
-    c.correct1 = (mt_real)(1 / (1 - pow(o->beta1, t)));
-    c.correct2 = (mt_real)(1 / (1 - pow(o->beta2, t)));
+    c.correct1 = o->beta1 > 0 ? (mt_real)(1 / (1 - pow(o->beta1, t))) : 1;
+    c.correct2 = o->beta2 > 0 ? (mt_real)(1 / (1 - pow(o->beta2, t))) : 1;
     c.nesterov = o->nesterov;
     c.first = step <= 1;
     return c;

@@ -1,4 +1,4 @@
-/* tests/test_arguments.c - every public function that takes a real number or a count, given each of NaN, the
+/* tests/test_arguments.c - functions that take a real number or a count, given each of NaN, the
  * infinities, a negative one, 0 and one that a float does not hold: refused with a sentence, or allowed as
  * its header says. Operations of op_table.inc take any constants.
  */
@@ -79,6 +79,23 @@ OPTION(adam_beta1, mt_adam_options, mt_adam_defaults, beta1, made_optimizer(mt_a
 OPTION(adam_beta2, mt_adam_options, mt_adam_defaults, beta2, made_optimizer(mt_adam_new(net, o)))
 OPTION(adam_epsilon, mt_adam_options, mt_adam_defaults, epsilon, made_optimizer(mt_adam_new(net, o)))
 OPTION(adamw_decay, mt_adam_options, mt_adamw_defaults, weight_decay, made_optimizer(mt_adam_new(net, o)))
+OPTION(adagrad_rate, mt_adagrad_options, mt_adagrad_defaults, rate, made_optimizer(mt_adagrad_new(net, o)))
+OPTION(adagrad_rate_decay, mt_adagrad_options, mt_adagrad_defaults, rate_decay,
+       made_optimizer(mt_adagrad_new(net, o)))
+OPTION(adagrad_decay, mt_adagrad_options, mt_adagrad_defaults, weight_decay,
+       made_optimizer(mt_adagrad_new(net, o)))
+OPTION(adagrad_initial, mt_adagrad_options, mt_adagrad_defaults, initial,
+       made_optimizer(mt_adagrad_new(net, o)))
+OPTION(adagrad_epsilon, mt_adagrad_options, mt_adagrad_defaults, epsilon,
+       made_optimizer(mt_adagrad_new(net, o)))
+OPTION(rmsprop_rate, mt_rmsprop_options, mt_rmsprop_defaults, rate, made_optimizer(mt_rmsprop_new(net, o)))
+OPTION(rmsprop_alpha, mt_rmsprop_options, mt_rmsprop_defaults, alpha, made_optimizer(mt_rmsprop_new(net, o)))
+OPTION(rmsprop_epsilon, mt_rmsprop_options, mt_rmsprop_defaults, epsilon,
+       made_optimizer(mt_rmsprop_new(net, o)))
+OPTION(rmsprop_decay, mt_rmsprop_options, mt_rmsprop_defaults, weight_decay,
+       made_optimizer(mt_rmsprop_new(net, o)))
+OPTION(rmsprop_momentum, mt_rmsprop_options, mt_rmsprop_defaults, momentum,
+       made_optimizer(mt_rmsprop_new(net, o)))
 REAL(uniform_low, mt_op_uniform(weight, &rng, v, 2))
 REAL(uniform_high, mt_op_uniform(weight, &rng, -2, v))
 REAL(normal_mean, mt_op_normal(weight, &rng, v, 1))
@@ -134,6 +151,16 @@ static const struct {
     {"adam's beta2", "beta2 is", real_adam_beta2, UNHELD | NEGATIVE},
     {"adam's epsilon", "epsilon is", real_adam_epsilon, UNHELD | NEGATIVE | ZERO},
     {"adamw's weight decay", "weight decay is", real_adamw_decay, UNHELD | NEGATIVE},
+    {"adagrad's rate", "rate is", real_adagrad_rate, UNHELD | NEGATIVE},
+    {"adagrad's rate decay", "rate decay is", real_adagrad_rate_decay, UNHELD | NEGATIVE},
+    {"adagrad's weight decay", "weight decay is", real_adagrad_decay, UNHELD | NEGATIVE},
+    {"adagrad's initial", "initial sum of squares is", real_adagrad_initial, UNHELD | NEGATIVE},
+    {"adagrad's epsilon", "epsilon is", real_adagrad_epsilon, UNHELD | NEGATIVE | ZERO},
+    {"rmsprop's rate", "rate is", real_rmsprop_rate, UNHELD | NEGATIVE},
+    {"rmsprop's alpha", "alpha is", real_rmsprop_alpha, UNHELD | NEGATIVE},
+    {"rmsprop's epsilon", "epsilon is", real_rmsprop_epsilon, UNHELD | NEGATIVE | ZERO},
+    {"rmsprop's weight decay", "weight decay is", real_rmsprop_decay, UNHELD | NEGATIVE},
+    {"rmsprop's momentum", "momentum is", real_rmsprop_momentum, UNHELD | NEGATIVE},
     {"optimizer_set_rate", "rate is", real_rate_later, UNHELD | NEGATIVE},
     {"uniform's low", "interval", real_uniform_low, UNHELD},
     {"uniform's high", "interval", real_uniform_high, UNHELD},
@@ -157,7 +184,7 @@ static bool refuses(size_t row, size_t k)
 {
     if (!(reals[row].refused >> k & 1)) return false;
     return numbers[k] != 1e300 || sizeof(mt_real) == sizeof(float) || strstr(reals[row].part, "beta") ||
-           strcmp(reals[row].name, "uniform's low") == 0;
+           strstr(reals[row].part, "alpha") || strcmp(reals[row].name, "uniform's low") == 0;
 }
 
 static void test_reals(void **data)

@@ -1,8 +1,13 @@
 /* tests/test_ledger.c - the account that decides how many threads pay (ops_cpu/threads.h), on machines that
  * are made up: quiet ones, ones that stumble, and ones whose processors others want all the time.
  */
+#define _POSIX_C_SOURCE 200809L
 #include "support.h"
 
+#include <time.h>
+
+#include "ops_cpu/kernels.h"
+#include "ops_cpu/share.h"
 #include "ops_cpu/threads.h"
 
 #define US 1e-6
@@ -42,6 +47,51 @@ static double seconds(machine m, int operations, int threads, double alone, doub
 
 static machine new_machine(uint64_t seed) { return (machine){.rng = mt_rng_make(seed), .now = 1000}; }
 
+/* ---- regions ---- */
+
+/* The share whose number context holds takes 50 ms. */
+static void nap(const void *context, int share, int shares)
+{
+    (void)shares;
+    if (share == *(const int *)context) nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+}
+static void nothing(const void *context, int share, int shares) { (void)context, (void)share, (void)shares; }
+
+/* How many threads the next operation gets after a region in which one share, before or after all met, was
+ * long. */
+static int team_after(mt_share_fn run, mt_share_fn then, int share)
+{
+    TEST_OK(mt_set_threads(2));
+    mt_share_region(2, nothing, NULL, &share); /* threads are made */
+    TEST_OK(mt_set_threads(2));
+    mt_share_region(2, run, then, &share);
+    return mt_cpu_threads(1e6);
+}
+
+/* What a region tells the account: the caller's own time, and its wait for others. */
+static void test_regions(void **data)
+{
+    (void)data;
+    const int before = mt_get_threads();
+    mt_threads_keep_account(true);
+    TEST_OK(mt_set_threads(2));
+    if (mt_cpu_threads(1e6) == 2) { /* not in a serial build */
+        TEST_TRUE(team_after(nap, NULL, 0) == 2);
+        TEST_TRUE(team_after(nap, nothing, 0) == 2);
+        TEST_TRUE(team_after(nothing, nap, 0) == 2);
+        TEST_TRUE(team_after(nap, NULL, 1) == 1);
+        TEST_TRUE(team_after(nap, nothing, 1) == 1);
+        TEST_TRUE(team_after(nothing, nap, 1) == 1);
+        TEST_TRUE(mt_cpu_threads(1e12) == 2); /* work that gains more than was lost */
+        mt_threads_keep_account(false);
+        TEST_TRUE(mt_cpu_threads(1e6) == 2);
+    }
+    mt_threads_keep_account(false);
+    TEST_OK(mt_set_threads(before));
+}
+
+/* ---- accounts ---- */
+
 /* A quiet machine's teams stay whole, also when others' work is longer than the caller's. */
 static void test_quiet(void **data)
 {
@@ -69,6 +119,10 @@ static void test_losses(void **data)
         TEST_TRUE(mt_ledger_team(&l, now + 9.9 * MS * times[i], 2, 1e6) == 1);
         TEST_TRUE(mt_ledger_team(&l, now += 10 * MS * times[i], 2, 1e6) == 2);
     }
+    /* What takes longer than any slice is a program that was stopped: it does without a team for 0.1 s. */
+    mt_ledger stopped = {0};
+    mt_ledger_note(&stopped, 1, 2, 30 * US, 3600);
+    TEST_TRUE(mt_ledger_team(&stopped, 1.05, 2, 1e6) == 1 && mt_ledger_team(&stopped, 1.11, 2, 1e6) == 2);
     /* 20 s of work gain what was lost; then the next loss is the first. */
     for (int i = 0; i < 20; i++) mt_ledger_note(&l, ++now, 2, 1, 0);
     mt_ledger_note(&l, now, 2, 30 * US, 10 * MS);
@@ -117,10 +171,7 @@ static void test_runs(void **data)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_quiet),
-        TEST(test_losses),
-        TEST(test_sizes),
-        TEST(test_runs),
+        TEST(test_regions), TEST(test_quiet), TEST(test_losses), TEST(test_sizes), TEST(test_runs),
     };
     return TEST_RUN("ledger", tests);
 }

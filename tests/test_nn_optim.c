@@ -150,6 +150,25 @@ static void a_step_before_backward_is_an_error(void **state)
     mt_module_free(net);
 }
 
+/* PyTorch's, but for the rate of SGD, which older versions ask for and newer ones set to 0.001. */
+static void defaults(void **state)
+{
+    (void)state;
+    const mt_sgd_options sgd = mt_sgd_defaults();
+    const mt_adam_options adam[] = {mt_adam_defaults(), mt_adamw_defaults()};
+    const mt_adagrad_options adagrad = mt_adagrad_defaults();
+    const mt_rmsprop_options rmsprop = mt_rmsprop_defaults();
+    TEST_TRUE(sgd.rate == 0.01 && sgd.momentum == 0 && sgd.weight_decay == 0 && !sgd.nesterov);
+    for (int w = 0; w < 2; w++)
+        TEST_TRUE(adam[w].rate == 0.001 && adam[w].beta1 == 0.9 && adam[w].beta2 == 0.999 &&
+                  adam[w].epsilon == 1e-8 && adam[w].weight_decay == (w ? 0.01 : 0) &&
+                  adam[w].decoupled == w);
+    TEST_TRUE(adagrad.rate == 0.01 && adagrad.rate_decay == 0 && adagrad.weight_decay == 0 &&
+              adagrad.initial == 0 && adagrad.epsilon == 1e-10);
+    TEST_TRUE(rmsprop.rate == 0.01 && rmsprop.alpha == 0.99 && rmsprop.epsilon == 1e-8 &&
+              rmsprop.weight_decay == 0 && rmsprop.momentum == 0 && !rmsprop.centered);
+}
+
 static void options(void **state)
 {
     (void)state;
@@ -349,6 +368,7 @@ int main(void)
         TEST(trajectories),
         TEST(empty_gradients_are_skipped),
         TEST(a_step_before_backward_is_an_error),
+        TEST(defaults),
         TEST(options),
         TEST(steady_state_allocates_nothing),
         TEST(training_learns_and_repeats),

@@ -365,7 +365,8 @@ static void test_modes(void **data)
     TEST_OK(mt_set_threads(before));
 }
 
-/* After parallel work a forked child computes serially, and the same. */
+/* After parallel work a forked child computes serially, and the same. CUDA refuses a child of a process that
+ * has used it, so on the card it gets a failure with a sentence. */
 static void test_fork(void **data)
 {
     (void)data;
@@ -389,6 +390,7 @@ static void test_fork(void **data)
         if (child == 0) {
             alarm(60); /* a child that waits for threads it does not have would wait for ever */
             mt_status status = mt_op_matmul(product, x, x);
+            if (strcmp(b->name, "gpu") == 0) _exit(status != MT_OK && strlen(mt_last_message()) > 10 ? 0 : 3);
             if (status == MT_OK) status = mt_op_tanh(product, product);
             if (status == MT_OK) status = mt_op_sum(sums, product, mt_axes(1));
             double *got = malloc((size_t)n * sizeof *got);
