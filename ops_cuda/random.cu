@@ -57,23 +57,33 @@ extern "C" mt_status MT_LAUNCHER(random)(mt_backend *backend, const mt_random_wo
 
 namespace {
 
-/* A warp draws 32 steps at once; its first thread makes the exchanges, each of which needs the one before:
- * the order is defined so, and is the same on every backend. One thread at work is slow for millions of rows;
- * it waits for nobody, and nothing is sent. */
+/* Step k puts what stands at place j, drawn from 0 to k, at place k, and k at place j: the order is defined
+ * so, and is the same on every backend. A warp draws 32 steps at once and takes them in runs: a step waits
+ * for the latest of those before it that writes where it reads, the one that drew the same place or whose own
+ * place it drew. 10,240 steps take some 450 runs, each of which waits for the memory once. */
 MT_KERNEL void shuffle_order(int64_t *out, int64_t stride, int64_t count, uint64_t seed, uint64_t counter)
 {
     MT_SHARED(int64_t, drawn, [32]);
     const int lane = threadIdx.x;
     for (int64_t first = 0; first < count; first += 32) {
-        uint64_t i = (uint64_t)(first + lane);
-        drawn[lane] = (int64_t)mt_upper_product(mt_philox_bits(seed, counter + i), i + 1);
+        const int64_t k = first + lane;
+        const int64_t j =
+            (int64_t)mt_upper_product(mt_philox_bits(seed, counter + (uint64_t)k), (uint64_t)k + 1);
+        drawn[lane] = j;
         __syncthreads();
-        for (int64_t k = first; lane == 0 && k < first + 32 && k < count; k++) {
-            int64_t j = drawn[k - first];
-            out[k * stride] = j < k ? out[j * stride] : k;
-            out[j * stride] = k;
+        int after = -1;
+        for (int s = 0; s < lane; s++)
+            if (drawn[s] == j || first + s == j) after = s;
+        for (int begin = 0; begin < 32;) {
+            const unsigned waiting = __ballot_sync(0xffffffffu, lane >= begin && after >= begin);
+            const int end = waiting ? __ffs((int)waiting) - 1 : 32;
+            if (lane >= begin && lane < end && k < count) {
+                out[k * stride] = j < k ? out[j * stride] : k;
+                out[j * stride] = k;
+            }
+            begin = end;
+            __syncthreads();
         }
-        __syncthreads();
     }
 }
 
