@@ -75,7 +75,7 @@ MT_KERNEL void shuffle_order(int64_t *out, int64_t stride, int64_t count, uint64
         for (int s = 0; s < lane; s++)
             if (drawn[s] == j || first + s == j) after = s;
         for (int begin = 0; begin < 32;) {
-            const unsigned waiting = __ballot_sync(0xffffffffu, lane >= begin && after >= begin);
+            const unsigned waiting = __ballot_sync(0xffffffffu, after >= begin);
             const int end = waiting ? __ffs((int)waiting) - 1 : 32;
             if (lane >= begin && lane < end && k < count) {
                 out[k * stride] = j < k ? out[j * stride] : k;
