@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What test_bench_gpu.py puts in the place of programs, tools and a card: `stand_in_gpu.py NAME ARGUMENT...` prints what
 NAME would. The environment says what goes wrong: STAND_IN_FAIL and STAND_IN_HANG name a part of gpu_numbers,
-STAND_IN_GONE_AFTER one after which the smoke part fails, STAND_IN_CARD the card, STAND_IN_BUILD the build directory.
+STAND_IN_GONE_AFTER one after which the smoke part fails, STAND_IN_START how many seconds the first run_fast needs to start,
+STAND_IN_CARD the card, STAND_IN_BUILD the build directory.
 """
 import json
 import os
@@ -83,6 +84,8 @@ def main():
     elif NAME.startswith("gpu_slots"):
         print("ok    gpu_slots matmul\nFAIL  gpu_slots copy: element 3 is 1 and not 2\nsummary: gpu_slots")
     elif NAME == "run_fast":
+        if ARGUMENTS[:4] == ["--dataset", "simple", "--backend", "cpu"]:
+            time.sleep(float(os.environ.get("STAND_IN_START", "0")))
         for epoch in range(5):
             say(epoch=epoch, loss=1.0 / (1 + epoch))
     elif NAME == "matmul_sweep":

@@ -181,6 +181,16 @@ def all_well(script, work):
     check(len(os.listdir(out)) <= 8, "more than eight files: %s" % os.listdir(out))
 
 
+def slow_start(script, work):
+    """A run of run_fast may need more than a twelfth of the share to start; the limit is for one that hangs."""
+    out = os.path.join(work, "slow", "out")
+    build, environment = stand_in(work, "slow")
+    measure(script, build, out, dict(environment, STAND_IN_START="2"), "--only", "tests", "--seconds", "30")
+    lines = lines_of(os.path.join(out, "nvidia-h100-80gb-hbm3.jsonl"))
+    check(len(having(lines, stage="tests", what="run_fast", passed=True)) == 6, "data sets after a slow start: %s" %
+          [(line["what"], line.get("failed") or line.get("not_here")) for line in having(lines, stage="tests")])
+
+
 def child_is_gone(build):
     """Whether the process that the stand-in left its number of has ended, at most five seconds from now."""
     with open(os.path.join(build, "child"), encoding="utf-8") as stream:
@@ -332,7 +342,7 @@ def main():
     source, build = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
     script, nvcc = os.path.join(source, "bench", "gpu.sh"), "nvcc" in sys.argv[3:]
     with tempfile.TemporaryDirectory(dir=build, prefix="bench-gpu-") as work:
-        parts = [(part, (script, work)) for part in (refusals, all_well, one_fails_one_hangs, stopped, full_disk)]
+        parts = [(part, (script, work)) for part in (refusals, all_well, slow_start, one_fails_one_hangs, stopped, full_disk)]
         parts += [(bare_build, (source, work)), (rehearsal, (script, build, work)), (without_cmocka, (source,))]
         for part, arguments in parts:
             began = time.monotonic()
