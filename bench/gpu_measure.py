@@ -16,7 +16,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
 import traceback
@@ -30,6 +29,7 @@ ROOT = gpu_stages.ROOT
 NAMES = [name for name, _, _ in gpu_stages.STAGES]
 WITHOUT_CARD = ("build", "cpu")
 PAGE_SECONDS = 4  # left for the page and the archive at the end
+ANSWER_SECONDS = 20  # for a tool that is asked about this machine
 PROBE_SECONDS = 10  # for a product that shows whether the card still works
 MOST_LINES = 5000  # of one step
 TELLING = re.compile(r"\berror\b|\bfatal\b|^FAILED", re.I)  # the line of a log that says most
@@ -163,11 +163,10 @@ class Session:
 # ---- what this machine is ----
 
 def output(*command):
-    try:
-        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors="replace",
-                              timeout=20).stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
+    """What a command prints, or "" where it gives no answer. One that is stuck in the driver is left behind."""
+    lines = []
+    done = gpu_steps.run(command, ANSWER_SECONDS, lines.append)
+    return "".join(lines).strip() if done.status in ("ok", "failed") else ""
 
 
 def commit():

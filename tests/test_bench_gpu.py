@@ -237,6 +237,18 @@ def one_fails_one_hangs(script, work):
           "a stage with a fault of its own: %s" % [line.get("failed") for line in after])
 
 
+def no_answer(script, work):
+    """A tool that does not answer, and whose child keeps its output open, is given up."""
+    sys.path.insert(0, os.path.dirname(script))
+    sys.dont_write_bytecode = True
+    import gpu_measure
+    gpu_measure.ANSWER_SECONDS, began = 1, time.monotonic()
+    text = gpu_measure.output("sh", "-c", "trap '' TERM; echo a card; sleep 30")
+    check(text == "" and time.monotonic() - began < 15, "no answer: %r after %.0f s" % (text, time.monotonic() - began))
+    check(gpu_measure.output("sh", "-c", "echo one; echo two >&2; exit 3") == "one", "an answer with exit 3")
+    check(gpu_measure.output("/nowhere/tool") == "", "a tool that is not there")
+
+
 def stopped(script, work):
     """Ended from outside while a step hangs: what was measured is there, the page too, and no process is left."""
     out = os.path.join(work, "stop", "out")
@@ -342,7 +354,7 @@ def main():
     source, build = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
     script, nvcc = os.path.join(source, "bench", "gpu.sh"), "nvcc" in sys.argv[3:]
     with tempfile.TemporaryDirectory(dir=build, prefix="bench-gpu-") as work:
-        parts = [(part, (script, work)) for part in (refusals, all_well, slow_start, one_fails_one_hangs, stopped, full_disk)]
+        parts = [(part, (script, work)) for part in (refusals, all_well, slow_start, one_fails_one_hangs, no_answer, stopped, full_disk)]
         parts += [(bare_build, (source, work)), (rehearsal, (script, build, work)), (without_cmocka, (source,))]
         for part, arguments in parts:
             began = time.monotonic()
