@@ -3,7 +3,8 @@
  * machine with a card.
  *
  * Exit status: 0 when all are right, 1 when one is not, 2 for a wrong command line. --large reaches every
- * kernel template: for compute-sanitizer. MT_TEST_SEED repeats a run.
+ * kernel template, compute-sanitizer's runs too; --far goes beyond 2^31 positions, which is too much for
+ * them. MT_TEST_SEED repeats a run.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@ static const char PROGRAM[] = "gpu_slots";
 
 typedef struct settings {
     bench_asked asked;
-    bool large;
+    bool large, far;
     int backend;
 } settings;
 
@@ -26,6 +27,8 @@ static const option rows[] = {
     {"--backend", "", OPTION_CHOICE, AT(backend), 0, 0, backend_choice, "NAME", "gpu", "whose slots"},
     {"--large", "", OPTION_FLAG, AT(large), 0, 0, NULL, "", "",
      "also shapes that reach every kernel template: slow on gpu-sim"},
+    {"--far", "", OPTION_FLAG, AT(far), 0, 0, NULL, "", "",
+     "also elements 2^31 apart: 9 GB of a card, twice that in double"},
     BENCH_ASKED,
 };
 static const option_group group = {"What to check", rows, (int)(sizeof rows / sizeof rows[0])};
@@ -42,6 +45,7 @@ int main(int argc, char **argv)
         if (backends[i] == NULL) return bench_fail(PROGRAM, mt_last_message());
     }
     slots_large = options.large;
+    slots_far = options.far;
     const int failed = slots_run(0, slot_check_count);
     return bench_flushed(PROGRAM) ? failed : 1;
 }

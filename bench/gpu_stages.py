@@ -188,8 +188,9 @@ def slots(s, name, seconds):
             word, slot, sentence = found.groups()
             s.add(what="slot", case="%s, %s" % (slot, precision), by="ours",
                   **({"passed": True} if word == "ok" else {"failed": sentence or line.strip()}))
+    more = [] if s.rehearsal else ["--large"] + (["--far"] if precision == "float" else [])
     if program:
-        s.run("slots in " + precision, [program, "--backend", s.backend], seconds, on_line=take)
+        s.run("slots in " + precision, [program, "--backend", s.backend, *more], seconds, on_line=take)
 
 
 class Compiling:
@@ -270,10 +271,10 @@ def sanitizer(s):
     program, path = s.program("bench/gpu_slots"), tool(s, "compute-sanitizer", "gpu-sim checks every access itself")
     if not program or not path:
         return
-    checks = ("memcheck", "racecheck", "initcheck", "synccheck")
+    checks = ("memcheck", "racecheck", "synccheck", "initcheck")  # what is wanted most first; half of the time is memcheck's
     for i, check in enumerate(checks):
         done = s.run(check, [path, "--tool", check, "--error-exitcode", "9", program, "--backend", s.backend, "--large"],
-                     s.left() / (len(checks) - i), failing=False)
+                     s.left() / (len(checks) - i if i else 2), failing=False)
         found = re.search(r"SUMMARY: (\d+) (?:error|hazard)", done.text)
         fields = {"what": check, "case": "gpu_slots --large", "by": "compute-sanitizer", "seconds": round(done.seconds, 1)}
         sentence = refusal(done.text)

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool slots_large;
+bool slots_large, slots_far;
 
 const char *slots_text(const char *format, ...)
 {

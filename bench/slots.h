@@ -23,6 +23,8 @@ extern const int slot_check_count;
 /* Also shapes that reach every kernel template: tiles of every size, long sums, large transposes. Set by the
  * program. */
 extern bool slots_large;
+/* Also elements 2^31 positions apart, on gpu: 9 GB of a card in float. Set by the program. */
+extern bool slots_far;
 
 /* The number of a slot of mt_backend (0: allocate) for which the list has no row, or -1. */
 int slots_without_check(const slot_check *list, int count);

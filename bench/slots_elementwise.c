@@ -250,7 +250,7 @@ static void check_rows_of(int arity)
 /* Elements so far apart that the work is cut into pieces: 9 GB of a card, of which 3 numbers are touched. */
 static void check_far(void)
 {
-    if (!slots_large || strcmp(backends[0]->name, "gpu") != 0) return;
+    if (!slots_far || strcmp(backends[0]->name, "gpu") != 0) return;
     const int64_t step = (int64_t)1 << 30;
     const double values[] = {1.5, -2.5, 3.5};
     mt_tensor *base = OWN(mt_empty(backends[0], mt_shape(2 * step + 1), MT_REAL));

@@ -61,6 +61,8 @@ def smi():
 
 def sanitizer():
     check = ARGUMENTS[1]
+    if ARGUMENTS[-3:] != ["--backend", "gpu", "--large"]:
+        sys.exit("compute-sanitizer: what it shall run is " + " ".join(ARGUMENTS))
     if check == "initcheck":
         print("========= Error: Device not supported")
         sys.exit(1)
@@ -83,6 +85,8 @@ def main():
         numbers()
     elif NAME.startswith("gpu_slots"):
         print("ok    gpu_slots matmul\nFAIL  gpu_slots copy: element 3 is 1 and not 2\nsummary: gpu_slots")
+        for option in ARGUMENTS[2:]:
+            print("ok    gpu_slots " + option.strip("-"))
     elif NAME == "run_fast":
         if ARGUMENTS[:4] == ["--dataset", "simple", "--backend", "cpu"]:
             time.sleep(float(os.environ.get("STAND_IN_START", "0")))

@@ -146,6 +146,7 @@ def all_well(script, work):
     check(having(lines, stage="numbers", by="torch", what="operations") or having(lines, what="PyTorch operations"),
           "nothing is said of PyTorch")
     found = {line["what"]: line for line in having(lines, stage="sanitizer", by="compute-sanitizer")}
+    check(list(found) == ["memcheck", "racecheck", "synccheck", "initcheck"], "the sanitizer's checks: %s" % list(found))
     check(found["memcheck"].get("faults") == 0 and found["racecheck"].get("faults") == 2 and
           "Device not supported" in found["initcheck"].get("refused", ""), "the sanitizer's lines: %s" % found)
     counters = having(lines, stage="ncu", by="ncu")
@@ -157,6 +158,8 @@ def all_well(script, work):
         check(having(lines, stage=stage, what="slot", case="matmul, " + precision, passed=True) and
               having(lines, stage=stage, what="slot", case="copy, " + precision, failed="element 3 is 1 and not 2"),
               "slots in " + precision)
+        asked = [word for word in ("large", "far") if having(lines, stage=stage, what="slot", case="%s, %s" % (word, precision))]
+        check(asked == ["large", "far"][:2 if precision == "float" else 1], "slots in %s are asked for %s" % (precision, asked))
     check(having(lines, stage="cpu", what="sweep", threads=1, us=20.0) and having(lines, stage="cpu", what="scaling"),
           "no figures of the processor")
     with open(path[:-5] + "md", encoding="utf-8") as stream:
