@@ -1,14 +1,16 @@
 /* gpu_cublas.c - finds cuBLAS and its functions (see gpu_cublas.h). */
+#define _POSIX_C_SOURCE 200809L
 #include "gpu_cublas.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tensor/status.h"
 
 /* Of cuBLAS's interface, in which these numbers are fixed. */
-enum { OP_N = 0, OP_T = 1, PEDANTIC_MATH = 2 };
+enum { OP_N = 0, OP_T = 1, DEFAULT_MATH = 0 };
 
 /* A library whose version is part of its name, the newest first. */
 static const char *const versions[] = {".13", ".12", ".14", ""};
@@ -54,6 +56,8 @@ bool gpu_cublas_open(gpu_cublas *blas, const char *file, void *stream, void *wor
         snprintf(blas->about, sizeof blas->about, "cuBLAS works on a card alone");
         return false;
     }
+    /* Read when it starts; 1 would put TF32 into every product, whatever the mode. */
+    setenv("NVIDIA_TF32_OVERRIDE", "0", 1);
     void *library = find(file);
     if (library == NULL) {
         const char *why = dlerror();
@@ -77,7 +81,7 @@ bool gpu_cublas_open(gpu_cublas *blas, const char *file, void *stream, void *wor
     /* In this order: a new stream takes the workspace away. */
     if (status == 0) status = set_stream(handle, stream);
     if (status == 0) status = set_workspace(handle, workspace, bytes);
-    if (status == 0) status = set_math(handle, PEDANTIC_MATH);
+    if (status == 0) status = set_math(handle, DEFAULT_MATH);
     if (status == 0) status = get_version(handle, &version);
     if (status != 0) {
         if (handle != NULL) blas->destroy(handle);
@@ -85,7 +89,7 @@ bool gpu_cublas_open(gpu_cublas *blas, const char *file, void *stream, void *wor
         return false;
     }
     blas->handle = handle;
-    snprintf(blas->about, sizeof blas->about, "cuBLAS %d.%d.%d, pedantic float", version / 10000,
+    snprintf(blas->about, sizeof blas->about, "cuBLAS %d.%d.%d, default math without TF32", version / 10000,
              version / 100 % 100, version % 100);
     return true;
 }

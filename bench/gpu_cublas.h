@@ -1,7 +1,7 @@
 /* gpu_cublas.h - cuBLAS, found at run time: the single precision product to be compared with.
  *
- * Nothing of it is linked, so that a program starts where it is missing. Products are in float throughout
- * (pedantic mode): no TF32.
+ * Nothing of it is linked, so that a program starts where it is missing. Products are in the default
+ * mode, which is also PyTorch's: the fastest algorithm in float, without TF32.
  */
 #ifndef BENCH_GPU_CUBLAS_H
 #define BENCH_GPU_CUBLAS_H

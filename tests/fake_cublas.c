@@ -3,6 +3,8 @@
  * is, 1 its transpose. A call out of order has a status of its own.
  */
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 
 static struct state {
     void *stream, *workspace;
@@ -25,8 +27,10 @@ int cublasSgemmStridedBatched(void *handle, int turn_a, int turn_b, int m, int n
 
 int cublasCreate_v2(void **handle)
 {
+    const char *tf32 = getenv("NVIDIA_TF32_OVERRIDE");
+    state.math = -1;
     *handle = &state;
-    return 0;
+    return tf32 == NULL || strcmp(tf32, "0") != 0;
 }
 
 int cublasDestroy_v2(void *handle) { return handle != &state; }
@@ -61,7 +65,7 @@ int cublasSgemm_v2(void *handle, int turn_a, int turn_b, int m, int n, int k, co
                    int c_column)
 {
     const struct state *s = handle;
-    if (s->stream == NULL || s->workspace == NULL || s->math != 2) return 1;
+    if (s->stream == NULL || s->workspace == NULL || s->math != 0) return 1;
     if (a_column < (turn_a ? k : m) || b_column < (turn_b ? n : k) || c_column < m) return 7;
     for (int j = 0; j < n; j++)
         for (int i = 0; i < m; i++) {

@@ -220,7 +220,7 @@ static void test_cublas(void **data)
     char workspace[16];
     gpu_cublas blas;
     assert_true(gpu_cublas_open(&blas, fake_library, &stream, workspace, sizeof workspace));
-    assert_string_equal(blas.about, "cuBLAS 13.1.2, pedantic float");
+    assert_string_equal(blas.about, "cuBLAS 13.1.2, default math without TF32");
     for (int layout = 0; layout < 4; layout++)
         for (int batch = 1; batch <= 3; batch++) {
             multiply(&blas, &(gpu_product){batch, 5, 3, 7, layout & 2, layout & 1});
