@@ -198,17 +198,49 @@ void gpu_line(gpu_bench *bench, const gpu_work *work, const gpu_turn *turn)
     gpu_line_end();
 }
 
-void gpu_not_here(const char *stage, const char *what, const char *text, const char *by, const char *why)
+static void no_figure(const char *stage, const char *what, const char *text, const char *by, const char *key,
+                      const char *why)
 {
     gpu_line_begin(stage, what, text, by);
-    gpu_line_text("not_here", why);
+    gpu_line_text(key, why);
     gpu_line_end();
+}
+
+void gpu_not_here(const char *stage, const char *what, const char *text, const char *by, const char *why)
+{
+    no_figure(stage, what, text, by, "not_here", why);
 }
 
 void gpu_refused(gpu_bench *bench, const gpu_work *work, const char *by)
 {
     gpu_not_here(work->stage, work->what, work->text, by, mt_last_message());
     bench->failed = true;
+}
+
+void gpu_peer_refused(const gpu_work *work, const char *by, const char *why)
+{
+    no_figure(work->stage, work->what, work->text, by, "refused", why);
+}
+
+void gpu_time(gpu_bench *bench, const gpu_work *work, gpu_turn *turns, int count, int64_t pieces)
+{
+    char why[256] = "";
+    bool good = gpu_measure(bench, turns, count, pieces);
+    const bool again = !good && count > 1;
+    if (again) {
+        /* Whose fault it was is seen without the peer. */
+        snprintf(why, sizeof why, "%s", mt_last_message());
+        good = gpu_measure(bench, turns, 1, pieces);
+    }
+    if (!good) {
+        gpu_refused(bench, work, turns[0].by);
+        return;
+    }
+    gpu_line(bench, work, &turns[0]);
+    if (again)
+        gpu_peer_refused(work, turns[1].by, why);
+    else if (count > 1)
+        gpu_line(bench, work, &turns[1]);
 }
 
 /* ---- values ---- */

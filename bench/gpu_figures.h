@@ -48,12 +48,18 @@ int64_t gpu_pieces(const gpu_bench *bench, double bytes);
 /* Times the turns one after the other, again and again; false with a sentence in mt_last_message. */
 bool gpu_measure(const gpu_bench *bench, gpu_turn *turns, int count, int64_t pieces);
 
+/* Times the first turn, which is ours, beside the second, a peer's, and prints a line for each; where the
+ * peer refuses a line says so, and ours is timed alone. count 1: there is no peer. */
+void gpu_time(gpu_bench *bench, const gpu_work *work, gpu_turn *turns, int count, int64_t pieces);
+
 /* Prints the figure of a turn as a line; a wrong one is marked, and bench->failed set. */
 void gpu_line(gpu_bench *bench, const gpu_work *work, const gpu_turn *turn);
 /* Prints that there is no figure, and why. text NULL: in no case. */
 void gpu_not_here(const char *stage, const char *what, const char *text, const char *by, const char *why);
 /* The same where the library failed, which fails the program too. */
 void gpu_refused(gpu_bench *bench, const gpu_work *work, const char *by);
+/* The same where it was a peer that failed, for the reason why, which is no fault of ours. */
+void gpu_peer_refused(const gpu_work *work, const char *by, const char *why);
 
 /* The parts of the beginning of every line: stage, what, case, by; the rest is up to the caller. */
 void gpu_line_begin(const char *stage, const char *what, const char *text, const char *by);

@@ -152,13 +152,15 @@ void gpu_time_product(gpu_bench *bench, const char *stage, const gpu_product *p)
     matrices all;
     gpu_turn turns[2] = {{.by = "ours", .body = run_ours, .context = &all},
                          {.by = "cublas", .body = run_cublas, .context = &all}};
-    const int count = bench->cublas.handle != NULL ? 2 : 1;
     const int64_t pieces = gpu_pieces(bench, work.bytes);
-    bool good = make_matrices(&all, bench, p, pieces);
-    for (int t = 0; t < count && good; t++) good = check(&all, bench, &turns[t]);
-    good = good && gpu_measure(bench, turns, count, pieces);
-    for (int t = 0; t < count && good; t++) gpu_line(bench, &work, &turns[t]);
-    if (!good) gpu_refused(bench, &work, "ours");
+    if (!make_matrices(&all, bench, p, pieces) || !check(&all, bench, &turns[0])) {
+        gpu_refused(bench, &work, "ours");
+    } else {
+        bool peer = bench->cublas.handle != NULL;
+        if (peer && !(peer = check(&all, bench, &turns[1])))
+            gpu_peer_refused(&work, "cublas", mt_last_message());
+        gpu_time(bench, &work, turns, peer ? 2 : 1, pieces);
+    }
     free_matrices(&all);
 }
 

@@ -265,10 +265,13 @@ static void time_stream(gpu_bench *bench, const kind *of, int64_t rows, int64_t 
     const extent shapes[3] = {of->x, of->y, of->out};
     bool good = make_index(&s, bench);
     for (int k = 0; k < 3 && good; k++) good = make_operand(&s, bench, k, shapes[k]);
-    good = good && check(&s, bench, &turns[0].error) && gpu_copy_make(&copied, bench, work.bytes, s.pieces) &&
-           gpu_measure(bench, turns, 2, s.pieces);
-    for (int t = 0; t < 2 && good; t++) gpu_line(bench, &work, &turns[t]);
-    if (!good) gpu_refused(bench, &work, "ours");
+    if (!good || !check(&s, bench, &turns[0].error)) {
+        gpu_refused(bench, &work, "ours");
+    } else {
+        const bool peer = gpu_copy_make(&copied, bench, work.bytes, s.pieces);
+        if (!peer) gpu_peer_refused(&work, "copy", mt_last_message());
+        gpu_time(bench, &work, turns, peer ? 2 : 1, s.pieces);
+    }
     gpu_copy_free(&copied);
     free_stream(&s);
 }

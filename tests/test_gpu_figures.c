@@ -265,11 +265,28 @@ static mt_status no_map(mt_backend *b, const mt_elementwise_work *w)
     return mt_fail(MT_ERR_BACKEND, "the card \"fell\" off the bus");
 }
 
+/* Of the bench that prints: each test sets what it needs. */
+static gpu_clock clock_there;
+static gpu_cublas cublas_there;
+
+static void as_usual(void)
+{
+    whole = mt_backend_get("gpu-sim");
+    assert_non_null(whole);
+    broken = *whole;
+    clock_there = gpu_clock_sim;
+    cublas_there = (gpu_cublas){.about = "not asked for"};
+}
+
 /* What part prints on a backend that is broken; bench.failed in *failed. */
 static const char *lines_of(void (*part)(gpu_bench *), bool *failed)
 {
     static char text[40000];
-    gpu_bench bench = {.clock = &gpu_clock_sim, .backend = &broken, .tiny = true, .rng = mt_rng_make(1)};
+    gpu_bench bench = {.clock = &clock_there,
+                       .backend = &broken,
+                       .cublas = cublas_there,
+                       .tiny = true,
+                       .rng = mt_rng_make(1)};
     FILE *lines = tmpfile();
     const int out = dup(1);
     assert_true(lines != NULL && out >= 0 && gpu_clock_sim.open(&broken, &bench.facts));
@@ -301,8 +318,7 @@ static void test_wrong_lines(void **data)
         const char *slot;
         int ours; /* lines that can be wrong */
     } cases[] = {{gpu_reductions, "reduce", 6}, {gpu_products, "matmul", 11}, {gpu_training, "update", 2}};
-    whole = mt_backend_get("gpu-sim");
-    assert_non_null(whole);
+    as_usual();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         bool failed = true;
         broken = *whole;
@@ -323,12 +339,55 @@ static void test_refused_lines(void **data)
 {
     (void)data;
     bool failed = false;
-    broken = *whole;
+    as_usual();
     broken.map = no_map;
     const char *text = lines_of(gpu_elementwise, &failed);
     assert_true(failed);
     assert_int_equal(count_of(text, "\"not_here\":\"the card \\\"fell\\\" off the bus\""), 4);
     assert_int_equal(count_of(text, "\"what\":\"zip\""), 16);
+}
+
+static bool no_copy(void *to, const void *from, size_t bytes)
+{
+    (void)to, (void)from, (void)bytes;
+    return mt_fail(MT_ERR_BACKEND, "no copies today") == MT_OK;
+}
+static int no_product(void *handle, int turn_a, int turn_b, int m, int n, int k, const float *alpha,
+                      const float *a, int a_column, const float *b, int b_column, const float *beta, float *c,
+                      int c_column)
+{
+    (void)handle, (void)turn_a, (void)turn_b, (void)m, (void)n, (void)k, (void)alpha, (void)a;
+    (void)a_column, (void)b, (void)b_column, (void)beta, (void)c, (void)c_column;
+    return 15;
+}
+static int no_products(void *handle, int turn_a, int turn_b, int m, int n, int k, const float *alpha,
+                       const float *a, int a_column, long long a_step, const float *b, int b_column,
+                       long long b_step, const float *beta, float *c, int c_column, long long c_step,
+                       int count)
+{
+    (void)a_step, (void)b_step, (void)c_step, (void)count;
+    return no_product(handle, turn_a, turn_b, m, n, k, alpha, a, a_column, b, b_column, beta, c, c_column);
+}
+
+/* A peer that refuses has a line, and takes no figure of ours with it. */
+static void test_peers_refuse(void **data)
+{
+    (void)data;
+    bool failed = true;
+    as_usual();
+    clock_there.copy = no_copy;
+    const char *text = lines_of(gpu_reductions, &failed);
+    assert_true(!failed);
+    assert_int_equal(count_of(text, "\"by\":\"ours\",\"us\":"), 6);
+    assert_int_equal(count_of(text, "\"by\":\"copy\",\"refused\":\"no copies today\""), 6);
+    as_usual();
+    cublas_there.handle = &failed;
+    cublas_there.product = no_product;
+    cublas_there.products = no_products;
+    text = lines_of(gpu_products, &failed);
+    assert_true(!failed);
+    assert_int_equal(count_of(text, "\"by\":\"ours\",\"us\":"), 11);
+    assert_int_equal(count_of(text, "\"by\":\"cublas\",\"refused\":\"cuBLAS refuses a product of"), 11);
 }
 
 int main(int argc, char **argv)
@@ -337,7 +396,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_figures),       cmocka_unit_test(test_rotation),
         cmocka_unit_test(test_refusals),      cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_cublas),        cmocka_unit_test(test_wrong_lines),
-        cmocka_unit_test(test_refused_lines),
+        cmocka_unit_test(test_refused_lines), cmocka_unit_test(test_peers_refuse),
     };
     fake_library = argc > 1 ? argv[1] : "";
     return cmocka_run_group_tests(tests, NULL, NULL);
