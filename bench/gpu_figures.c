@@ -74,6 +74,7 @@ static void make_graphs(const gpu_bench *bench, plan *p)
         if (graph == NULL || !bench->clock->replay(graph)) {
             bench->clock->drop(graph);
             while (p->graphs > 0) bench->clock->drop(p->graph[--p->graphs]);
+            snprintf(p->turn->why_loop, sizeof p->turn->why_loop, "%s", mt_last_message());
             return;
         }
         p->graph[p->graphs++] = graph;
@@ -191,6 +192,7 @@ void gpu_line(gpu_bench *bench, const gpu_work *work, const gpu_turn *turn)
         gpu_line_number("samples", turn->time.samples);
         gpu_line_number("calls", (double)turn->time.calls);
         gpu_line_text("timing", turn->by_graph ? "graph" : "loop");
+        if (!turn->by_graph) gpu_line_text("why_loop", turn->why_loop);
     }
     if (work->flops > 0) gpu_line_number("flops", work->flops);
     if (work->bytes > 0) gpu_line_number("bytes", work->bytes);

@@ -29,7 +29,8 @@ typedef struct gpu_turn {
     void *context;
     bench_time time;
     bool by_graph;
-    double error; /* the largest of the elements checked; NaN is wrong, -1: nothing to check */
+    char why_loop[160]; /* not by graph */
+    double error;       /* the largest of the elements checked; NaN is wrong, -1: nothing to check */
 } gpu_turn;
 
 enum { GPU_TURNS = 4 };

@@ -390,13 +390,44 @@ static void test_peers_refuse(void **data)
     assert_int_equal(count_of(text, "\"by\":\"cublas\",\"refused\":\"cuBLAS refuses a product of"), 11);
 }
 
+static bool replay_nothing(void *it)
+{
+    (void)it;
+    return true;
+}
+
+/* Training by a graph is held to training by calls; where there are no graphs a line says why. */
+static void test_graph_lines(void **data)
+{
+    (void)data;
+    bool failed = true;
+    as_usual();
+    has_graphs = true;
+    clock_there.capture = capture;
+    clock_there.replay = replay;
+    clock_there.drop = drop;
+    const char *text = lines_of(gpu_training, &failed);
+    if (failed || count_of(text, "\"by\":\"ours graph\",\"us\":") != 2 ||
+        count_of(text, "\"tolerance\":") != 4)
+        fail_msg("graphs: %s", text);
+    clock_there.replay = replay_nothing;
+    text = lines_of(gpu_training, &failed);
+    if (!failed || count_of(text, "\"wrong\":true") != 2) fail_msg("graphs that do nothing: %s", text);
+    assert_int_equal(graphs, 0);
+    as_usual();
+    text = lines_of(gpu_products, &failed);
+    assert_true(!failed);
+    assert_int_equal(count_of(text, "\"timing\":\"loop\",\"why_loop\":\"the simulator has no graphs\""), 11);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_figures),       cmocka_unit_test(test_rotation),
-        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_pieces),
-        cmocka_unit_test(test_cublas),        cmocka_unit_test(test_wrong_lines),
-        cmocka_unit_test(test_refused_lines), cmocka_unit_test(test_peers_refuse),
+        cmocka_unit_test(test_figures),      cmocka_unit_test(test_rotation),
+        cmocka_unit_test(test_refusals),     cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_cublas),       cmocka_unit_test(test_wrong_lines),
+        cmocka_unit_test(test_graph_lines),  cmocka_unit_test(test_refused_lines),
+        cmocka_unit_test(test_peers_refuse),
     };
     fake_library = argc > 1 ? argv[1] : "";
     return cmocka_run_group_tests(tests, NULL, NULL);
