@@ -4,6 +4,7 @@
 Of each figure the newest line counts; a table says from which run it is. What failed or could not be had is told of the run
 that did a stage last.
 """
+import collections
 import json
 import math
 import re
@@ -44,6 +45,11 @@ def figure(value):
 def spread(line):
     us, low, high = (number(line, name) for name in ("us", "low_us", "high_us"))
     return "" if not us or low is None or high is None else "%.0f %%" % (100 * (high - low) / us)
+
+
+def time_of(line):
+    """Microseconds, and a mark where the host's launching is in them."""
+    return figure(number(line, "us")) + (" loop" if line.get("timing") == "loop" else "")
 
 
 def rate(line):
@@ -139,7 +145,8 @@ def head(figures):
         text += ["**A rehearsal on gpu-sim, which has no clock of a card: its times say nothing about any GPU.**", ""]
     else:
         text += ["Measured by `bench/gpu.sh`, which makes this page from the lines beside it. Ratios are the other's time over "
-                 "ours: above 1 ours is faster. Spread: how far the quartiles lie apart, in percent of the median.", ""]
+                 "ours: above 1 ours is faster. Spread: how far the quartiles lie apart, in percent of the median. A time "
+                 "with *loop* is of calls that could not be put into a graph: launching them is in it.", ""]
     names = (("driver", "driver"), ("toolkit", "toolkit"), ("compute capability", "compute_capability"),
              ("memory, MiB", "memory_mib"), ("power limit, W", "power_limit_w"),
              ("highest clock of the multiprocessors, MHz", "most_sm_mhz"))
@@ -170,7 +177,7 @@ def numbers(figures, stage, title):
         peers = [(by, name) for by, name in OWN + PEERS
                  if any(figures.measured(stage, what, line.get("case", ""), by) for line in mine)]
         extra = [name for name in ("launches", "synchronisations") if any(name in line for line in mine)]
-        rows = []
+        rows, reasons = [], []
         for line in mine:
             beside = [figures.measured(stage, what, line.get("case", ""), by) for by, _ in peers]
             us = number(line, "us")
@@ -178,11 +185,13 @@ def numbers(figures, stage, title):
             known = any(line.get(reason) for reason in REASONS)
             right = "**wrong**" if line.get("wrong") else "" if known or error is None else "exact" if error == 0 else (
                 "%.0e of %.0e" % (error, number(line, "tolerance") or 0))
-            ratios = ["%s (%.2f)" % (figure(peer["us"]), peer["us"] / us) if peer and us else "" for peer in beside]
-            rows.append([line.get("case", ""), figure(us), spread(line), rate(line), *(line.get(name, "") for name in extra),
+            ratios = ["%s (%.2f)" % (time_of(peer), peer["us"] / us) if peer and us else "" for peer in beside]
+            reasons += [one["why_loop"] for one in (line, *beside) if one and one.get("why_loop")]
+            rows.append([line.get("case", ""), time_of(line), spread(line), rate(line), *(line.get(name, "") for name in extra),
                          *ratios, right, figures.run_number(line, *beside)])
         heads = [name + ", us (ratio)" for _, name in peers]
         text += ["### " + what, "", *table(["case", "ours, us", "spread", "rate", *extra, *heads, "error", "run"], rows)]
+        text += table(["loop, because", "times"], [[reason, count] for reason, count in collections.Counter(reasons).items()])
     return text
 
 

@@ -140,16 +140,17 @@ def time_body(torch, clock, body, pieces):
     while pieces > CALLS and CALLS % calls:
         calls -= 1
     runs = [lambda at=at: [body((at + i) % pieces) for i in range(calls)] for at in range(0, max(pieces, 1), calls)]
-    how = "loop"
+    how = {"timing": "loop"}
     if clock.card:
         graphs = []
         for run in runs[:MOST_GRAPHS]:
-            graph, _ = capture(torch, run)
+            graph, sentence = capture(torch, run)
             if graph is None:
+                how["why_loop"] = sentence
                 break
             graphs.append(graph)
         if len(graphs) == min(len(runs), MOST_GRAPHS):
-            runs, how = [graph.replay for graph in graphs], "graph"
+            runs, how = [graph.replay for graph in graphs], {"timing": "graph"}
     clock.wait()
     moments = []
     for sample in range(max(3, min(max(SAMPLES, len(runs)), int(BUDGET / (once * calls))))):
@@ -157,7 +158,7 @@ def time_body(torch, clock, body, pieces):
         runs[sample % len(runs)]()
         moments.append((before, clock.mark()))
     clock.wait()
-    return dict(quartiles([clock.between(*pair) / calls for pair in moments]), calls=calls, timing=how)
+    return dict(quartiles([clock.between(*pair) / calls for pair in moments]), calls=calls, **how)
 
 
 def operation(torch, clock, operands, line):

@@ -33,9 +33,10 @@ def numbers():
     if part == "smoke" and os.path.exists(gone):
         sys.exit("gpu_numbers: the card does not answer")
     for what, case in WORK[part]:
+        loop = {"timing": "loop", "why_loop": "it waits in between"} if what == "map" else {"timing": "graph"}
         for by, us in (("ours", 10), ("cublas", 8)):
             say(stage={"smoke": "smoke", "training": "training"}.get(part, "numbers"), what=what, case=case, by=by, us=us, low_us=us - 1, high_us=us + 1, samples=20, bytes=4000.0, error=1e-7,
-                tolerance=1e-5)
+                tolerance=1e-5, **loop)
     if part == os.environ.get("STAND_IN_GONE_AFTER"):
         open(gone, "w").close()
     if part == os.environ.get("STAND_IN_FAIL"):
