@@ -7,6 +7,7 @@ up to 20 calls in a CUDA graph, timed with events. Training is the same networks
 epoch, gradients set to None: eagerly ("torch eager"), and with the steps of an epoch in a graph ("torch graph").
 Where PyTorch sees no card a line says so; with --quick it then goes on, on the processor, to show that it runs.
 """
+import gc
 import json
 import math
 import re
@@ -112,11 +113,12 @@ def stream(torch, o, name, sizes):
     return (lambda i: torch.add(x[i], y[i], out=out[i])) if other else bodies.get(name)
 
 
-def capture(torch, body):
-    """body() as a graph, or the sentence with which PyTorch refuses."""
+def capture(torch, body, pool=None):
+    """body() as a graph, or the sentence with which PyTorch refuses. pool: where its memory is from, of several graphs that
+    leave nothing there for one another and never run at once."""
     try:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, pool=pool):
             body()
         graph.replay()
         return graph, ""
@@ -142,9 +144,9 @@ def time_body(torch, clock, body, pieces):
     runs = [lambda at=at: [body((at + i) % pieces) for i in range(calls)] for at in range(0, max(pieces, 1), calls)]
     how = {"timing": "loop"}
     if clock.card:
-        graphs = []
+        graphs, pool = [], torch.cuda.graph_pool_handle()
         for run in runs[:MOST_GRAPHS]:
-            graph, sentence = capture(torch, run)
+            graph, sentence = capture(torch, run, pool)
             if graph is None:
                 how["why_loop"] = sentence
                 break
@@ -280,6 +282,9 @@ def main():
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     l2 = getattr(torch.cuda.get_device_properties(0), "L2_cache_size", 1 << 26) if device.type == "cuda" else 1 << 20
+    # Every capture looks for garbage, and what an import leaves behind is most of what there is to be looked at.
+    gc.collect()
+    gc.freeze()
     clock, failed = Clock(torch, device), False
     for line in lines:
         try:
