@@ -43,8 +43,10 @@ def figure(value):
 
 
 def spread(line):
+    """ "20 % of 12": between the quartiles of 12 samples."""
     us, low, high = (number(line, name) for name in ("us", "low_us", "high_us"))
-    return "" if not us or low is None or high is None else "%.0f %%" % (100 * (high - low) / us)
+    samples = " of %.0f" % line["samples"] if number(line, "samples") else ""
+    return "" if not us or low is None or high is None else "%.0f %%%s" % (100 * (high - low) / us, samples)
 
 
 def time_of(line):
@@ -145,8 +147,8 @@ def head(figures):
         text += ["**A rehearsal on gpu-sim, which has no clock of a card: its times say nothing about any GPU.**", ""]
     else:
         text += ["Measured by `bench/gpu.sh`, which makes this page from the lines beside it. Ratios are the other's time over "
-                 "ours: above 1 ours is faster. Spread: how far the quartiles lie apart, in percent of the median. A time "
-                 "with *loop* is of calls that could not be put into a graph: launching them is in it.", ""]
+                 "ours: above 1 ours is faster. Spread: how far the quartiles lie apart, in percent of the median, of how "
+                 "many samples. A time with *loop* is of calls that could not be put into a graph: launching them is in it.", ""]
     names = (("driver", "driver"), ("toolkit", "toolkit"), ("compute capability", "compute_capability"),
              ("memory, MiB", "memory_mib"), ("power limit, W", "power_limit_w"),
              ("highest clock of the multiprocessors, MHz", "most_sm_mhz"))

@@ -166,7 +166,7 @@ def all_well(script, work):
         page = stream.read()
     for word in ("# NVIDIA H100 80GB HBM3", "0123abc", "nn 64x64x64", "(0.80)", "matmul nn 64x64x64 | cuBLAS | 0.80", "racecheck",
                  "What is missing, and why", "Device not supported", "product_tiles", "1755 to 1755",
-                 "| nn 64x64x64 | 10 |", "| exp 1000 | 10 loop |", "| 8 loop (0.80) |", "| it waits in between | 2 |"):
+                 "| nn 64x64x64 | 10 | 20 % of 20 |", "| exp 1000 | 10 loop |", "| 8 loop (0.80) |", "| it waits in between | 2 |"):
         check(word in page, "the page lacks %r" % word)
     with open(path, "rb") as stream:
         before = stream.read()
