@@ -38,7 +38,7 @@ def read_budgets(path):
         limits = [limit.partition("=") for limit in limits.split()]
         limits = {name: value for name, _, value in limits}
         together = {"step", "fma", "lds"} & set(limits)
-        if precision not in ("float", "double", "both") or not limits or set(limits) - set(COLUMNS) or len(together) in (1, 2):
+        if precision not in ("float", "double", "both") or not limits or {name.partition("@")[0] for name in limits} - set(COLUMNS) or len(together) in (1, 2):
             sys.exit("%s:%d: a row is: float|double|both, a pattern, ' : ', and limits of %s; step, fma and lds go together" %
                      (path, number, ", ".join(COLUMNS)))
         rows.append((precision, re.compile(pattern.strip()), limits))
@@ -175,8 +175,9 @@ def main():
                 fault(kernel, card, "%d bytes of spills and %d of stack, and the budget is 0 and %s" %
                       (have["spills"], have["frame"], limits.get("stack", 0)))
             for name in ("registers", "shared"):
-                if name in limits and have[name] > int(limits[name]):
-                    fault(kernel, card, "%s %d, and the budget is %s" % (name, have[name], limits[name]))
+                limit = limits.get("%s@%s" % (name, card[3:]), limits.get(name))
+                if limit is not None and have[name] > int(limit):
+                    fault(kernel, card, "%s %d, and the budget is %s" % (name, have[name], limit))
             shown = ["%s=%d" % (name, have[name]) for name in ("registers", "shared")]
             if (kernel, card) in code:
                 loops += 1
