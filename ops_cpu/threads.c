@@ -122,7 +122,7 @@ static int team_of(int threads)
 /* A wait that is no slice of another program's. */
 static const double LEAST_LOSS = 200e-6;
 /* No slice and no quota's period is longer; a program that is stopped for a while waits longer. */
-static const double MOST_LOSS = 0.1;
+static const double LONGEST_LOSS = 0.1;
 enum { MOST_LOSSES = 3 }; /* that count */
 /* About what one elementary step (see mt_cpu_threads) takes one thread. */
 static const double SECONDS_A_STEP = 0.1e-9;
@@ -135,7 +135,7 @@ void mt_ledger_note(mt_ledger *l, double now, int threads, double own, double wa
         if (l->debt <= 0) l->debt = 0, l->losses = 0;
         return;
     }
-    l->loss = -gain < MOST_LOSS ? -gain : MOST_LOSS;
+    l->loss = -gain < LONGEST_LOSS ? -gain : LONGEST_LOSS;
     l->debt = l->debt / 2 + l->loss; /* what was lost long ago counts less */
     l->until = now + l->loss * (1 << 2 * l->losses);
     l->team = threads / 2;

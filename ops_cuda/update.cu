@@ -1,9 +1,9 @@
 /* ops_cuda/update.cu - an optimiser's step for all parameters in one launch.
  *
  * A table in device memory says where each parameter, its gradient and its state are. It is sent when one of
- * them has moved, which in training is never. The constants of the step stand in device words before the
- * table: the last block works out the next step's, and only new options or another count are sent. So a step
- * needs no copy and could be replayed as it is, but for options other than the rate.
+ * them has moved, which in training is never. The options, and the constants of the step, stand in device
+ * words before the table: the last block works out the next step's, and only new options or another count are
+ * sent. So a step needs no copy and can be replayed as it is.
  */
 #include <cmath>
 #include <cstring>
@@ -21,7 +21,7 @@ enum { THREADS = 128, PIECE = 1024 /* elements of a block */ };
 
 struct step_words {
     mt_update_constants now; /* of this step */
-    double rate;
+    mt_update_options options;
     int64_t step;
     unsigned finished, unused; /* blocks of this launch that are done */
 };
@@ -40,8 +40,7 @@ typedef mt_real (*update_fn)(mt_real w, mt_real g, mt_real *s0, mt_real *s1, mt_
  * have neighbouring elements, with no claim on alignment. The words are read before any block can have
  * finished all. The bound on registers, 64, is met by not unrolling. */
 template <update_fn RULE, int STATES>
-MT_KERNEL void __launch_bounds__(THREADS, 8)
-    step_all(step_words *words, const table_row *rows, int count, mt_update_options options)
+MT_KERNEL void __launch_bounds__(THREADS, 8) step_all(step_words *words, const table_row *rows, int count)
 {
     const mt_update_constants c = words->now;
     int64_t block = blockIdx.x;
@@ -63,13 +62,12 @@ MT_KERNEL void __launch_bounds__(THREADS, 8)
     if (threadIdx.x > 0) return;
     __threadfence();
     if (atomicInc(&words->finished, gridDim.x - 1) < gridDim.x - 1) return;
-    options.rate = words->rate;
-    words->now = mt_update_constants_at(&options, ++words->step);
+    words->now = mt_update_constants_at(&words->options, ++words->step);
 }
 
 static const struct {
     const char *name;
-    void (*kernel)(step_words *, const table_row *, int, mt_update_options);
+    void (*kernel)(step_words *, const table_row *, int);
 } kernels[MT_UPDATE_COUNT] = {
 #define MT_UPDATE(name, states, formula) {"update " #name, step_all<mt_update_##name, states>},
 #include "tensor/update_table.inc"
@@ -169,8 +167,8 @@ extern "C" mt_status MT_LAUNCHER(update)(mt_backend *backend, const mt_update_wo
     t->used = ++uses;
     step_words *words = static_cast<step_words *>(t->device);
     if (t->next_step != work->step || !same(t->options, work->options)) {
-        const step_words now = {mt_update_constants_at(&work->options, work->step), work->options.rate,
-                                work->step, 0, 0};
+        const step_words now = {mt_update_constants_at(&work->options, work->step), work->options, work->step,
+                                0, 0};
         mt_status status = MT_LAUNCHER(upload)(backend, words, &now, sizeof now);
         if (status != MT_OK) return status;
         t->options = work->options;
@@ -183,7 +181,7 @@ extern "C" mt_status MT_LAUNCHER(update)(mt_backend *backend, const mt_update_wo
     const table_row *rows = reinterpret_cast<const table_row *>(words + 1);
     dim3 grid((unsigned)t->blocks), block(THREADS);
     return MT_START(backend, kernels[work->rule].name, kernels[work->rule].kernel, grid, block, words, rows,
-                    t->rows, work->options);
+                    t->rows);
 }
 
 } // namespace MT_TWIN
