@@ -110,4 +110,4 @@ mt_tensor *mt_zip(mt_tape *tape, mt_op op, mt_tensor *a, mt_tensor *b, double p0
     mt_tensor *mt_##name(MAP_ARGS_##params) { return mt_map(tape, MT_OP_##name, x, PASS_##params); }
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
     mt_tensor *mt_##name(ZIP_ARGS_##params) { return mt_zip(tape, MT_OP_##name, a, b, PASS_##params); }
-#include "../tensor/op_table.inc"
+#include "../tensor/scalar/op_table.inc"

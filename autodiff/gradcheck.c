@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "../tensor/arena.h"
-#include "../tensor/random_ops.h"
+#include "../tensor/scalar/random_ops.h"
 
 typedef struct {
     mt_tape *tape;

@@ -16,7 +16,7 @@
 
 #include "gpu_figures.h"
 #include "tensor/elementwise.h"
-#include "tensor/random_ops.h"
+#include "tensor/scalar/random_ops.h"
 
 static const double FILLED = 1.5;
 enum { DRAW_SEED = 5, MOST_TERMS = 1 << 20 /* of the CPU's check, or 16 elements */ };

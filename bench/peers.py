@@ -24,7 +24,7 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = str(THREADS)
 WARM_UP, SAMPLE, BUDGET, SAMPLES, PAUSE = (5e-4, 2e-4, 0.01, 5, 1e-3) if QUICK else (0.03, 2e-3, 0.5, 21, 0.06)
 
-# Where an operation's arguments are drawn from, when not from -2 to 2; as in tensor/op_table.inc.
+# Where an operation's arguments are drawn from, when not from -2 to 2; as in tensor/scalar/op_table.inc.
 DOMAINS = {"log": [(0.2, 4)], "log1p": [(-0.8, 3)], "inv": [(0.2, 3)], "sqrt": [(0.2, 4)], "sigmoid": [(-4, 4)],
            "div": [(-2, 2), (0.5, 3)], "pow": [(0.3, 2), (-2, 2)],
            "sigmoid_cross_entropy": [(-4, 4), (0, 1)]}

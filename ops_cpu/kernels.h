@@ -10,7 +10,7 @@
 #define MT_KERNELS_H
 
 #include "tensor/backend.h"
-#include "tensor/update_ops.h"
+#include "tensor/scalar/update_ops.h"
 
 #define MT_ISA_JOIN_(name, isa) name##_##isa
 #define MT_ISA_JOIN(name, isa)  MT_ISA_JOIN_(name, isa)

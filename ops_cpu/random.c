@@ -3,7 +3,7 @@
 #include "cpu.h"
 #include "share.h"
 #include "tensor/plan.h"
-#include "tensor/random_ops.h"
+#include "tensor/scalar/random_ops.h"
 
 static void draw(const void *context, int share, int shares)
 {

@@ -8,7 +8,7 @@
 #include "gemm.h"
 #include "kernels.h"
 #include "tensor/op_id.h"
-#include "tensor/scalar_ops.h"
+#include "tensor/scalar/scalar_ops.h"
 
 typedef mt_real (*map_fn)(mt_real x, mt_real p0, mt_real p1);
 typedef mt_real (*map_grad_fn)(mt_real g, mt_real x, mt_real y, mt_real p0, mt_real p1);
@@ -202,7 +202,7 @@ INLINE void zip_value_row(zip_fn f, ROW_ARGS)
     static void value_##name(TILE_ARGS) { EACH_ROW(2, zip_value_row, mt_f_##name) }           \
     static void grad_a_##name(TILE_ARGS) { EACH_ROW(4, zip_grad_row, mt_da_##name, needs_a) } \
     static void grad_b_##name(TILE_ARGS) { EACH_ROW(4, zip_grad_row, mt_db_##name, needs_b) }
-#include "tensor/op_table.inc"
+#include "tensor/scalar/op_table.inc"
 
 INLINE mt_real same(mt_real x, mt_real p0, mt_real p1) { return (void)p0, (void)p1, x; }
 static void copy(TILE_ARGS) { EACH_ROW(1, map_row, same) }
@@ -214,18 +214,18 @@ static const mt_tile_fn value[MT_OP_COUNT] = {
 #define MT_MAP(name, params, needs, low, high, formula) [MT_OP_##name] = value_##name,
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
     [MT_OP_##name] = value_##name,
-#include "tensor/op_table.inc"
+#include "tensor/scalar/op_table.inc"
 };
 static const mt_tile_fn grad_a[MT_OP_COUNT] = {
 #define MT_MAP(name, params, needs, low, high, formula) [MT_OP_##name] = grad_a_##name,
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
     [MT_OP_##name] = grad_a_##name,
-#include "tensor/op_table.inc"
+#include "tensor/scalar/op_table.inc"
 };
 static const mt_tile_fn grad_b[MT_OP_COUNT] = {
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
     [MT_OP_##name] = grad_b_##name,
-#include "tensor/op_table.inc"
+#include "tensor/scalar/op_table.inc"
 };
 
 const mt_cpu_kernels MT_FOR_ISA(mt_cpu_kernels) = {

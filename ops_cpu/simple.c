@@ -10,8 +10,8 @@
 
 #include "cpu.h"
 #include "tensor/op_id.h"
-#include "tensor/scalar_ops.h"
-#include "tensor/random_ops.h"
+#include "tensor/scalar/scalar_ops.h"
+#include "tensor/scalar/random_ops.h"
 
 /* The next index of shape in row-major order; false past the last. */
 static bool next_index(int rank, const int64_t *size, int64_t *index)
@@ -54,7 +54,7 @@ static const struct {
     map_grad_fn grad;
 } maps[] = {
 #define MT_MAP(name, params, needs, low, high, formula) [MT_OP_##name] = {mt_f_##name, mt_d_##name},
-#include "tensor/op_table.inc"
+#include "tensor/scalar/op_table.inc"
 };
 
 static const struct {
@@ -63,7 +63,7 @@ static const struct {
 } zips[] = {
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
     [MT_OP_##name - MT_MAP_COUNT] = {mt_f_##name, {mt_da_##name, mt_db_##name}},
-#include "tensor/op_table.inc"
+#include "tensor/scalar/op_table.inc"
 };
 
 static mt_real give(int needs, int bit, mt_real value) { return needs & bit ? value : (mt_real)NAN; }

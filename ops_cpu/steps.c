@@ -5,7 +5,7 @@
  * each instruction set.
  */
 #include "kernels.h"
-#include "tensor/update_ops.h"
+#include "tensor/scalar/update_ops.h"
 
 typedef mt_real (*update_fn)(mt_real w, mt_real g, mt_real *s0, mt_real *s1, mt_real *s2,
                              const mt_update_constants *c);
@@ -29,9 +29,9 @@ static inline __attribute__((always_inline)) void step(update_fn f, int states, 
     {                                                                                              \
         step(mt_update_##name, states, row, k, first, last);                                       \
     }
-#include "tensor/update_table.inc"
+#include "tensor/scalar/update_table.inc"
 
 #define MT_UPDATE(name, states, formula) [MT_UPDATE_##name] = step_##name,
 const mt_step_kernels MT_FOR_ISA(mt_step_kernels) = {{
-#include "tensor/update_table.inc"
+#include "tensor/scalar/update_table.inc"
 }};

@@ -1,7 +1,7 @@
 /* ops_cpu/update.c - an optimiser's step over all parameters; for both host backends. */
 #include "cpu.h"
 #include "share.h"
-#include "tensor/update_ops.h"
+#include "tensor/scalar/update_ops.h"
 
 enum { LINE = 64 / sizeof(mt_real), SHORT = 4096 };
 

@@ -10,7 +10,7 @@
 
 #include "launch.cuh"
 #include "tensor/plan.h"
-#include "tensor/scalar_math.h"
+#include "tensor/scalar/scalar_math.h"
 
 /* Loops over registers must disappear, and a loop whose body is long must not be copied. */
 #ifdef __CUDACC__

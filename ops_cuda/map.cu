@@ -1,7 +1,7 @@
 /* ops_cuda/map.cu - maps and their gradients: a kernel for each row of op_table.inc and each layout class. */
 #include "elementwise.cuh"
 #include "tensor/op_id.h"
-#include "tensor/scalar_ops.h"
+#include "tensor/scalar/scalar_ops.h"
 
 namespace MT_TWIN {
 
@@ -28,7 +28,7 @@ namespace {
             return mt_d_##name(x[0], given(reads & 2, x[1]), given(reads & 4, x[2]), p.p0, p.p1);    \
         }                                                                                            \
     };
-#include "tensor/op_table.inc"
+#include "tensor/scalar/op_table.inc"
 
 static const struct {
     const char *value_name, *grad_name;
@@ -36,7 +36,7 @@ static const struct {
 } maps[] = {
 #define MT_MAP(name, params, needs, low, high, formula) \
     {"map " #name, "map " #name " gradient", start_row<map_##name>, start_row<map_grad_##name>},
-#include "tensor/op_table.inc"
+#include "tensor/scalar/op_table.inc"
 };
 
 } // namespace

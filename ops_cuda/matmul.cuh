@@ -10,7 +10,7 @@
 
 #include "folds.cuh"
 #include "tensor/op_id.h"
-#include "tensor/scalar_ops.h"
+#include "tensor/scalar/scalar_ops.h"
 
 namespace MT_TWIN {
 namespace {
@@ -104,7 +104,7 @@ template <int COUNT> static __device__ __forceinline__ void activate(int act, mt
         /* clang-format off */
 #define MT_MAP(name, params, needs, low, high, formula) \
     case MT_OP_##name: each(v, [](mt_real x, int) { return mt_f_##name(x, 0, 0); }); break;
-#include "tensor/op_table.inc"
+#include "tensor/scalar/op_table.inc"
     /* clang-format on */
     default: break;
     }

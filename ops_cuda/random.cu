@@ -4,8 +4,8 @@
  * backend; a permutation is mt_random_order of random_ops.h, step by step.
  */
 #include "backend.cuh"
-#include "tensor/scalar_math.h"
-#include "tensor/random_ops.h"
+#include "tensor/scalar/scalar_math.h"
+#include "tensor/scalar/random_ops.h"
 
 namespace MT_TWIN {
 

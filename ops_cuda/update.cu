@@ -11,7 +11,7 @@
 
 #include "backend.cuh"
 #include "tensor/arena.h"
-#include "tensor/update_ops.h"
+#include "tensor/scalar/update_ops.h"
 
 namespace MT_TWIN {
 
@@ -70,7 +70,7 @@ static const struct {
     void (*kernel)(step_words *, const table_row *, int);
 } kernels[MT_UPDATE_COUNT] = {
 #define MT_UPDATE(name, states, formula) {"update " #name, step_all<mt_update_##name, states>},
-#include "tensor/update_table.inc"
+#include "tensor/scalar/update_table.inc"
 };
 
 /* ---- tables that the device has ---- */

@@ -2,7 +2,7 @@
  * class. */
 #include "elementwise.cuh"
 #include "tensor/op_id.h"
-#include "tensor/scalar_ops.h"
+#include "tensor/scalar/scalar_ops.h"
 
 namespace MT_TWIN {
 
@@ -33,7 +33,7 @@ namespace {
     };                                                                                               \
     ZIP_GRAD(da, name, needs_a)                                                                      \
     ZIP_GRAD(db, name, needs_b)
-#include "tensor/op_table.inc"
+#include "tensor/scalar/op_table.inc"
 
 /* None where the derivative is 1 or 0 everywhere: tensor/ops.c copies the cotangent then, or fills with 0. */
 template <class ROW, int NEEDS> static constexpr row_launcher gradient()
@@ -51,7 +51,7 @@ static const struct {
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
     {{"zip " #name, "zip " #name " gradient a", "zip " #name " gradient b"},          \
      {start_row<zip_##name>, gradient<zip_da_##name, (needs_a)>(), gradient<zip_db_##name, (needs_b)>()}},
-#include "tensor/op_table.inc"
+#include "tensor/scalar/op_table.inc"
 };
 
 } // namespace

@@ -27,7 +27,7 @@ MT_BEGIN
 #define MT_MAP(name, params, needs, low, high, formula) MT_DECLARE_MAP_##params(name)
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
     MT_DECLARE_ZIP_##params(name)
-#include "op_table.inc"
+#include "scalar/op_table.inc"
 #undef MT_DECLARE_MAP_0
 #undef MT_DECLARE_MAP_1
 #undef MT_DECLARE_MAP_2

@@ -9,7 +9,7 @@ static const mt_op_info table[MT_OP_COUNT] = {
     [MT_OP_##name] = {#name, formula, 1, params, {needs, 0}, {low, 0}, {high, 0}},
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
     [MT_OP_##name] = {#name, formula, 2, params, {needs_a, needs_b}, {low_a, low_b}, {high_a, high_b}},
-#include "op_table.inc"
+#include "scalar/op_table.inc"
 };
 
 const mt_op_info *mt_op_describe(mt_op op)

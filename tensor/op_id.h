@@ -13,16 +13,16 @@ enum { MT_NEED_NONE = 0, MT_NEED_A = 1, MT_NEED_B = 2, MT_NEED_Y = 4, MT_IS_ONE 
  */
 enum {
 #define MT_MAP(name, params, needs, low, high, formula) MT_OP_##name,
-#include "op_table.inc"
+#include "scalar/op_table.inc"
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) MT_OP_##name,
-#include "op_table.inc"
+#include "scalar/op_table.inc"
     MT_OP_COUNT
 };
 
 enum {
     MT_MAP_COUNT = 0
 #define MT_MAP(name, params, needs, low, high, formula) +1
-#include "op_table.inc"
+#include "scalar/op_table.inc"
 };
 
 /* A row of the table as data. A map has arity 1 and leaves the second entries 0. */

@@ -165,7 +165,7 @@ mt_status mt_op_zip_grad(mt_tensor *out, mt_op op, int which, const mt_tensor *g
     mt_status mt_op_##name(MAP_ARGS_##params) { return mt_op_map(out, MT_OP_##name, x, PASS_##params); }
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
     mt_status mt_op_##name(ZIP_ARGS_##params) { return mt_op_zip(out, MT_OP_##name, a, b, PASS_##params); }
-#include "op_table.inc"
+#include "scalar/op_table.inc"
 
 /* ---- reductions ---- */
 

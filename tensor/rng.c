@@ -1,7 +1,7 @@
 /* tensor/rng.c - single draws on the host, from the same sequence as the backends' bulk draws. */
 #include "rng.h"
 
-#include "random_ops.h"
+#include "scalar/random_ops.h"
 
 mt_rng mt_rng_make(uint64_t seed) { return (mt_rng){seed, 0}; }
 

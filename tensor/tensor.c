@@ -1,7 +1,7 @@
 /* tensor/tensor.c - constructors, views and copies outside any tape. Each returns a handle that the caller
  * frees. */
 #include "ops.h"
-#include "scalar_math.h"
+#include "scalar/scalar_math.h"
 #include "storage.h"
 
 #include <inttypes.h>

@@ -5,11 +5,11 @@
     _Static_assert((states) >= 0 && (states) <= MT_UPDATE_STATES, \
                    "update_table.inc: " #name                     \
                    " keeps more arrays than MT_UPDATE_STATES of tensor/update.h");
-#include "update_table.inc"
+#include "scalar/update_table.inc"
 
 #define MT_UPDATE(name, states, formula) [MT_UPDATE_##name] = {#name, formula, states},
 static const mt_update_info table[MT_UPDATE_COUNT] = {
-#include "update_table.inc"
+#include "scalar/update_table.inc"
 };
 
 const mt_update_info *mt_update_describe(mt_update_rule rule)

@@ -7,7 +7,7 @@
 /* The rules of update_table.inc. */
 #define MT_UPDATE(name, states, formula) MT_UPDATE_##name,
 typedef enum mt_update_rule {
-#include "update_table.inc"
+#include "scalar/update_table.inc"
     MT_UPDATE_COUNT
 } mt_update_rule;
 

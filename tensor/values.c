@@ -1,6 +1,6 @@
 /* tensor/values.c - single elements and whole arrays between a tensor and the program. */
 #include "ops.h"
-#include "scalar_math.h"
+#include "scalar/scalar_math.h"
 #include "storage.h"
 
 #include <inttypes.h>

@@ -201,7 +201,7 @@ def main():
         check_names(tree, out)
         stage("checked")
 
-        functions = os.path.join(tree, "tensor", "scalar_ops.h")
+        functions = os.path.join(tree, "tensor", "scalar", "scalar_ops.h")
         text = read(functions)
         check(text.count(RIGHT) == 1, "%d places of %s" % (text.count(RIGHT), RIGHT))
         write(functions, text.replace(RIGHT, WRONG))

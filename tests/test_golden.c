@@ -167,7 +167,7 @@ static void test_rows_of(const char *only)
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
     MT_MAP(name, params, needs_a, low_a, high_a, formula)
 /* clang-format off */
-#include "tensor/op_table.inc"
+#include "tensor/scalar/op_table.inc"
 /* clang-format on */
 
 int main(int argc, char **argv)
@@ -177,7 +177,7 @@ int main(int argc, char **argv)
         TEST(test_reading),
 #define MT_MAP(name, params, needs, low, high, formula)                               TEST(test_##name),
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) TEST(test_##name),
-#include "tensor/op_table.inc"
+#include "tensor/scalar/op_table.inc"
     };
     int failed = TEST_RUN("golden", tests);
     free(lines);

@@ -14,7 +14,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "tensor/scalar_ops.h"
+#include "tensor/scalar/scalar_ops.h"
 
 static mt_backend *backends[TEST_MAX_BACKENDS];
 static int backend_count;
@@ -141,9 +141,9 @@ static mt_tensor *build_row(mt_tape *tape, const expression *e, mt_tensor *const
 {
     switch (e->op) {
 #define MT_MAP(name, params, needs, low, high, formula) NAMED_MAP(name, PASS_##params)
-#include "tensor/op_table.inc"
+#include "tensor/scalar/op_table.inc"
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) NAMED_ZIP(name, PASS_##params)
-#include "tensor/op_table.inc"
+#include "tensor/scalar/op_table.inc"
     default: return NULL;
     }
 }
@@ -222,7 +222,7 @@ static void test_unneeded_arguments(void **data)
                    "the derivative of " #name " at %g is %g", (double)x, (double)full);              \
         test_cases++;                                                                                \
     }
-#include "tensor/op_table.inc"
+#include "tensor/scalar/op_table.inc"
 #define MT_IS_ONE_OR_ZERO(needs) ((needs) & (MT_IS_ONE | MT_IS_ZERO))
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)                 \
     {                                                                                                 \
@@ -232,7 +232,7 @@ static void test_unneeded_arguments(void **data)
         TEST_TRUE(info->needs[0] == (needs_a) && info->needs[1] == (needs_b) && isfinite((double)y)); \
         test_cases++;                                                                                 \
     }
-#include "tensor/op_table.inc"
+#include "tensor/scalar/op_table.inc"
         (void)p1;
     }
     /* zips have no derivative functions where it is 1 or 0, so they go through the operations of tensor/ops

@@ -43,7 +43,7 @@ static mt_status call_map(mt_op op, mt_tensor *out, const mt_tensor *x, const do
 {
     switch (op) {
 #define MT_MAP(name, params, needs, low, high, formula) NAMED_MAP(name, PASS_##params)
-#include "tensor/op_table.inc"
+#include "tensor/scalar/op_table.inc"
     default: return mt_op_map(out, op, x, p[0], p[1]);
     }
 }
@@ -52,7 +52,7 @@ static mt_status call_zip(mt_op op, mt_tensor *out, const mt_tensor *a, const mt
 {
     switch (op) {
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) NAMED_ZIP(name, PASS_##params)
-#include "tensor/op_table.inc"
+#include "tensor/scalar/op_table.inc"
     default: return mt_op_zip(out, op, a, b, p[0], p[1]);
     }
 }

@@ -12,7 +12,7 @@
 
 #include "tensor/elementwise.h"
 #include "support.h"
-#include "tensor/scalar_math.h"
+#include "tensor/scalar/scalar_math.h"
 
 enum { BLOCK = 1 << 14 };
 

@@ -1,4 +1,4 @@
-"""The polynomials of tensor/scalar_math.h: near-minimax fits by least squares, reweighted after Lawson.
+"""The polynomials of tensor/scalar/scalar_math.h: near-minimax fits by least squares, reweighted after Lawson.
 
 Needs numpy and mpmath. Prints each polynomial, lowest power first, with its largest relative error before the
 coefficients are rounded to float:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes golden.txt: values and derivatives of every row of tensor/op_table.inc, computed by PyTorch.
+"""Writes golden.txt: values and derivatives of every row of tensor/scalar/op_table.inc, computed by PyTorch.
 
     python3 make_golden.py > golden.txt          (made with PyTorch 1.13.1)
 

@@ -1,4 +1,5 @@
-/* tensor/random_ops.h - from 64 random bits to a number; the common subset of C and C++, as philox.h. */
+/* tensor/scalar/random_ops.h - from 64 random bits to a number; the common subset of C and C++, as philox.h.
+ */
 #ifndef MT_RANDOM_OPS_H
 #define MT_RANDOM_OPS_H
 

@@ -1,5 +1,5 @@
-/* tensor/philox.h - the generator's core, in the common subset of C and C++ that the CUDA kernels can compile
- * too.
+/* tensor/scalar/philox.h - the generator's core, in the common subset of C and C++ that the CUDA kernels can
+ * compile too.
  *
  * Two elements share a block of four 32-bit words: element i uses words 0 and 1, or 2 and 3, of block i / 2.
  * Float and double libraries read the same words, so their draws agree to the precision of float.

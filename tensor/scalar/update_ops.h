@@ -1,12 +1,12 @@
-/* tensor/update_ops.h - one element of an optimiser's step, for the CPU and for CUDA; the common subset of C
- * and C++. A function for each row of update_table.inc: w after the step, from w, its gradient g, its
- * elements s of the states, which are changed, and the constants of the step.
+/* tensor/scalar/update_ops.h - one element of an optimiser's step, for the CPU and for CUDA; the common
+ * subset of C and C++. A function for each row of update_table.inc: w after the step, from w, its gradient g,
+ * its elements s of the states, which are changed, and the constants of the step.
  */
 #ifndef MT_UPDATE_OPS_H
 #define MT_UPDATE_OPS_H
 
 #include "scalar_math.h"
-#include "update.h"
+#include "../update.h"
 
 /* The constants of a step, worked out once for all elements. */
 typedef struct mt_update_constants {

@@ -1,5 +1,5 @@
-/* tensor/scalar_ops.h - the maths of every elementwise operation, written once, compiled for the CPU and for
- * CUDA.
+/* tensor/scalar/scalar_ops.h - the maths of every elementwise operation, written once, compiled for the CPU
+ * and for CUDA.
  *
  * For a map: mt_f_name(x, p0, p1) and its gradient mt_d_name(g, x, y, p0, p1) = g dy/dx, where y is the value
  * at x and g the gradient of y. For a zip: mt_f_name(a, b, p0, p1) and the gradients

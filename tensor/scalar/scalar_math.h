@@ -1,4 +1,5 @@
-/* tensor/scalar_math.h - the functions that scalar_ops.h is made of, for one mt_real: exp, log, tanh, pow,
+/* tensor/scalar/scalar_math.h - the functions that scalar_ops.h is made of, for one mt_real: exp, log, tanh,
+ * pow,
  * ...
  *
  * In float they are polynomials without branches, a table or a call, so that the compiler turns a loop over
@@ -17,7 +18,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "base.h"
+#include "../base.h"
 
 #ifndef MT_FN
 #define MT_FN static inline
