@@ -5,6 +5,7 @@
  * product.
  */
 #include "../tensor/op_id.h"
+#include "elementwise.h"
 #include "node.h"
 
 /* x with its last two dimensions exchanged. */
@@ -190,16 +191,28 @@ static mt_status vjp_linear_act(mt_tape *tape, mt_node *node, mt_tensor *g)
     return status == MT_OK ? vjp_linear(tape, node, share) : status;
 }
 
-/* Checks the operands and makes room for the result. */
-static mt_tensor *linear_out(mt_tape *tape, mt_tensor *const *in)
+/* Whether the operands can be used; room for the result. */
+static bool linear_enter(mt_tape *tape, mt_tensor *const *in)
 {
-    if (!mt_tape_enter(tape, "linear", in, 3)) return NULL;
+    if (!mt_tape_enter(tape, "linear", in, 3)) return false;
     if (in[1]->layout.rank != 2) {
         char text[MT_SHAPE_TEXT];
         mt_fail(MT_ERR_SHAPE, "linear: the weight has shape %s; it must have two dimensions, (in, out)",
                 mt_shape_text(mt_tensor_shape(in[1]), text));
-        return mt_tape_give_up(tape);
+    } else if (in[2]->layout.rank != 1 || in[2]->layout.size[0] != in[1]->layout.size[1]) {
+        char text[MT_SHAPE_TEXT], wide[MT_SHAPE_TEXT];
+        mt_fail(MT_ERR_SHAPE,
+                "linear: the bias has shape %s; for a weight (in, out) of %s it must have (out)",
+                mt_shape_text(mt_tensor_shape(in[2]), text), mt_shape_text(mt_tensor_shape(in[1]), wide));
+    } else {
+        return true;
     }
+    mt_tape_give_up(tape);
+    return false;
+}
+
+static mt_tensor *linear_out(mt_tape *tape, mt_tensor *const *in)
+{
     mt_shape shape = mt_tensor_shape(in[0]);
     shape.size[shape.rank - 1] = in[1]->layout.size[1];
     mt_tensor *out = mt_tape_empty(tape, shape, MT_REAL);
@@ -213,7 +226,10 @@ static unsigned linear_saves(mt_tensor *const *in)
 
 mt_tensor *mt_linear(mt_tape *tape, mt_tensor *x, mt_tensor *w, mt_tensor *bias)
 {
-    mt_tensor *in[] = {x, w, bias}, *out = linear_out(tape, in);
+    mt_tensor *in[] = {x, w, bias};
+    if (!linear_enter(tape, in)) return NULL;
+    if (!mt_tape_is_fusing(tape)) return mt_add(tape, mt_matmul(tape, x, w), bias);
+    mt_tensor *out = linear_out(tape, in);
     if (!out) return NULL;
     if (mt_op_linear(out, x, w, bias) != MT_OK) return mt_tape_give_up(tape);
     bool failed = false;
@@ -223,10 +239,13 @@ mt_tensor *mt_linear(mt_tape *tape, mt_tensor *x, mt_tensor *w, mt_tensor *bias)
 
 mt_tensor *mt_linear_act(mt_tape *tape, mt_tensor *x, mt_tensor *w, mt_tensor *bias, mt_op act)
 {
-    mt_tensor *in[] = {x, w, bias}, *out = linear_out(tape, in);
-    if (!out) return NULL;
-    const mt_op_info *info = mt_op_describe(act);
+    mt_tensor *in[] = {x, w, bias};
+    if (!linear_enter(tape, in)) return NULL;
+    const mt_op_info *info = mt_op_activation(act);
     if (!info) return mt_tape_give_up(tape);
+    if (!mt_tape_is_fusing(tape)) return mt_map(tape, act, mt_linear(tape, x, w, bias), 0, 0);
+    mt_tensor *out = linear_out(tape, in);
+    if (!out) return NULL;
     bool wanted = mt_tape_is_recording(tape) && (x->requires_grad || w->requires_grad || bias->requires_grad);
     bool keep_pre = wanted && info->needs[0] & MT_NEED_A;
     mt_tensor *pre = keep_pre ? mt_tape_like(tape, out) : out;

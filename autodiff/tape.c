@@ -47,7 +47,7 @@ mt_tape *mt_tape_new(mt_backend *backend)
     tape->lifetime = lifetime;
     lifetime->tape = tape;
     tape->backend = backend;
-    tape->recording = true;
+    tape->recording = tape->fusing = true;
     tape->thread = mt_failing_thread();
     tape->failures = mt_failures();
     mt_arena_source handles = mt_host_arena_source();
@@ -176,6 +176,13 @@ void mt_tape_record(mt_tape *tape, bool on)
 }
 
 bool mt_tape_is_recording(const mt_tape *tape) { return tape && tape->recording; }
+
+void mt_tape_fuse(mt_tape *tape, bool on)
+{
+    if (tape) tape->fusing = on;
+}
+
+bool mt_tape_is_fusing(const mt_tape *tape) { return tape && tape->fusing; }
 
 mt_status mt_tape_status(const mt_tape *tape) { return tape ? tape->status : MT_ERR_NULL; }
 

@@ -31,7 +31,7 @@ struct mt_tape {
     mt_lifetime *lifetime;
     mt_arena handles[2], nodes, values;
     int turn; /* which of handles is in use */
-    bool recording;
+    bool recording, fusing;
     bool walked; /* a backward has left gradients on the tape */
     /* No gradient on the tape has a later serial: what a rewind to here or behind need not look for. */
     uint64_t newest_gradient;

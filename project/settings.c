@@ -57,6 +57,8 @@ static const option machine_rows[] = {
      "what computes; see --list-backends"},
     {"--threads", "", OPTION_INT, AT(threads), 1, 1024, NULL, "N", "",
      "threads of the cpu backend; without it OMP_NUM_THREADS, else every processor or a container's quota"},
+    {"--unfused", "", OPTION_FLAG, AT(unfused), 0, 0, NULL, "", "",
+     "run a layer as matmul, add and map, not as one operation: a backend's own map is called"},
     {"--list-backends", "", OPTION_FLAG, AT(list_backends), 0, 0, NULL, "", "",
      "say which backends there are, and exit"},
 };

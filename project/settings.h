@@ -19,7 +19,7 @@ typedef struct run_settings {
     int log;          /* a log_format */
     int report;       /* a report_loss */
     const char *plot; /* NULL: none */
-    bool stats, quiet, list_backends, help, version;
+    bool unfused, stats, quiet, list_backends, help, version;
 } run_settings;
 
 /* The table behind run_fast's command line. */

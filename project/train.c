@@ -77,6 +77,7 @@ run_trainer *trainer_new(const run_settings *settings, mt_backend *backend)
         trainer_free(self);
         return NULL;
     }
+    mt_tape_fuse(self->tape, !settings->unfused);
     const int64_t rows = EVALUATION_ELEMENTS / settings->hidden;
     self->evaluation_rows = rows < 16 ? 16 : rows;
     self->wants_mean = settings->report == REPORT_MEAN_EPOCH;

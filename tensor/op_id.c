@@ -27,6 +27,14 @@ const mt_op_info *mt_op_of_arity(mt_op op, int arity)
     return NULL;
 }
 
+const mt_op_info *mt_op_activation(mt_op op)
+{
+    const mt_op_info *info = mt_op_of_arity(op, 1);
+    if (!info || info->params == 0) return info;
+    mt_fail(MT_ERR_VALUE, "linear_act: %s takes constants; apply it after mt_linear instead", info->name);
+    return NULL;
+}
+
 mt_op mt_op_by_name(const char *name)
 {
     if (!name) return MT_OP_COUNT;

@@ -38,6 +38,8 @@ MT_BEGIN
 MT_API const mt_op_info *mt_op_describe(mt_op op);
 /* The same for an operation that takes so many operands; NULL with a sentence for any other. */
 MT_INTERNAL const mt_op_info *mt_op_of_arity(mt_op op, int arity);
+/* The same for what linear_act may apply: a map without constants. */
+MT_INTERNAL const mt_op_info *mt_op_activation(mt_op op);
 /* Finds an operation by its name; MT_OP_COUNT with a sentence that lists them when nothing has it. */
 MT_API mt_op mt_op_by_name(const char *name);
 MT_END

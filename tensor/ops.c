@@ -429,11 +429,7 @@ mt_status mt_op_linear(mt_tensor *out, const mt_tensor *x, const mt_tensor *w, c
 mt_status mt_op_linear_act(mt_tensor *out, const mt_tensor *x, const mt_tensor *w, const mt_tensor *bias,
                            mt_op act, bool keep_pre, mt_tensor *pre)
 {
-    const mt_op_info *info = mt_op_of_arity(act, 1);
-    if (!info) return MT_ERR_NAME;
-    if (info->params > 0)
-        return mt_fail(MT_ERR_VALUE, "linear_act: %s takes constants; apply it after mt_linear instead",
-                       info->name);
+    if (!mt_op_activation(act)) return mt_last_status();
     return matmul("linear_act", out, x, w, bias, true, pre, keep_pre,
                   (mt_matmul_work){.has_act = true, .act = act});
 }

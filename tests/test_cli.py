@@ -184,6 +184,9 @@ def lines():
     check("--quiet leaves stderr empty", quiet.returncode == 0 and quiet.stderr == b"" and quiet.stdout != b"", quiet)
     mean = run("--report-loss", "mean-epoch", "--batch", "7", *FAST)
     check("--report-loss mean-epoch", mean.returncode == 0 and mean.stdout != run("--batch", "7", *FAST).stdout, mean)
+    fused, parts = (csv.DictReader(io.StringIO(run(*more, "--log", "csv", *FAST).stdout.decode())) for more in ([], ["--unfused"]))
+    check("--unfused trains as without it, up to roundings",
+          [math.isclose(float(a["loss"]), float(b["loss"]), rel_tol=1e-4) for a, b in zip(fused, parts, strict=True)] == 3 * [True])
     whole = ["--batch", "50", "--log", "csv", *FAST]
     sums = [float(row["loss"]) for row in csv.DictReader(io.StringIO(run(*whole).stdout.decode()))]
     means = [float(row["loss"]) for row in
