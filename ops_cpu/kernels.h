@@ -69,8 +69,10 @@ struct mt_gemm_kernels; /* gemm.h */
 
 typedef struct mt_cpu_kernels {
     const char *isa;
-    const mt_tile_fn *value, *grad_a, *grad_b; /* of each mt_op; grad_b of zips */
-    mt_tile_fn add, copy;                      /* value of MT_OP_add; of data[1] to data[0] */
+    /* [mt_op], as mt_part of tensor/backend.h: NULL for a derivative that is MT_IS_ONE or MT_IS_ZERO, and in
+     * grad_b for maps */
+    const mt_tile_fn *value, *grad_a, *grad_b;
+    mt_tile_fn add, copy; /* value[MT_OP_add]; data[0] = data[1] */
     const mt_fold_kernels *folds;
     const mt_step_kernels *steps;
     const struct mt_gemm_kernels *gemm;

@@ -17,6 +17,7 @@ typedef mt_real (*zip_grad_fn)(mt_real g, mt_real a, mt_real b, mt_real y, mt_re
 
 #define ROW_ARGS \
     int64_t n, mt_real *out, int64_t so, const mt_real *const *in, const int64_t *si, const mt_real *p
+typedef void (*row_fn)(ROW_ARGS);
 #define INLINE static inline __attribute__((always_inline))
 #define SIMD   _Pragma("omp simd")
 
@@ -96,7 +97,6 @@ INLINE void zip_grad_row(zip_grad_fn d, int needs, ROW_ARGS)
 /* A row by the short formula of scalar_math.h. False where that was not for all elements, and out holds
  * nothing of use. */
 typedef bool (*plain_fn)(int64_t n, float *out, const float *const *in, const int64_t *si);
-typedef void (*row_fn)(ROW_ARGS);
 
 /* The short formula first, for a block at a time, and beside out where that may be an operand; the whole
  * formula for blocks that need it, and for rows that are neither contiguous nor one number. */
@@ -181,31 +181,40 @@ INLINE void zip_value_row(zip_fn f, ROW_ARGS)
         zip_row(f, ROW_PASS);
 }
 
-/* row with the function that is its second argument, for each row of a tile with that many inputs. */
 #define TILE_ARGS const int64_t size[2], mt_real *const *data, const int64_t(*step)[2], const mt_real *p
-#define EACH_ROW(inputs, row, ...)                                                  \
-    const mt_real *in[inputs];                                                      \
-    int64_t si[inputs];                                                             \
-    for (int k = 0; k < (inputs); k++) in[k] = data[k + 1], si[k] = step[k + 1][1]; \
-    mt_real *out = data[0];                                                         \
-    for (int64_t r = size[0];;) {                                                   \
-        row(__VA_ARGS__, size[1], out, step[0][1], in, si, p);                      \
-        if (--r <= 0) break;                                                        \
-        out += step[0][0];                                                          \
-        for (int k = 0; k < (inputs); k++) in[k] += step[k + 1][0];                 \
-    }
+#define TILE_PASS size, data, step, p
 
-#define MT_MAP(name, params, needs, low, high, formula)                             \
-    static void value_##name(TILE_ARGS) { EACH_ROW(1, map_value_row, mt_f_##name) } \
-    static void grad_a_##name(TILE_ARGS) { EACH_ROW(3, map_grad_row, mt_d_##name, needs) }
-#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)         \
-    static void value_##name(TILE_ARGS) { EACH_ROW(2, zip_value_row, mt_f_##name) }           \
-    static void grad_a_##name(TILE_ARGS) { EACH_ROW(4, zip_grad_row, mt_da_##name, needs_a) } \
-    static void grad_b_##name(TILE_ARGS) { EACH_ROW(4, zip_grad_row, mt_db_##name, needs_b) }
+/* row for row r = 0 .. size[0]-1 of a tile: operand k begins at data[k] + r*step[k][0]. */
+INLINE void each_row(int inputs, row_fn row, TILE_ARGS)
+{
+    const mt_real *in[MT_MAX_OPERANDS - 1];
+    int64_t si[MT_MAX_OPERANDS - 1];
+    for (int k = 0; k < inputs; k++) in[k] = data[k + 1], si[k] = step[k + 1][1];
+    mt_real *out = data[0];
+    for (int64_t r = size[0];;) {
+        row(size[1], out, step[0][1], in, si, p);
+        if (--r <= 0) break;
+        out += step[0][0];
+        for (int k = 0; k < inputs; k++) in[k] += step[k + 1][0];
+    }
+}
+
+/* The tile function kind_name: for each row inner(f, ..., row), where f is a function of scalar_ops.h. */
+#define TILE(kind, name, inputs, inner, ...)                                  \
+    INLINE void kind##_row_##name(ROW_ARGS) { inner(__VA_ARGS__, ROW_PASS); } \
+    static void kind##_##name(TILE_ARGS) { each_row(inputs, kind##_row_##name, TILE_PASS); }
+
+#define MT_MAP(name, params, needs, low, high, formula) \
+    TILE(value, name, 1, map_value_row, mt_f_##name)    \
+    TILE(grad_a, name, 3, map_grad_row, mt_d_##name, needs)
+#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
+    TILE(value, name, 2, zip_value_row, mt_f_##name)                                  \
+    MT_DERIVED(needs_a, TILE(grad_a, name, 4, zip_grad_row, mt_da_##name, needs_a), ) \
+    MT_DERIVED(needs_b, TILE(grad_b, name, 4, zip_grad_row, mt_db_##name, needs_b), )
 #include "tensor/scalar/op_table.inc"
 
 INLINE mt_real same(mt_real x, mt_real p0, mt_real p1) { return (void)p0, (void)p1, x; }
-static void copy(TILE_ARGS) { EACH_ROW(1, map_row, same) }
+TILE(copy, elements, 1, map_row, same)
 
 #define STRING_(text) #text
 #define STRING(text)  STRING_(text)
@@ -219,12 +228,12 @@ static const mt_tile_fn value[MT_OP_COUNT] = {
 static const mt_tile_fn grad_a[MT_OP_COUNT] = {
 #define MT_MAP(name, params, needs, low, high, formula) [MT_OP_##name] = grad_a_##name,
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
-    [MT_OP_##name] = grad_a_##name,
+    [MT_OP_##name] = MT_DERIVED(needs_a, grad_a_##name, NULL),
 #include "tensor/scalar/op_table.inc"
 };
 static const mt_tile_fn grad_b[MT_OP_COUNT] = {
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
-    [MT_OP_##name] = grad_b_##name,
+    [MT_OP_##name] = MT_DERIVED(needs_b, grad_b_##name, NULL),
 #include "tensor/scalar/op_table.inc"
 };
 
@@ -234,7 +243,7 @@ const mt_cpu_kernels MT_FOR_ISA(mt_cpu_kernels) = {
     .grad_a = grad_a,
     .grad_b = grad_b,
     .add = value_add,
-    .copy = copy,
+    .copy = copy_elements,
     .folds = &MT_FOR_ISA(mt_fold_kernels),
     .steps = &MT_FOR_ISA(mt_step_kernels),
     .gemm = &MT_FOR_ISA(mt_gemm_kernels),

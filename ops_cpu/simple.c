@@ -57,12 +57,14 @@ static const struct {
 #include "tensor/scalar/op_table.inc"
 };
 
+/* grad[i]: of operand i; NULL where the row has MT_IS_ONE or MT_IS_ZERO. */
 static const struct {
     zip_fn value;
     zip_grad_fn grad[2];
 } zips[] = {
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
-    [MT_OP_##name - MT_MAP_COUNT] = {mt_f_##name, {mt_da_##name, mt_db_##name}},
+    [MT_OP_##name - MT_MAP_COUNT] = {                                                 \
+        mt_f_##name, {MT_DERIVED(needs_a, mt_da_##name, NULL), MT_DERIVED(needs_b, mt_db_##name, NULL)}},
 #include "tensor/scalar/op_table.inc"
 };
 

@@ -8,18 +8,21 @@ namespace MT_TWIN {
 
 namespace {
 
-/* The gradient on one side, da or db, from g, a, b and y. */
-#define ZIP_GRAD(side, name, needs)                                                                         \
-    struct zip_##side##_##name {                                                                            \
-        typedef mt_real in, out;                                                                            \
-        typedef two_numbers constants;                                                                      \
-        static constexpr int inputs = 4, reads = 1 | ((needs)&MT_NEED_A ? 2 : 0) |                          \
-                                                 ((needs)&MT_NEED_B ? 4 : 0) | ((needs)&MT_NEED_Y ? 8 : 0); \
-        static __device__ __forceinline__ mt_real apply(const mt_real (&x)[4], const two_numbers &p)        \
-        {                                                                                                   \
-            return mt_##side##_##name(x[0], given(reads & 2, x[1]), given(reads & 4, x[2]),                 \
-                                      given(reads & 8, x[3]), p.p0, p.p1);                                  \
-        }                                                                                                   \
+/* The gradient on one side, da or db, from x = g, a, b, y. A comma outside parentheses would end an argument
+ * of MT_DERIVED. */
+#define ZIP_GRAD(side, name, needs)                                                                      \
+    struct zip_##side##_##name {                                                                         \
+        typedef mt_real in;                                                                              \
+        typedef mt_real out;                                                                             \
+        typedef two_numbers constants;                                                                   \
+        static constexpr int inputs = 4;                                                                 \
+        static constexpr int reads =                                                                     \
+            1 | ((needs)&MT_NEED_A ? 2 : 0) | ((needs)&MT_NEED_B ? 4 : 0) | ((needs)&MT_NEED_Y ? 8 : 0); \
+        static __device__ __forceinline__ mt_real apply(const mt_real (&x)[4], const two_numbers &p)     \
+        {                                                                                                \
+            return mt_##side##_##name(x[0], given(reads & 2, x[1]), given(reads & 4, x[2]),              \
+                                      given(reads & 8, x[3]), p.p0, p.p1);                               \
+        }                                                                                                \
     };
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)                \
     struct zip_##name {                                                                              \
@@ -31,26 +34,18 @@ namespace {
             return mt_f_##name(x[0], x[1], p.p0, p.p1);                                              \
         }                                                                                            \
     };                                                                                               \
-    ZIP_GRAD(da, name, needs_a)                                                                      \
-    ZIP_GRAD(db, name, needs_b)
+    MT_DERIVED(needs_a, ZIP_GRAD(da, name, needs_a), )                                               \
+    MT_DERIVED(needs_b, ZIP_GRAD(db, name, needs_b), )
 #include "tensor/scalar/op_table.inc"
 
-/* None where the derivative is 1 or 0 everywhere: tensor/ops.c copies the cotangent then, or fills with 0. */
-template <class ROW, int NEEDS> static constexpr row_launcher gradient()
-{
-    if constexpr ((NEEDS & (MT_IS_ONE | MT_IS_ZERO)) != 0)
-        return nullptr;
-    else
-        return start_row<ROW>;
-}
-
 static const struct {
-    const char *name[3]; /* by mt_part */
-    row_launcher start[3];
+    const char *name[3];   /* by mt_part */
+    row_launcher start[3]; /* nullptr for a derivative that is MT_IS_ONE or MT_IS_ZERO */
 } zips[] = {
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
     {{"zip " #name, "zip " #name " gradient a", "zip " #name " gradient b"},          \
-     {start_row<zip_##name>, gradient<zip_da_##name, (needs_a)>(), gradient<zip_db_##name, (needs_b)>()}},
+     {start_row<zip_##name>, MT_DERIVED(needs_a, start_row<zip_da_##name>, nullptr),  \
+      MT_DERIVED(needs_b, start_row<zip_db_##name>, nullptr)}},
 #include "tensor/scalar/op_table.inc"
 };
 

@@ -106,7 +106,8 @@ static bool golden_close(mt_op op, double got, double want)
     return test_close(got, want, epsilons[op] * test_epsilon + denormal, ulps[op] * test_epsilon);
 }
 
-/* A derivative that the row leaves to the tape (MT_IS_ONE, MT_IS_ZERO) is computed too: as 1 and 0. */
+/* A derivative that is MT_IS_ONE or MT_IS_ZERO, which mt_op_zip_grad writes without a backend's zip, is
+ * checked too. */
 static void check_row(mt_backend *backend, mt_op op)
 {
     const mt_op_info *info = mt_op_describe(op);

@@ -223,7 +223,6 @@ static void test_unneeded_arguments(void **data)
         test_cases++;                                                                                \
     }
 #include "tensor/scalar/op_table.inc"
-#define MT_IS_ONE_OR_ZERO(needs) ((needs) & (MT_IS_ONE | MT_IS_ZERO))
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula)                 \
     {                                                                                                 \
         mt_real a = (mt_real)sample(low_a, high_a, 0), b = (mt_real)sample(low_b, high_b, 1);         \
@@ -235,8 +234,7 @@ static void test_unneeded_arguments(void **data)
 #include "tensor/scalar/op_table.inc"
         (void)p1;
     }
-    /* zips have no derivative functions where it is 1 or 0, so they go through the operations of tensor/ops
-     */
+    /* A derivative of a zip that is 1 or 0 has no function, so all of them are asked of mt_op_zip_grad. */
     EACH_BACKEND(b)
     {
         for (int op = MT_MAP_COUNT; op < MT_OP_COUNT; op++) {

@@ -5,7 +5,8 @@
  * at x and g the gradient of y. For a zip: mt_f_name(a, b, p0, p1) and the gradients
  * mt_da_name(g, a, b, y, p0, p1) = g dy/da and mt_db_name(...) = g dy/db. g is inside, so that a derivative
  * that no number holds does not spoil a gradient that one does. An argument that the row in op_table.inc does
- * not declare as needed must not be read: it is NaN. This is the common subset of C17 and C++17.
+ * not declare as needed must not be read: it is NaN. A derivative that the row gives as MT_IS_ONE or
+ * MT_IS_ZERO has no function. This is the common subset of C17 and C++17.
  */
 #ifndef MT_SCALAR_OPS_H
 #define MT_SCALAR_OPS_H
@@ -18,28 +19,20 @@
 #define MT_ZIP_D_ARGS   mt_real g, mt_real a, mt_real b, mt_real y, mt_real p0, mt_real p1
 #define MT_ZIP_DA(name) MT_FN mt_real mt_da_##name(MT_ZIP_D_ARGS)
 #define MT_ZIP_DB(name) MT_FN mt_real mt_db_##name(MT_ZIP_D_ARGS)
-/* A derivative that is the same everywhere. */
-#define MT_ZIP_DA_IS(name, value)  \
-    MT_ZIP_DA(name)                \
-    {                              \
-        MT_UNUSED2(a, b);          \
-        MT_UNUSED2(p0, p1);        \
-        (void)y;                   \
-        return g * (mt_real)value; \
-    }
-#define MT_ZIP_DB_IS(name, value)  \
-    MT_ZIP_DB(name)                \
-    {                              \
-        MT_UNUSED2(a, b);          \
-        MT_UNUSED2(p0, p1);        \
-        (void)y;                   \
-        return g * (mt_real)value; \
-    }
-#define MT_UNUSED2(a, b) ((void)(a), (void)(b))
-#define MT_X_ONLY        MT_UNUSED2(p0, p1)
-#define MT_D_OF_X        ((void)y, MT_UNUSED2(p0, p1))
-#define MT_D_OF_Y        ((void)x, MT_UNUSED2(p0, p1))
-#define MT_AB_ONLY       MT_UNUSED2(p0, p1)
+/* The text `fixed` where needs, a column of op_table.inc, is MT_IS_ONE or MT_IS_ZERO, and the text `computed`
+ * elsewhere: what names mt_da_name or mt_db_name stands in `computed`. Either may be empty; neither has a
+ * comma outside parentheses. For those two the pasted MT_FIXED_needs is a comma, which makes `fixed` the
+ * second of a list. */
+#define MT_DERIVED(needs, computed, fixed) MT_SECOND_OF(MT_FIXED_##needs fixed, computed, )
+#define MT_FIXED_MT_IS_ONE                 ,
+#define MT_FIXED_MT_IS_ZERO                ,
+#define MT_SECOND_OF(...)                  MT_SECOND_OF_(__VA_ARGS__)
+#define MT_SECOND_OF_(first, second, ...)  second
+#define MT_UNUSED2(a, b)                   ((void)(a), (void)(b))
+#define MT_X_ONLY                          MT_UNUSED2(p0, p1)
+#define MT_D_OF_X                          ((void)y, MT_UNUSED2(p0, p1))
+#define MT_D_OF_Y                          ((void)x, MT_UNUSED2(p0, p1))
+#define MT_AB_ONLY                         MT_UNUSED2(p0, p1)
 
 /* clang-format off */
 
@@ -112,12 +105,9 @@ MT_MAP_FN(clamp) { mt_real low = x < p0 ? p0 : x; return low > p1 ? p1 : low; }
 MT_MAP_D(clamp)  { (void)y; return x >= p0 && x <= p1 ? g : 0; }
 
 MT_ZIP_FN(add) { MT_AB_ONLY; return a + b; }
-MT_ZIP_DA_IS(add, 1)
-MT_ZIP_DB_IS(add, 1)
 
 MT_ZIP_FN(sub) { MT_AB_ONLY; return a - b; }
-MT_ZIP_DA_IS(sub, 1)
-MT_ZIP_DB_IS(sub, -1)
+MT_ZIP_DB(sub) { MT_AB_ONLY; MT_UNUSED2(a, b); (void)y; return -g; }
 
 MT_ZIP_FN(mul) { MT_AB_ONLY; return a * b; }
 MT_ZIP_DA(mul) { MT_AB_ONLY; (void)a; (void)y; return g * b; }
@@ -152,23 +142,11 @@ MT_ZIP_DA(sigmoid_cross_entropy) { MT_AB_ONLY; (void)y; return g * (mt_f_sigmoid
 MT_ZIP_DB(sigmoid_cross_entropy) { MT_AB_ONLY; (void)b; (void)y; return g * -a; }
 
 MT_ZIP_FN(lt) { MT_AB_ONLY; return a < b ? (mt_real)1 : 0; }
-MT_ZIP_DA_IS(lt, 0)
-MT_ZIP_DB_IS(lt, 0)
 MT_ZIP_FN(le) { MT_AB_ONLY; return a <= b ? (mt_real)1 : 0; }
-MT_ZIP_DA_IS(le, 0)
-MT_ZIP_DB_IS(le, 0)
 MT_ZIP_FN(gt) { MT_AB_ONLY; return a > b ? (mt_real)1 : 0; }
-MT_ZIP_DA_IS(gt, 0)
-MT_ZIP_DB_IS(gt, 0)
 MT_ZIP_FN(ge) { MT_AB_ONLY; return a >= b ? (mt_real)1 : 0; }
-MT_ZIP_DA_IS(ge, 0)
-MT_ZIP_DB_IS(ge, 0)
 MT_ZIP_FN(eq) { MT_AB_ONLY; return a == b ? (mt_real)1 : 0; }
-MT_ZIP_DA_IS(eq, 0)
-MT_ZIP_DB_IS(eq, 0)
 MT_ZIP_FN(ne) { MT_AB_ONLY; return a != b ? (mt_real)1 : 0; }
-MT_ZIP_DA_IS(ne, 0)
-MT_ZIP_DB_IS(ne, 0)
 
 /* Equal infinities are close (their difference is NaN); an infinity is close to nothing else. */
 MT_ZIP_FN(is_close)
@@ -176,8 +154,6 @@ MT_ZIP_FN(is_close)
     mt_real size = mt_m_abs(b);
     return a == b || (mt_m_abs(a - b) <= p0 + p1 * size && size <= MT_REAL_MAX) ? (mt_real)1 : 0;
 }
-MT_ZIP_DA_IS(is_close, 0)
-MT_ZIP_DB_IS(is_close, 0)
 
 /* clang-format on */
 
