@@ -58,7 +58,7 @@ mt_tape *mt_tape_new(mt_backend *backend)
     }
     mt_arena_init(&tape->nodes, NODE_BLOCK, mt_host_arena_source());
     mt_arena_source values = {value_allocate, value_release, value_mark, backend};
-    if (backend->host && !mt_arena_guards_host()) values.mark = NULL;
+    if (!backend->mark || (backend->host && !mt_arena_guards_host())) values.mark = NULL;
     mt_arena_init(&tape->values, VALUE_BLOCK, values);
     return tape;
 }

@@ -30,16 +30,19 @@ template <class R, class... A, R (*LAUNCHER)(mt_backend *, A...)> struct slot<LA
         return LAUNCHER(backend, arguments...);
     }
 };
-#define SLOT(name) slot<MT_LAUNCHER(name)>::entry
 
-/* In the order of tensor/backend.h. */
-static mt_backend self = {
-    NAME,           SUMMARY,      false,        nullptr,           SLOT(allocate),
-    SLOT(release),  SLOT(mark),   SLOT(upload), SLOT(download),    SLOT(fill),
-    SLOT(copy),     SLOT(map),    SLOT(zip),    SLOT(reduce),      SLOT(scatter),
-    SLOT(rows),     SLOT(matmul), SLOT(random), SLOT(permutation), SLOT(update),
-    SLOT(describe), SLOT(counts),
-};
+/* By name: a row of slots.inc without a launcher does not compile. */
+static constexpr mt_backend table()
+{
+    mt_backend b{};
+    b.name = NAME;
+    b.summary = SUMMARY;
+#define MT_SLOT(need, result, name, parameters, text) b.name = slot<MT_LAUNCHER(name)>::entry;
+#include "tensor/slots.inc"
+    return b;
+}
+
+static mt_backend self = table();
 
 extern "C" mt_backend *CONSTRUCTOR(void)
 {

@@ -48,15 +48,25 @@ mt_backend *mt_backend_get(const char *name)
     return NULL;
 }
 
+/* Only a note may be missing. */
+static mt_status check_slots(const mt_backend *backend)
+{
+    enum { MEMORY, WORK, NOTE };
+#define MT_SLOT(need, result, slot, parameters, text) \
+    if (need != NOTE && !backend->slot)               \
+        return mt_fail(MT_ERR_VALUE, "backend %.40s lacks the slot %s: %s", backend->name, #slot, text);
+#include "slots.inc"
+    return MT_OK;
+}
+
 mt_status mt_backend_register(mt_backend *backend)
 {
     if (!backend) return MT_ERR_NULL;
-    if (!backend->name || !backend->summary || !backend->allocate || !backend->release || !backend->mark ||
-        !backend->upload || !backend->download || !backend->fill || !backend->copy || !backend->map ||
-        !backend->zip || !backend->reduce || !backend->scatter || !backend->rows || !backend->matmul ||
-        !backend->random || !backend->permutation || !backend->update || !backend->describe)
-        return mt_fail(MT_ERR_VALUE, "a backend needs a name, a summary and every slot; %s lacks one",
-                       backend->name ? backend->name : "one without a name");
+    if (!backend->name || !backend->summary)
+        return mt_fail(MT_ERR_VALUE, "a backend needs a name and a summary; %.40s lacks %s",
+                       backend->name ? backend->name : "one", backend->name ? "a summary" : "a name");
+    const mt_status whole = check_slots(backend);
+    if (whole != MT_OK) return whole;
     while (atomic_flag_test_and_set(&registering)) {}
     mt_status status = MT_OK;
     const char *name;

@@ -129,35 +129,9 @@ struct mt_backend {
     const char *summary; /* one line for --list-backends */
     bool host;           /* the program may read and write the memory directly */
     void *context;
-
-    /* Memory of at least bytes bytes, aligned to 64, not cleared; NULL with a sentence. */
-    void *(*allocate)(mt_backend *backend, size_t bytes);
-    void (*release)(mt_backend *backend, void *pointer, size_t bytes);
-    /* A pool tells of each piece that it hands out (live) and takes back, so that a simulator can guard its
-     * edges. */
-    void (*mark)(mt_backend *backend, void *pointer, size_t bytes, bool live);
-    mt_status (*upload)(mt_backend *backend, void *to, const void *from_host, size_t bytes);
-    mt_status (*download)(mt_backend *backend, void *to_host, const void *from, size_t bytes);
-
-    mt_status (*fill)(mt_backend *backend, mt_operand out, mt_kind kind, double value);
-    mt_status (*copy)(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_operand in, mt_kind in_kind);
-    mt_status (*map)(mt_backend *backend, const mt_elementwise_work *work);
-    mt_status (*zip)(mt_backend *backend, const mt_elementwise_work *work);
-    mt_status (*reduce)(mt_backend *backend, const mt_reduce_work *work);
-    mt_status (*scatter)(mt_backend *backend, const mt_scatter_work *work);
-    mt_status (*rows)(mt_backend *backend, const mt_rows_work *work);
-    mt_status (*matmul)(mt_backend *backend, const mt_matmul_work *work);
-    mt_status (*random)(mt_backend *backend, const mt_random_work *work);
-    /* 0 .. n-1 in a random order into a vector of INDEX: mt_random_order of random_ops.h, on every backend.
-     */
-    mt_status (*permutation)(mt_backend *backend, mt_operand out, mt_rng rng);
-    mt_status (*update)(mt_backend *backend, const mt_update_work *work);
-
-    /* Writes what --stats says of this backend ("threads 2, isa avx2, ..."), as snprintf does. */
-    int (*describe)(mt_backend *backend, char *text, size_t size);
-    /* NULL in a backend that counts nothing. A simulator counts what a warp asks of the memory only from the
-     * first call on, since that takes time. */
-    void (*counts)(mt_backend *backend, mt_backend_counts *counts);
+    /* The slots: result (*name)(mt_backend *backend, ...) for each row of slots.inc. */
+#define MT_SLOT(need, result, name, parameters, text) result(*name) parameters;
+#include "slots.inc"
 };
 
 MT_BEGIN

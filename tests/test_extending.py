@@ -125,6 +125,18 @@ def run_program(tree, out, compiler, place, code, expected):
     return None
 
 
+def check_slots(tree):
+    """The table of slots on the page is made of the rows of slots.inc."""
+    rows = re.findall(r'^MT_SLOT\((\w+), .*?, (\w+), \(.*?\),\n +"((?:[^"\\]|\\.)*)"\)$',
+                      read(os.path.join(tree, "tensor", "slots.inc")), re.M)
+    page = read(os.path.join(tree, "docs", "extending.md"))
+    for need, name, text in rows:
+        line = "| `%s` | %s | %s |" % (name, need.lower(), text.replace('\\"', '"'))
+        check("\n%s\n" % line in page, "docs/extending.md lacks the row of tensor/slots.inc: " + line)
+    there = len(re.findall(r"^\| `\w+` \| (?:memory|work|note) \|", page, re.M))
+    check(rows and there == len(rows), "docs/extending.md has %d slots, tensor/slots.inc %d" % (there, len(rows)))
+
+
 def check_vector_code(out, rows):
     """On x86-64 a row's loop must use whole vectors of its instruction set."""
     kernels = glob.glob(os.path.join(out, "libminitorch_d_avx2.a.p", "*rows.c.o"))
@@ -199,6 +211,7 @@ def main():
             done = run_gradient_test(out)
             check(done.returncode == 0, "the gradient test fails\n" + done.stdout[-3000:])
         check_names(tree, out)
+        check_slots(tree)
         stage("checked")
 
         functions = os.path.join(tree, "tensor", "scalar", "scalar_ops.h")

@@ -12,6 +12,59 @@
          i_of_backend++)                                                                              \
         for (mt_backend *b = backends[i_of_backend]; b; b = NULL)
 
+/* ---- registering ---- */
+
+/* The members of the list are those of the struct, in its order, and nothing but the list lies behind the
+ * first. */
+static void test_list_and_struct(void **data)
+{
+    (void)data;
+    static const struct {
+        const char *name;
+        size_t offset;
+    } rows[] = {
+#define MT_SLOT(need, result, name, parameters, text) {#name, offsetof(mt_backend, name)},
+#include "tensor/slots.inc"
+    };
+    for (size_t i = 0; i < TEST_LENGTH(rows); i++) {
+        TEST_TRUE(rows[i].offset == offsetof(mt_backend, allocate) + i * sizeof(void (*)(void)));
+        test_cases++;
+    }
+    TEST_TRUE(sizeof(mt_backend) ==
+              offsetof(mt_backend, allocate) + sizeof rows / sizeof *rows * sizeof(void (*)(void)));
+}
+
+/* Each slot of work or memory is missed by its name; a note is not. */
+static void test_missing_slots(void **data)
+{
+    (void)data;
+    static mt_backend notes;
+    mt_backend mine;
+    enum { MEMORY, WORK, NOTE };
+#define MT_SLOT(need, result, slot, parameters, text)                        \
+    mine = *test_simple();                                                   \
+    mine.name = "lacking";                                                   \
+    mine.slot = NULL;                                                        \
+    if (need != NOTE) {                                                      \
+        TEST_FAILS(mt_backend_register(&mine), MT_ERR_VALUE, "slot " #slot); \
+        TEST_TRUE(strstr(mt_last_message(), "lacking"));                     \
+        TEST_TRUE(!mt_backend_get("lacking"));                               \
+        test_cases++;                                                        \
+    }
+#include "tensor/slots.inc"
+    notes = *test_simple();
+    notes.name = "notes";
+    notes.mark = NULL, notes.describe = NULL, notes.counts = NULL;
+    TEST_OK(mt_backend_register(&notes));
+    mt_tape *tape = test_tape(mt_backend_get("notes"));
+    TEST_TRUE(mt_item(mt_sum(tape, OWN(mt_ones(mt_backend_get("notes"), mt_shape(3))))) == 3);
+    mine = *test_simple();
+    mine.summary = NULL;
+    TEST_FAILS(mt_backend_register(&mine), MT_ERR_VALUE, "summary");
+    mine.name = NULL;
+    TEST_FAILS(mt_backend_register(&mine), MT_ERR_VALUE, "a name");
+}
+
 /* ---- a tape that does not fuse ---- */
 
 /* A linear layer with the activation op (MT_OP_COUNT: none). */
@@ -109,6 +162,8 @@ static void test_unfused_refusals(void **data)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_list_and_struct),
+        TEST(test_missing_slots),
         TEST(test_unfused_layers),
         TEST(test_unfused_refusals),
     };
