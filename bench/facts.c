@@ -158,7 +158,8 @@ static void matmul_plan(facts *all, const seen *out, const seen *a, const seen *
     char text[FACT_BYTES];
     mt_gemm_describe(&work, text, sizeof text);
     mt_plan_matmul(&work, &plan);
-    const mt_gemm g = mt_gemm_make(&work, &plan);
+    mt_gemm g;
+    mt_gemm_make(&work, &plan, &g);
     tell(all, "path", "plan", "%s", paths[g.path]);
     tell(all, "in words", "plan", "%s", text);
     tell(all, "loop", "plan",

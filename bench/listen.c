@@ -106,34 +106,33 @@ static void heard_argmin_rows(int64_t n, mt_real *top, mt_place *at, const mt_re
     real->folds->argmin_rows(n, top, at, in, step, rows, first);
 }
 
-#define HEARD_BLOCK(kernel)                                                  \
-    static void heard_##kernel(const mt_gemm_block *block)                   \
-    {                                                                        \
-        for (int64_t i = 0; i < block->count; i++)                           \
-            note(#kernel, block->c + i * block->c_step, block->m, block->n); \
-        real->gemm->kernel(block);                                           \
+#define HEARD_BLOCK(kernel)                                                       \
+    static void heard_##kernel(const mt_gemm_block *block)                        \
+    {                                                                             \
+        for (int64_t i = 0; i < block->count; i++)                                \
+            note(#kernel, block->c.data + i * block->c_step, block->m, block->n); \
+        real->gemm->kernel(block);                                                \
     }
 HEARD_BLOCK(direct)
 HEARD_BLOCK(dot)
 HEARD_BLOCK(packed)
 
-static void heard_pack_a(int64_t m, int64_t k, const mt_real *a, int64_t row, int64_t col, mt_real *panels)
+static void heard_pack_a(int64_t m, int64_t k, mt_matrix a, mt_real *panels)
 {
     note("pack_a", panels, m, k);
-    real->gemm->packing->pack_a(m, k, a, row, col, panels);
+    real->gemm->packing->pack_a(m, k, a, panels);
 }
 
-static void heard_pack_b(int64_t k, int64_t n, const mt_real *b, int64_t row, int64_t col, mt_real *strips)
+static void heard_pack_b(int64_t k, int64_t n, mt_matrix b, mt_real *strips)
 {
     note("pack_b", strips, n, k);
-    real->gemm->packing->pack_b(k, n, b, row, col, strips);
+    real->gemm->packing->pack_b(k, n, b, strips);
 }
 
-static void heard_copy_b(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *out,
-                         int64_t row)
+static void heard_copy_b(int64_t k, int64_t n, mt_matrix b, mt_real *out, int64_t row)
 {
     note("copy_b", out, n, k);
-    real->gemm->packing->copy_b(k, n, b, b_row, b_col, out, row);
+    real->gemm->packing->copy_b(k, n, b, out, row);
 }
 
 static const struct mt_gemm_packing packing = {

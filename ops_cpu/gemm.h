@@ -7,30 +7,34 @@
 #ifndef MT_GEMM_H
 #define MT_GEMM_H
 
-#include "tensor/base.h"
+#include "tensor/plan.h"
 
-/* The block c[i,j] = sum over p < k of a[i,p] b[p,j], added to what c holds when add is set. 1 <= m, n, k. */
+/* c[i,j] = sum over p < k of a[i,p] b[p,j], added to what c holds when add is set. 1 <= m, n, k. */
 typedef struct mt_gemm_block {
     int64_t m, n, k;
-    const mt_real *a, *b;
-    mt_real *c;
-    int64_t a_row, a_col, b_row, b_col, c_row, c_col;
-    int64_t count, a_step, b_step, c_step; /* direct: so many such blocks, whose operands are so far apart */
+    mt_matrix a, b, c; /* m x k, k x n, m x n */
     bool add;
-    bool a_packed;            /* packed: a is what pack_a wrote, else rows in place */
-    mt_real *strips;          /* packed: NULL, or b, whose whole strips are still to be packed */
-    const mt_real *strips_of; /* packed: what from */
-    bool rows_first;          /* direct: go along a row of tiles before the next row, for C larger than B */
+    /* direct only: a batch of count products; product i reads a.data + i*a_step and b.data + i*b_step and
+     * writes c.data + i*c_step. */
+    int64_t count, a_step, b_step, c_step;
+    bool rows_first; /* direct only: all tiles of a row of C before the next row, where C is larger than B */
+    /* packed only. panels: A as pack_a wrote it; NULL: a is read in place. strips: B as pack_b writes it.
+     * packs_b: strips holds what is left of B behind its whole strips; these are read from b, and written to
+     * strips, while the first panel of A is multiplied. */
+    mt_real *panels;
+    mt_real *strips;
+    bool packs_b;
 } mt_gemm_block;
 
 struct mt_gemm_packing {
-    /* m x k (k x n) from any strides into panels of mr rows (strips of nr columns), each stored k by k. The
-     * buffer holds mt_gemm_panels(m, mr) * mr * k numbers. */
-    void (*pack_a)(int64_t m, int64_t k, const mt_real *a, int64_t a_row, int64_t a_col, mt_real *panels);
-    void (*pack_b)(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *strips);
-    /* k x n from any strides into rows of row numbers, a multiple of nr not less than n. */
-    void (*copy_b)(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *out,
-                   int64_t row);
+    /* a (m x k) in panels: the q-th one, of up to mr rows from row i on, has a[i+r,p] at
+     * panels[(q*k + p)*mr + r]. The buffer holds mt_gemm_panels(m, mr) * mr * k numbers. */
+    void (*pack_a)(int64_t m, int64_t k, mt_matrix a, mt_real *panels);
+    /* b (k x n) in strips: the s-th one, of nr columns, has b[p,s*nr+j] at strips[(s*k + p)*nr + j]. The
+     * buffer holds mt_gemm_panels(n, nr) * nr * k numbers. */
+    void (*pack_b)(int64_t k, int64_t n, mt_matrix b, mt_real *strips);
+    /* out[p*row + j] = b[p,j] of k x n; row is at least n. */
+    void (*copy_b)(int64_t k, int64_t n, mt_matrix b, mt_real *out, int64_t row);
 };
 
 struct mt_gemm_kernels {
@@ -46,20 +50,25 @@ struct mt_gemm_kernels {
 
     bool columns_of_a; /* packed reads columns of A in place as well as rows */
 
-    /* Any A, rows of B contiguous (b_col = 1): reads both in place. */
+    /* Any A, rows of B contiguous (b.col = 1): reads both in place. */
     void (*direct)(const mt_gemm_block *block);
-    /* Rows of A and columns of B contiguous (a_col = b_row = 1): dot products along k. */
+    /* Rows of A and columns of B contiguous (a.col = b.row = 1): dot products along k. */
     void (*dot)(const mt_gemm_block *block);
-    /* b points to what pack_b wrote for this n and k, or to where the first panel's tiles are to write it; a
-     * to what pack_a wrote for this m and k, or is in place. */
+    /* Panels of A, or A in place, with strips of B. */
     void (*packed)(const mt_gemm_block *block);
 
     const struct mt_gemm_packing *packing;
 
-    /* c[i,j] += x[i,j] for m x n numbers; x_row is 0 where x is a bias. */
-    void (*add)(int64_t m, int64_t n, mt_real *c, int64_t c_row, int64_t c_col, const mt_real *x,
-                int64_t x_row, int64_t x_col);
+    /* c[i,j] += x[i,j] of m x n; x.row is 0 where x is a bias. */
+    void (*add)(int64_t m, int64_t n, mt_matrix c, mt_matrix x);
 };
+
+/* x from element (i, j) on; and x^T. */
+static inline mt_matrix mt_matrix_from(mt_matrix x, int64_t i, int64_t j)
+{
+    return (mt_matrix){x.row, x.col, x.data + i * x.row + j * x.col};
+}
+static inline mt_matrix mt_matrix_transpose(mt_matrix x) { return (mt_matrix){x.col, x.row, x.data}; }
 
 static inline int64_t mt_gemm_panels(int64_t n, int64_t width) { return (n + width - 1) / width; }
 

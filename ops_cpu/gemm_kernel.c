@@ -38,10 +38,8 @@ enum { HALVES = MT_SIMD_BYTES == 64 }; /* whether half a vector is worth an inst
 /* ---- a tile with a row of B in vectors ---- */
 
 typedef struct tile_work {
-    int64_t k, n; /* n: columns of this tile; only cut tiles look */
-    const mt_real *a, *b;
-    mt_real *c;
-    int64_t a_row, a_col, b_row, c_row;
+    int64_t k, n;      /* n: columns of this tile; only cut tiles look */
+    mt_matrix a, b, c; /* rows x k, k x n, rows x n. Columns of b are neighbours, and those of c for tile() */
     bool add;
     mt_real *strip; /* where tiles that pack write what they read of B */
     /* What whole tiles of packed blocks ask the caches for, a row every ASK_STEPS steps: their part of C, and
@@ -64,9 +62,9 @@ MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const tile_end end, c
     const int whole = end == WHOLE ? vecs : vecs - 1, full = end == HALF ? vecs - 1 : vecs;
     mt_vec acc[TALLEST][MAX_VECS];
     mt_half half[TALLEST];
-    const mt_real *a = w->a, *b = w->b;
-    mt_real *c = w->c, *strip = w->strip;
-    const int64_t a_row = w->a_row, a_col = w->a_col, b_row = w->b_row, c_row = w->c_row;
+    const mt_real *a = w->a.data, *b = w->b.data;
+    mt_real *c = w->c.data, *strip = w->strip;
+    const int64_t a_row = w->a.row, a_col = w->a.col, b_row = w->b.row, c_row = w->c.row;
     const bool add = w->add;
     const int64_t last = end == WHOLE ? MT_LANES : w->n - whole * MT_LANES; /* lanes of the last vector */
     const mt_mask mask = mt_mask_first(last);
@@ -171,48 +169,42 @@ static const tile_fn *tiles_for(int64_t n)
 }
 
 /* Runs a tile whose columns of C are not neighbours: into a buffer, and from there to C. */
-static void tile_scattered(tile_fn run, tile_work *w, int rows, int64_t c_col)
+static void tile_scattered(tile_fn run, tile_work *w, int rows)
 {
     mt_real buffer[TALLEST * NR];
-    mt_real *c = w->c;
-    const int64_t c_row = w->c_row;
+    const mt_matrix c = w->c;
     const bool add = w->add;
-    w->c = buffer;
-    w->c_row = NR;
+    w->c = (mt_matrix){NR, 1, buffer};
     w->add = false;
     run(w);
     for (int r = 0; r < rows; r++)
         for (int64_t j = 0; j < w->n; j++) {
-            mt_real *out = c + r * c_row + j * c_col, value = buffer[r * NR + j];
+            mt_real *out = mt_matrix_from(c, r, j).data, value = buffer[r * NR + j];
             *out = add ? *out + value : value;
         }
     w->c = c;
-    w->c_row = c_row;
     w->add = add;
 }
 
-static inline void run_tile(tile_fn run, tile_work *w, int rows, int64_t c_col)
+static inline void run_tile(tile_fn run, tile_work *w, int rows)
 {
-    if (c_col == 1)
+    if (w->c.col == 1)
         run(w);
     else
-        tile_scattered(run, w, rows, c_col);
+        tile_scattered(run, w, rows);
 }
 
 /* A strip of B and a panel of A meet. Whole strips of a block that packs are read in place and packed by the
  * first panel; lines is the share of the next panel's rows that this tile asks for. */
 static inline void packed_tile(const mt_gemm_block *g, tile_work *w, int rows, int64_t j, bool first)
 {
-    const bool packs = g->strips && first && g->n - j >= NR;
+    const bool packs = g->packs_b && first && g->n - j >= NR;
     w->n = g->n - j < NR ? g->n - j : NR;
-    w->b = packs ? g->strips_of + j : g->b + j * g->k;
-    w->b_row = packs ? g->b_row : NR;
-    w->strip = packs ? g->strips + j * g->k : NULL;
-    w->ask = g->c_col == 1 ? rows : 0;
-    run_tile(packs        ? tile_pack[rows]
-             : w->n == NR ? tile_next[rows]
-                          : tiles_for(w->n)[rows],
-             w, rows, g->c_col);
+    w->strip = g->strips + j * g->k;
+    w->b.data = packs ? g->b.data + j : w->strip;
+    w->b.row = packs ? g->b.row : NR;
+    w->ask = g->c.col == 1 ? rows : 0;
+    run_tile(packs ? tile_pack[rows] : w->n == NR ? tile_next[rows] : tiles_for(w->n)[rows], w, rows);
 }
 
 /* A panel of A stays in the first cache while all strips of B, which are in the second, go by; or, where a
@@ -220,23 +212,25 @@ static inline void packed_tile(const mt_gemm_block *g, tile_work *w, int rows, i
 static void gemm_packed(const mt_gemm_block *g)
 {
     const panel cut = panel_cut(g->m, MR);
-    const int64_t strips = mt_gemm_panels(g->n, NR), lines = g->a_col != 1 ? 0 : mt_gemm_panels(g->k, LINE);
+    const int64_t strips = mt_gemm_panels(g->n, NR),
+                  lines = g->panels || g->a.col != 1 ? 0 : mt_gemm_panels(g->k, LINE);
     const bool panels_first = MT_SIMD_REGISTERS == 32;
-    tile_work w = {.k = g->k, .a_row = g->a_row, .a_col = g->a_col, .c_row = g->c_row, .add = g->add};
+    tile_work w = {.k = g->k, .a = g->a, .c = g->c, .add = g->add};
+    if (g->panels) w.a = (mt_matrix){1, MR, NULL};
     const int64_t outer = panels_first ? 1 : strips, inner = panels_first ? strips : 1;
     for (int64_t o = 0; o < outer; o++) {
         int64_t row = 0;
         for (int64_t i = 0; i < cut.count; i++) {
             const int rows = (int)(cut.rows + (i < cut.longer));
             const mt_real *next = NULL;
-            w.a = g->a_packed ? g->a + i * MR * g->k : g->a + row * g->a_row;
-            next = w.a + rows * g->a_row;
+            w.a.data = g->panels ? g->panels + i * MR * g->k : g->a.data + row * g->a.row;
+            next = w.a.data + rows * w.a.row;
             for (int64_t s = o; s < o + inner; s++) {
                 const int64_t from = panels_first ? s * lines / strips : 0,
                               to = panels_first ? (s + 1) * lines / strips : 0;
                 w.lines = (int)(to - from);
                 w.next = next + from * LINE;
-                w.c = g->c + row * g->c_row + s * NR * g->c_col;
+                w.c.data = g->c.data + row * g->c.row + s * NR * g->c.col;
                 packed_tile(g, &w, rows, s * NR, i == 0);
             }
             row += rows;
@@ -261,24 +255,24 @@ static part part_from(const mt_gemm_block *g, int64_t j)
 }
 
 /* A part of one product. */
-static void direct_part(const mt_gemm_block *g, const part *q, const mt_real *a, const mt_real *b, mt_real *c,
+static void direct_part(const mt_gemm_block *g, const part *q, mt_real *a, mt_real *b, mt_real *c,
                         tile_work *w)
 {
     const bool along = q->cut.count == 1 || g->rows_first;
     const int64_t group = along ? q->width : NR;
     w->n = q->width < NR ? q->width : NR;
     for (int64_t j = q->j; j < q->j + q->width; j += group) {
-        mt_real *to = c + j * g->c_col;
-        w->a = a;
+        mt_real *to = c + j * g->c.col;
+        w->a.data = a;
         for (int64_t i = 0; i < q->cut.count; i++) {
             const int rows = (int)(q->cut.rows + (i < q->cut.longer));
             for (int64_t s = 0; s < group; s += NR) {
-                w->b = b + j + s;
-                w->c = to + s * g->c_col;
-                run_tile(q->tiles[rows], w, rows, g->c_col);
+                w->b.data = b + j + s;
+                w->c.data = to + s * g->c.col;
+                run_tile(q->tiles[rows], w, rows);
             }
-            w->a += rows * g->a_row;
-            to += rows * g->c_row;
+            w->a.data += rows * g->a.row;
+            to += rows * g->c.row;
         }
     }
 }
@@ -287,20 +281,19 @@ static void direct_part(const mt_gemm_block *g, const part *q, const mt_real *a,
  * computed in tiles as wide as the registers allow. */
 static void gemm_direct(const mt_gemm_block *g)
 {
-    tile_work w = {
-        .k = g->k, .a_row = g->a_row, .a_col = g->a_col, .b_row = g->b_row, .c_row = g->c_row, .add = g->add};
-    const bool wide = g->m <= WIDE_ROWS && g->c_col == 1;
+    tile_work w = {.k = g->k, .a = g->a, .b = g->b, .c = g->c, .add = g->add};
+    const bool wide = g->m <= WIDE_ROWS && g->c.col == 1;
     const int64_t step = wide ? tile_wide[g->m].width : 1, whole = wide ? g->n - g->n % step : 0;
     part parts[2];
     int count = 0;
     for (int64_t j = whole; j < g->n; j += parts[count++].width) parts[count] = part_from(g, j);
     for (int64_t x = 0; x < g->count; x++) {
-        const mt_real *a = g->a + x * g->a_step, *b = g->b + x * g->b_step;
-        mt_real *c = g->c + x * g->c_step;
+        mt_real *a = g->a.data + x * g->a_step, *b = g->b.data + x * g->b_step;
+        mt_real *c = g->c.data + x * g->c_step;
         for (int64_t j = 0; j < whole; j += step) {
-            w.a = a;
-            w.b = b + j;
-            w.c = c + j;
+            w.a.data = a;
+            w.b.data = b + j;
+            w.c.data = c + j;
             tile_wide[g->m].run(&w);
         }
         for (int q = 0; q < count; q++) direct_part(g, &parts[q], a, b, c, &w);
@@ -329,8 +322,8 @@ MT_ALWAYS_INLINE void dot_tile(const int rows, const int columns, const mt_gemm_
     const mt_real *row[DOT_ROWS], *column[MAX_VECS];
     const int64_t k = g->k, rest = k % MT_LANES, whole = k - rest;
     const mt_mask mask = mt_mask_first(rest);
-    MT_UNROLL for (int j = 0; j < columns; j++) column[j] = b + j * g->b_col;
-    MT_UNROLL for (int r = 0; r < rows; r++) row[r] = a + r * g->a_row;
+    MT_UNROLL for (int j = 0; j < columns; j++) column[j] = b + j * g->b.col;
+    MT_UNROLL for (int r = 0; r < rows; r++) row[r] = a + r * g->a.row;
     if (HALVES && rest > 0 && rest <= MT_LANES / 2) {
         mt_half ah[DOT_ROWS];
         MT_UNROLL for (int r = 0; r < rows; r++) ah[r] = mt_half_load_masked(row[r] + whole, mask);
@@ -367,17 +360,17 @@ MT_ALWAYS_INLINE void dot_tile(const int rows, const int columns, const mt_gemm_
     {
         mt_vec together[MT_PIECE];
         MT_UNROLL for (int i = 0; i < MT_PIECE; i++) together[i] = acc[r + i][j];
-        dot_store(g, mt_vec_sums(together), c + r * g->c_row + j * g->c_col, g->c_row);
+        dot_store(g, mt_vec_sums(together), c + r * g->c.row + j * g->c.col, g->c.row);
     }
     MT_UNROLL for (int r = by_row; r < rows; r++)
     {
-        mt_real *out = c + r * g->c_row;
+        mt_real *out = c + r * g->c.row;
         MT_UNROLL for (int j = 0; j < by_column; j += MT_PIECE)
-            dot_store(g, mt_vec_sums(&acc[r][j]), out + j * g->c_col, g->c_col);
+            dot_store(g, mt_vec_sums(&acc[r][j]), out + j * g->c.col, g->c.col);
         MT_UNROLL for (int j = by_column; j < columns; j++)
         {
             const mt_real sum = mt_vec_sum(acc[r][j]);
-            out[j * g->c_col] = g->add ? out[j * g->c_col] + sum : sum;
+            out[j * g->c.col] = g->add ? out[j * g->c.col] + sum : sum;
         }
     }
 }
@@ -408,12 +401,12 @@ static void gemm_dot(const mt_gemm_block *g)
         int64_t i = 0;
         for (int64_t p = 0; p < count; p++) {
             const int64_t rows = g->m / count + (p < g->m % count);
-            const mt_real *a = g->a + i * g->a_row;
-            mt_real *c = g->c + i * g->c_row;
+            const mt_real *a = g->a.data + i * g->a.row, *b = g->b.data;
+            mt_real *c = g->c.data + i * g->c.row;
             int64_t j = j0;
             for (; j + dot_table[rows].columns <= end; j += dot_table[rows].columns)
-                dot_table[rows].run(g, a, g->b + j * g->b_col, c + j * g->c_col);
-            for (; j < end; j++) dot_table[rows].one(g, a, g->b + j * g->b_col, c + j * g->c_col);
+                dot_table[rows].run(g, a, b + j * g->b.col, c + j * g->c.col);
+            for (; j < end; j++) dot_table[rows].one(g, a, b + j * g->b.col, c + j * g->c.col);
             i += rows;
         }
     }
@@ -421,20 +414,21 @@ static void gemm_dot(const mt_gemm_block *g)
 
 /* ---- the table ---- */
 
-static void add(int64_t m, int64_t n, mt_real *c, int64_t c_row, int64_t c_col, const mt_real *x,
-                int64_t x_row, int64_t x_col)
+static void add(int64_t m, int64_t n, mt_matrix to, mt_matrix from)
 {
-    const bool rows = c_col == 1 && x_col == 1;
+    const bool rows = to.col == 1 && from.col == 1;
     const int64_t whole = rows ? n - n % MT_LANES : 0, rest = n - whole;
     const mt_mask mask = mt_mask_first(rest);
-    for (int64_t i = 0; i < m; i++, c += c_row, x += x_row) {
+    for (int64_t i = 0; i < m; i++) {
+        mt_real *c = to.data + i * to.row;
+        const mt_real *x = from.data + i * from.row;
         for (int64_t j = 0; j < whole; j += MT_LANES)
             mt_vec_store(c + j, mt_vec_add(mt_vec_load(c + j), mt_vec_load(x + j)));
         if (rows && rest > 0)
             mt_vec_store_first(
                 c + whole, rest,
                 mt_vec_add(mt_vec_load_masked(c + whole, mask), mt_vec_load_masked(x + whole, mask)));
-        for (int64_t j = 0; j < n && !rows; j++) c[j * c_col] += x[j * x_col];
+        for (int64_t j = 0; j < n && !rows; j++) c[j * to.col] += x[j * from.col];
     }
 }
 

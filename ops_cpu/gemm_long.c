@@ -30,7 +30,9 @@ static void run_piece(const long_job *job, int64_t index, int64_t piece, mt_real
     const struct mt_gemm_kernels *t = g->kernels;
     const int64_t of_a = position(job->plan, job->plan->batch_a, index),
                   of_b = position(job->plan, job->plan->batch_b, index);
-    const mt_real *a = g->a + (g->turned ? of_b : of_a), *b = g->b + (g->turned ? of_a : of_b);
+    mt_matrix a = g->a, b = g->b;
+    a.data += g->turned ? of_b : of_a;
+    b.data += g->turned ? of_a : of_b;
     const mt_gemm_layout layout = mt_gemm_long_layout(g);
     /* Where a step of k is one vector of few rows it waits for the one before, and to begin anew would be
      * felt; wider sums, which take longer anyway, are begun anew more often, for their error. */
@@ -41,15 +43,9 @@ static void run_piece(const long_job *job, int64_t index, int64_t piece, mt_real
         mt_gemm_block block = {.m = g->m,
                                .n = g->n,
                                .k = mt_gemm_least(stretch, end - p),
-                               .a = a + p * g->a_col,
-                               .b = b + p * g->b_row,
-                               .c = sums,
-                               .a_row = g->a_row,
-                               .a_col = g->a_col,
-                               .b_row = g->b_row,
-                               .b_col = g->b_col,
-                               .c_row = g->n,
-                               .c_col = 1,
+                               .a = mt_matrix_from(a, 0, p),
+                               .b = mt_matrix_from(b, p, 0),
+                               .c = {g->n, 1, sums},
                                .count = 1,
                                .add = p > begin};
         if (layout == MT_GEMM_ROWS) {
@@ -58,10 +54,10 @@ static void run_piece(const long_job *job, int64_t index, int64_t piece, mt_real
         }
         if (layout == MT_GEMM_NEITHER) {
             mt_real *turned = copies + g->m * stretch;
-            t->packing->copy_b(g->m, block.k, block.a, g->a_row, g->a_col, copies, stretch);
-            t->packing->copy_b(g->n, block.k, block.b, g->b_col, g->b_row, turned, stretch);
-            block.a = copies, block.a_row = stretch, block.a_col = 1;
-            block.b = turned, block.b_col = stretch, block.b_row = 1;
+            t->packing->copy_b(g->m, block.k, block.a, copies, stretch);
+            t->packing->copy_b(g->n, block.k, mt_matrix_transpose(block.b), turned, stretch);
+            block.a = (mt_matrix){stretch, 1, copies};
+            block.b = (mt_matrix){1, stretch, turned};
         }
         t->dot(&block);
     }
@@ -89,11 +85,11 @@ static void join_pieces(const void *context, int share, int shares)
             for (int64_t piece = 0; piece + span < job->pieces; piece += 2 * span)
                 for (int64_t e = 0; e < size; e++) sums[piece * size + e] += sums[(piece + span) * size + e];
         mt_gemm one = *g;
-        one.c += position(job->plan, job->plan->batch_c, job->first + i);
-        if (g->pre) one.pre += position(job->plan, job->plan->batch_pre, job->first + i);
+        one.c.data += position(job->plan, job->plan->batch_c, job->first + i);
+        if (g->pre.data) one.pre.data += position(job->plan, job->plan->batch_pre, job->first + i);
         for (int64_t r = 0; r < g->m; r++)
             for (int64_t j = 0; j < g->n; j++) {
-                mt_real *c = one.c + r * g->c_row + j * g->c_col;
+                mt_real *c = mt_matrix_from(one.c, r, j).data;
                 *c = g->add ? *c + sums[r * g->n + j] : sums[r * g->n + j];
             }
         mt_gemm_finish(&one, (mt_gemm_cell){0, 0, g->m, g->n});

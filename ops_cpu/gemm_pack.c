@@ -102,20 +102,19 @@ MT_ALWAYS_INLINE int64_t turn_lanes(const int together, int64_t lanes, int64_t k
     return turned;
 }
 
-/* One panel: out[p * out_step + i] = in[i * lane + p * step] for i < lanes. */
-static inline void pack_panel(int64_t lanes, int64_t k, const mt_real *in, int64_t lane, int64_t step,
-                              mt_real *out, int64_t out_step)
+/* One panel: out[p * out_step + i] = in[i,p] for i < lanes and p < k. */
+static inline void pack_panel(int64_t lanes, int64_t k, mt_matrix in, mt_real *out, int64_t out_step)
 {
     int64_t p = 0;
-    if (lane == 1) {
-        for (; p < k; p++) memcpy(out + p * out_step, in + p * step, (size_t)lanes * sizeof *out);
-    } else if (step == 1 && lanes >= PAIR) {
-        p = turn_lanes(PAIR, lanes, k, in, lane, out, out_step);
-    } else if (step == 1 && lanes >= MT_PIECE) {
-        p = turn_lanes(MT_PIECE, lanes, k, in, lane, out, out_step);
+    if (in.row == 1) {
+        for (; p < k; p++) memcpy(out + p * out_step, in.data + p * in.col, (size_t)lanes * sizeof *out);
+    } else if (in.col == 1 && lanes >= PAIR) {
+        p = turn_lanes(PAIR, lanes, k, in.data, in.row, out, out_step);
+    } else if (in.col == 1 && lanes >= MT_PIECE) {
+        p = turn_lanes(MT_PIECE, lanes, k, in.data, in.row, out, out_step);
     }
     for (; p < k; p++)
-        for (int64_t i = 0; i < lanes; i++) out[p * out_step + i] = in[i * lane + p * step];
+        for (int64_t i = 0; i < lanes; i++) out[p * out_step + i] = in.data[i * in.row + p * in.col];
 }
 
 /* Steps of k for panels of as many rows, which stand side by side in memory: the compiler is told how many,
@@ -133,22 +132,21 @@ _Static_assert(MR == 6, "copy_columns_of_a has a case for each number of rows");
 
 /* A few steps of k at a time fill all panels, so that what is read is read in runs and once. The second cache
  * is asked for the next ones: in the first they would take the place of the lines that are being written. */
-static void copy_columns_of_a(const panel *cut, int64_t m, int64_t k, const mt_real *a, int64_t a_col,
-                              mt_real *panels)
+static void copy_columns_of_a(const panel *cut, int64_t m, int64_t k, mt_matrix a, mt_real *panels)
 {
     const struct {
         int64_t rows, count;
     } runs[2] = {{cut->rows + 1, cut->longer}, {cut->rows, cut->count - cut->longer}};
     for (int64_t p = 0; p < k; p += K_GROUP) {
         const int64_t steps = k - p < K_GROUP ? k - p : K_GROUP;
-        const mt_real *in = a + p * a_col;
+        const mt_real *in = a.data + p * a.col;
         mt_real *out = panels + p * MR;
         for (int64_t next = p + K_GROUP; next < p + 2 * K_GROUP && next < k; next++)
-            for (int64_t i = 0; i < m; i += LINE) __builtin_prefetch(a + next * a_col + i, 0, 2);
+            for (int64_t i = 0; i < m; i += LINE) __builtin_prefetch(a.data + next * a.col + i, 0, 2);
         for (int r = 0; r < 2; r++) {
             switch (runs[r].rows) {
 #define COPY_PANELS(rows) \
-    case rows: copy_panels(rows, runs[r].count, steps, in, a_col, out, k *MR); break;
+    case rows: copy_panels(rows, runs[r].count, steps, in, a.col, out, k *MR); break;
                 COPY_PANELS(1) COPY_PANELS(2) COPY_PANELS(3) COPY_PANELS(4) COPY_PANELS(5) COPY_PANELS(6)
             }
             in += runs[r].count * runs[r].rows;
@@ -157,31 +155,34 @@ static void copy_columns_of_a(const panel *cut, int64_t m, int64_t k, const mt_r
     }
 }
 
-static void pack_a(int64_t m, int64_t k, const mt_real *a, int64_t a_row, int64_t a_col, mt_real *panels)
+static void pack_a(int64_t m, int64_t k, mt_matrix a, mt_real *panels)
 {
     const panel cut = panel_cut(m, MR);
-    if (a_row == 1) {
-        copy_columns_of_a(&cut, m, k, a, a_col, panels);
+    if (a.row == 1) {
+        copy_columns_of_a(&cut, m, k, a, panels);
         return;
     }
     for (int64_t i = 0; i < cut.count; i++) {
         const int64_t rows = cut.rows + (i < cut.longer);
-        pack_panel(rows, k, a, a_row, a_col, panels + i * k * MR, MR);
-        a += rows * a_row;
+        pack_panel(rows, k, a, panels + i * k * MR, MR);
+        a.data += rows * a.row;
     }
 }
 
-static void pack_b(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *strips)
+/* The columns of b from j on, up to NR of them, as lanes. */
+static inline void pack_columns(int64_t k, int64_t n, int64_t j, mt_matrix b, mt_real *out, int64_t row)
 {
-    for (int64_t j = 0; j < n; j += NR)
-        pack_panel(n - j < NR ? n - j : NR, k, b + j * b_col, b_col, b_row, strips + j * k, NR);
+    pack_panel(n - j < NR ? n - j : NR, k, mt_matrix_transpose(mt_matrix_from(b, 0, j)), out, row);
 }
 
-static void copy_b(int64_t k, int64_t n, const mt_real *b, int64_t b_row, int64_t b_col, mt_real *out,
-                   int64_t row)
+static void pack_b(int64_t k, int64_t n, mt_matrix b, mt_real *strips)
 {
-    for (int64_t j = 0; j < n; j += NR)
-        pack_panel(n - j < NR ? n - j : NR, k, b + j * b_col, b_col, b_row, out + j, row);
+    for (int64_t j = 0; j < n; j += NR) pack_columns(k, n, j, b, strips + j * k, NR);
+}
+
+static void copy_b(int64_t k, int64_t n, mt_matrix b, mt_real *out, int64_t row)
+{
+    for (int64_t j = 0; j < n; j += NR) pack_columns(k, n, j, b, out + j, row);
 }
 
 const struct mt_gemm_packing MT_FOR_ISA(mt_gemm_packing) = {

@@ -16,34 +16,27 @@ enum { LONG_K = 4 };
 /* Few sums are long from so many stretches of dot products on, and cut into at most so many pieces. */
 enum { LONG_STRETCHES = 4, FEW = 16, MOST_PIECES = 1024 };
 
-static void swap(int64_t *a, int64_t *b)
-{
-    int64_t t = *a;
-    *a = *b;
-    *b = t;
-}
-
 /* (B^T A^T)^T. */
 static void transpose(mt_gemm *g)
 {
-    const mt_real *a = g->a;
-    g->a = g->b;
-    g->b = a;
+    const int64_t m = g->m;
+    const mt_matrix a = g->a;
     g->turned = !g->turned;
-    swap(&g->m, &g->n);
-    swap(&g->a_row, &g->b_col);
-    swap(&g->a_col, &g->b_row);
-    swap(&g->c_row, &g->c_col);
-    swap(&g->pre_row, &g->pre_col);
-    swap(&g->bias_row, &g->bias_col);
+    g->m = g->n;
+    g->n = m;
+    g->a = mt_matrix_transpose(g->b);
+    g->b = mt_matrix_transpose(a);
+    g->c = mt_matrix_transpose(g->c);
+    g->pre = mt_matrix_transpose(g->pre);
+    g->bias = mt_matrix_transpose(g->bias);
 }
 
 /* A dimension of size 1 is never stepped along, so its stride may be what suits best. */
 static void tidy(mt_gemm *g)
 {
-    if (g->k == 1) g->a_col = g->b_row = 1;
-    if (g->n == 1) g->b_col = g->c_col = 1;
-    if (g->m == 1) g->a_row = g->c_row = 1;
+    if (g->k == 1) g->a.col = g->b.row = 1;
+    if (g->n == 1) g->b.col = g->c.col = 1;
+    if (g->m == 1) g->a.row = g->c.row = 1;
 }
 
 /* The table of paths, first fit. Everything it asks is a size or a stride. */
@@ -51,20 +44,20 @@ static void choose(mt_gemm *g)
 {
     const struct mt_gemm_kernels *t = g->kernels;
     /* Rows of C contiguous where possible; a single column becomes a single row. */
-    if (g->n == 1 || (g->c_col != 1 && g->c_row == 1 && g->m > 1)) transpose(g);
+    if (g->n == 1 || (g->c.col != 1 && g->c.row == 1 && g->m > 1)) transpose(g);
     tidy(g);
     const bool few_rows = g->m <= t->few_rows, small = (double)g->m * (double)g->n * (double)g->k <= t->small;
-    const bool alone = g->n == 1 && g->b_row == 1 && g->k >= 2 * t->lanes; /* one column is both */
-    const bool rows_of_b = g->b_col == 1 && !alone;
+    const bool alone = g->n == 1 && g->b.row == 1 && g->k >= 2 * t->lanes; /* one column is both */
+    const bool rows_of_b = g->b.col == 1 && !alone;
     const bool short_k = g->k <= MT_GEMM_SHORT_K || (g->k <= t->direct_kc && g->n <= t->direct_b / g->k);
     /* Turning a small B into rows costs less than adding up the lanes of dot products, unless they are long.
      */
     const bool long_dots = !small || g->k >= t->dot_ratio * g->m || g->n <= t->lanes;
-    const bool columns_of_b = g->b_row == 1 && g->k >= 2 * t->lanes && long_dots;
+    const bool columns_of_b = g->b.row == 1 && g->k >= 2 * t->lanes && long_dots;
     if (g->k == 0) {
         g->path = MT_GEMM_ZERO;
     } else if (g->m <= FEW && g->n <= FEW && g->k >= LONG_STRETCHES * t->dot_kc) {
-        if (mt_gemm_long_layout(g) == MT_GEMM_NEITHER && g->a_row == 1) transpose(g); /* rows of A^T */
+        if (mt_gemm_long_layout(g) == MT_GEMM_NEITHER && g->a.row == 1) transpose(g); /* rows of A^T */
         g->path = MT_GEMM_LONG;
         g->kc = mt_gemm_round_up((g->k + MOST_PIECES - 1) / MOST_PIECES, t->dot_kc);
     } else if (rows_of_b && (few_rows || small || short_k)) {
@@ -127,8 +120,8 @@ int64_t mt_gemm_space_a(const mt_gemm *g)
 bool mt_gemm_packs_a(const mt_gemm *g)
 {
     const struct mt_gemm_kernels *t = g->kernels;
-    const bool far = g->a_col * (int64_t)sizeof(mt_real) >= 2048;
-    const bool in_place = g->a_col == 1 || (t->columns_of_a && g->a_row == 1 && !far);
+    const bool far = g->a.col * (int64_t)sizeof(mt_real) >= 2048;
+    const bool in_place = g->a.col == 1 || (t->columns_of_a && g->a.row == 1 && !far);
     return !in_place || g->n >= t->pack_a_from;
 }
 
@@ -142,7 +135,7 @@ int64_t mt_gemm_space(const mt_gemm *g)
         return mt_gemm_long_layout(g) == MT_GEMM_NEITHER ? mt_gemm_round_up((g->m + g->n) * t->dot_kc, 16)
                                                          : 0;
     case MT_GEMM_COPY_B: return mt_gemm_round_up(mt_gemm_copy_width(g) * g->k, 16);
-    case MT_GEMM_DOT: return g->a_col == 1 ? 0 : mt_gemm_round_up(g->m * k, 16);
+    case MT_GEMM_DOT: return g->a.col == 1 ? 0 : mt_gemm_round_up(g->m * k, 16);
     case MT_GEMM_PACKED:
         return mt_gemm_space_a(g) + mt_gemm_round_up(mt_gemm_least(columns, t->nc + t->nr) * k, 16);
     default: return 0;
@@ -155,47 +148,26 @@ int64_t mt_gemm_space_partial(const mt_gemm *g)
     return g->k_cells == 1 ? 0 : mt_gemm_partials(g) * mt_gemm_partial_size(g);
 }
 
-/* Every member is named, so that nothing is cleared first: a small product feels it. */
-static mt_gemm gemm_of(const mt_matmul_work *work, const mt_matmul_plan *plan)
+/* The product as the plan has it, cut nowhere. Member by member into the caller's: a small product feels it
+ * when they are cleared first, or copied. */
+static void begin(mt_gemm *g, const mt_matmul_work *work, const mt_matmul_plan *plan)
 {
     const mt_cpu_kernels *kernels = mt_cpu_kernels_get();
     const bool alone = work->accumulate; /* then nothing follows the sum */
-    const bool bias = work->bias.data && !alone, pre = work->pre.data && !alone;
-    return (mt_gemm){
-        .kernels = kernels->gemm,
-        .path = MT_GEMM_ZERO,
-        .m = plan->m,
-        .n = plan->n,
-        .k = plan->k,
-        .a = (const mt_real *)work->a.data + work->a.layout->offset,
-        .b = (const mt_real *)work->b.data + work->b.layout->offset,
-        .bias = bias ? (const mt_real *)work->bias.data + work->bias.layout->offset : NULL,
-        .c = (mt_real *)work->out.data + work->out.layout->offset,
-        .pre = pre ? (mt_real *)work->pre.data + work->pre.layout->offset : NULL,
-        .a_row = plan->a_row,
-        .a_col = plan->a_col,
-        .b_row = plan->b_row,
-        .b_col = plan->b_col,
-        .c_row = plan->c_row,
-        .c_col = plan->c_col,
-        .pre_row = plan->pre_row,
-        .pre_col = plan->pre_col,
-        .bias_row = 0,
-        .bias_col = plan->bias_step,
-        .act = work->has_act && !alone ? kernels->value[work->act] : NULL,
-        .add = work->accumulate,
-        .turned = false,
-        .kc = 1,
-        .count = 1,
-        .a_step = 0,
-        .b_step = 0,
-        .c_step = 0,
-        .row_cells = 1,
-        .column_cells = 1,
-        .k_cells = 1,
-        .threads = 1,
-        .tasks = 1,
-    };
+    g->kernels = kernels->gemm;
+    g->path = MT_GEMM_ZERO;
+    g->m = plan->m, g->n = plan->n, g->k = plan->k;
+    g->a = plan->a, g->b = plan->b, g->c = plan->c;
+    g->pre = plan->pre, g->bias = plan->bias;
+    if (alone) g->pre.data = g->bias.data = NULL;
+    g->act = work->has_act && !alone ? kernels->value[work->act] : NULL;
+    g->add = work->accumulate;
+    g->turned = false;
+    g->kc = 1;
+    g->count = 1, g->a_step = g->b_step = g->c_step = 0;
+    g->row_cells = g->column_cells = g->k_cells = 1;
+    g->threads = 1;
+    g->tasks = 1;
 }
 
 /* A batch whose products share B and whose matrices A, C and pre follow upon each other is one product of
@@ -204,36 +176,35 @@ static void fold_batch(mt_gemm *g, mt_matmul_plan *plan)
 {
     if (plan->batch <= 1 || plan->batch_rank != 1 || plan->batch_b[0] != 0) return;
     const int64_t m = g->m;
-    if (m > 1 && (plan->batch_a[0] != m * g->a_row || plan->batch_c[0] != m * g->c_row)) return;
-    if (m > 1 && g->pre && plan->batch_pre[0] != m * g->pre_row) return;
+    if (m > 1 && (plan->batch_a[0] != m * g->a.row || plan->batch_c[0] != m * g->c.row)) return;
+    if (m > 1 && g->pre.data && plan->batch_pre[0] != m * g->pre.row) return;
     if (m == 1) {
-        g->a_row = plan->batch_a[0];
-        g->c_row = plan->batch_c[0];
-        g->pre_row = plan->batch_pre[0];
+        g->a.row = plan->batch_a[0];
+        g->c.row = plan->batch_c[0];
+        g->pre.row = plan->batch_pre[0];
     }
     g->m *= plan->batch;
     plan->batch = 1;
 }
 
-mt_gemm mt_gemm_make(const mt_matmul_work *work, mt_matmul_plan *plan)
+void mt_gemm_make(const mt_matmul_work *work, mt_matmul_plan *plan, mt_gemm *g)
 {
-    mt_gemm g = gemm_of(work, plan);
-    fold_batch(&g, plan);
-    choose(&g);
-    const double steps = (double)plan->batch * (double)g.m * (double)g.n * (double)g.k;
-    g.threads = mt_cpu_threads(steps / STEPS_OF_K);
-    if (g.path == MT_GEMM_LONG) {
-        g.tasks = plan->batch * mt_gemm_panels(g.k, g.kc);
-        if (g.tasks < g.threads) g.threads = (int)g.tasks;
-        return g;
+    begin(g, work, plan);
+    fold_batch(g, plan);
+    choose(g);
+    const double steps = (double)plan->batch * (double)g->m * (double)g->n * (double)g->k;
+    g->threads = mt_cpu_threads(steps / STEPS_OF_K);
+    if (g->path == MT_GEMM_LONG) {
+        g->tasks = plan->batch * mt_gemm_panels(g->k, g->kc);
+        if (g->tasks < g->threads) g->threads = (int)g->tasks;
+        return;
     }
-    if (plan->batch == 1 && g.threads > 1 && cuts_k(&g, g.threads))
-        g.k_cells = g.threads;
-    else if (g.threads > 1 && plan->batch < 2 * g.threads)
-        cut(&g, (g.threads + plan->batch - 1) / plan->batch);
-    g.tasks = plan->batch * g.row_cells * g.column_cells * g.k_cells;
-    if (g.tasks < g.threads) g.threads = (int)g.tasks;
-    return g;
+    if (plan->batch == 1 && g->threads > 1 && cuts_k(g, g->threads))
+        g->k_cells = g->threads;
+    else if (g->threads > 1 && plan->batch < 2 * g->threads)
+        cut(g, (g->threads + plan->batch - 1) / plan->batch);
+    g->tasks = plan->batch * g->row_cells * g->column_cells * g->k_cells;
+    if (g->tasks < g->threads) g->threads = (int)g->tasks;
 }
 
 int mt_gemm_describe(const mt_matmul_work *work, char *text, size_t size)
@@ -248,7 +219,8 @@ int mt_gemm_describe(const mt_matmul_work *work, char *text, size_t size)
     };
     mt_matmul_plan plan;
     mt_plan_matmul(work, &plan);
-    const mt_gemm g = mt_gemm_make(work, &plan);
+    mt_gemm g;
+    mt_gemm_make(work, &plan, &g);
     return snprintf(text, size,
                     "%lld of %lld x %lld x %lld%s: %s; k in pieces of %lld; tile %d x %d (%s); C cut "
                     "%lld x %lld, k %lld, %lld tasks over %d threads; %lld bytes of workspace a thread",

@@ -30,10 +30,9 @@ typedef struct mt_gemm {
     const struct mt_gemm_kernels *kernels;
     mt_gemm_path path;
     int64_t m, n, k;
-    const mt_real *a, *b, *bias; /* bias NULL: none */
-    mt_real *c, *pre;            /* pre NULL: not kept */
-    int64_t a_row, a_col, b_row, b_col, c_row, c_col, pre_row, pre_col, bias_row, bias_col;
-    mt_tile_fn act; /* NULL: none */
+    mt_matrix a, b, c;   /* m x k, k x n, m x n */
+    mt_matrix pre, bias; /* m x n; data NULL: not kept, none. bias repeats a row, or a column when turned */
+    mt_tile_fn act;      /* NULL: none */
     bool add;
     bool turned;                           /* computed as (B^T A^T)^T */
     int64_t kc;                            /* k is cut into pieces of kc, the last may be shorter */
@@ -50,9 +49,9 @@ typedef struct mt_gemm_cell {
 } mt_gemm_cell;
 
 MT_BEGIN
-/* Decides everything for work; batches that are one taller product are joined in plan. No size is 0 but,
- * maybe, k. */
-MT_INTERNAL mt_gemm mt_gemm_make(const mt_matmul_work *work, mt_matmul_plan *plan);
+/* Decides everything for work, into g; batches that are one taller product are joined in plan. No size is 0
+ * but, maybe, k. */
+MT_INTERNAL void mt_gemm_make(const mt_matmul_work *work, mt_matmul_plan *plan, mt_gemm *g);
 
 /* Whether MT_GEMM_PACKED packs A too. */
 MT_INTERNAL bool mt_gemm_packs_a(const mt_gemm *g);
@@ -93,7 +92,7 @@ static inline int64_t mt_gemm_high(const mt_gemm *g) { return 2048 / g->kernels-
 typedef enum mt_gemm_layout { MT_GEMM_ALONG_K, MT_GEMM_ROWS, MT_GEMM_NEITHER } mt_gemm_layout;
 static inline mt_gemm_layout mt_gemm_long_layout(const mt_gemm *g)
 {
-    return g->a_col == 1 && g->b_row == 1 ? MT_GEMM_ALONG_K : g->b_col == 1 ? MT_GEMM_ROWS : MT_GEMM_NEITHER;
+    return g->a.col == 1 && g->b.row == 1 ? MT_GEMM_ALONG_K : g->b.col == 1 ? MT_GEMM_ROWS : MT_GEMM_NEITHER;
 }
 
 /* Products of the batch that MT_GEMM_LONG computes at once: as many as leave the sums of their pieces in the

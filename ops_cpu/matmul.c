@@ -13,21 +13,15 @@
 #include "workspace.h"
 
 /* The m x n block of C at (i, j), with its operands from step p of k on. */
-static mt_gemm_block block_at(const mt_gemm *g, int64_t i, int64_t j, int64_t p, int64_t m, int64_t n)
+static inline mt_gemm_block block_at(const mt_gemm *g, int64_t i, int64_t j, int64_t p, int64_t m, int64_t n)
 {
     return (mt_gemm_block){
         .m = m,
         .n = n,
         .k = mt_gemm_least(g->kc, g->k - p),
-        .a = g->a + i * g->a_row + p * g->a_col,
-        .b = g->b + p * g->b_row + j * g->b_col,
-        .c = g->c + i * g->c_row + j * g->c_col,
-        .a_row = g->a_row,
-        .a_col = g->a_col,
-        .b_row = g->b_row,
-        .b_col = g->b_col,
-        .c_row = g->c_row,
-        .c_col = g->c_col,
+        .a = mt_matrix_from(g->a, i, p),
+        .b = mt_matrix_from(g->b, p, j),
+        .c = mt_matrix_from(g->c, i, j),
         .count = g->count,
         .a_step = g->a_step,
         .b_step = g->b_step,
@@ -37,27 +31,24 @@ static mt_gemm_block block_at(const mt_gemm *g, int64_t i, int64_t j, int64_t p,
     };
 }
 
-static inline bool finishes(const mt_gemm *g) { return g->bias || g->pre || g->act; }
+static inline bool finishes(const mt_gemm *g) { return g->bias.data || g->pre.data || g->act; }
 
 void mt_gemm_finish(const mt_gemm *g, mt_gemm_cell r)
 {
     if (!finishes(g)) return;
     static const mt_real no_parameters[2];
-    mt_real *c = g->c + r.i * g->c_row + r.j * g->c_col;
-    if (g->bias)
-        g->kernels->add(r.m, r.n, c, g->c_row, g->c_col, g->bias + r.i * g->bias_row + r.j * g->bias_col,
-                        g->bias_row, g->bias_col);
-    for (int64_t i = 0; i < r.m && g->pre; i++) {
-        mt_real *pre = g->pre + (r.i + i) * g->pre_row + r.j * g->pre_col;
-        const mt_real *row = c + i * g->c_row;
-        if (g->pre_col == 1 && g->c_col == 1)
-            memcpy(pre, row, (size_t)r.n * sizeof *row);
+    const mt_matrix c = mt_matrix_from(g->c, r.i, r.j);
+    if (g->bias.data) g->kernels->add(r.m, r.n, c, mt_matrix_from(g->bias, r.i, r.j));
+    for (int64_t i = 0; i < r.m && g->pre.data; i++) {
+        const mt_matrix pre = mt_matrix_from(g->pre, r.i + i, r.j), row = mt_matrix_from(c, i, 0);
+        if (pre.col == 1 && row.col == 1)
+            memcpy(pre.data, row.data, (size_t)r.n * sizeof *row.data);
         else
-            for (int64_t j = 0; j < r.n; j++) pre[j * g->pre_col] = row[j * g->c_col];
+            for (int64_t j = 0; j < r.n; j++) pre.data[j * pre.col] = row.data[j * row.col];
     }
     if (g->act) {
-        const int64_t step[2][2] = {{g->c_row, g->c_col}, {g->c_row, g->c_col}};
-        g->act((const int64_t[]){r.m, r.n}, (mt_real *[]){c, c}, step, no_parameters);
+        const int64_t step[2][2] = {{c.row, c.col}, {c.row, c.col}};
+        g->act((const int64_t[]){r.m, r.n}, (mt_real *[]){c.data, c.data}, step, no_parameters);
     }
 }
 
@@ -66,7 +57,7 @@ void mt_gemm_finish(const mt_gemm *g, mt_gemm_cell r)
 static void run_zero(const mt_gemm *g, mt_gemm_cell r)
 {
     for (int64_t i = 0; i < r.m && !g->add; i++)
-        for (int64_t j = 0; j < r.n; j++) g->c[(r.i + i) * g->c_row + (r.j + j) * g->c_col] = 0;
+        for (int64_t j = 0; j < r.n; j++) *mt_matrix_from(g->c, r.i + i, r.j + j).data = 0;
     mt_gemm_finish(g, r);
 }
 
@@ -109,9 +100,8 @@ static void run_copy_b(const mt_gemm *g, mt_gemm_cell r, mt_real *copy)
     const int64_t width = mt_gemm_copy_width(g);
     for (int64_t j = 0; j < r.n; j += width) {
         mt_gemm_block block = block_at(g, r.i, r.j + j, 0, r.m, mt_gemm_least(width, r.n - j));
-        g->kernels->packing->copy_b(g->k, block.n, block.b, g->b_row, g->b_col, copy, width);
-        block.b = copy;
-        block.b_row = width;
+        g->kernels->packing->copy_b(g->k, block.n, block.b, copy, width);
+        block.b = (mt_matrix){width, 1, copy};
         g->kernels->direct(&block);
     }
     mt_gemm_finish(g, r);
@@ -121,12 +111,11 @@ static void run_dot(const mt_gemm *g, mt_gemm_cell r, mt_real *copy)
 {
     for (int64_t p = 0; p < g->k; p += g->kc) {
         mt_gemm_block block = block_at(g, r.i, r.j, p, r.m, r.n);
-        if (g->a_col != 1) {
+        if (block.a.col != 1) {
             for (int64_t i = 0; i < r.m; i++)
                 for (int64_t q = 0; q < block.k; q++)
-                    copy[i * block.k + q] = block.a[i * g->a_row + q * g->a_col];
-            block.a = copy;
-            block.a_row = block.k;
+                    copy[i * block.k + q] = *mt_matrix_from(block.a, i, q).data;
+            block.a = (mt_matrix){block.k, 1, copy};
         }
         g->kernels->dot(&block);
     }
@@ -136,7 +125,7 @@ static void run_dot(const mt_gemm *g, mt_gemm_cell r, mt_real *copy)
 /* A panel of mr rows of A stays in the first cache, a block of B in the second. Rows of B are packed by the
  * first tiles that read them, columns beforehand. What of A is packed, is so for the first block of columns
  * and kept for the others. C is finished in pieces of mc rows. */
-static void run_packed(const mt_gemm *g, mt_gemm_cell r, mt_real *a, mt_real *b)
+static void run_packed(const mt_gemm *g, mt_gemm_cell r, mt_real *panels, mt_real *strips)
 {
     const struct mt_gemm_kernels *t = g->kernels;
     const int64_t nc = mt_gemm_piece(r.n, mt_gemm_panels(r.n, t->nc), t->nr),
@@ -148,22 +137,17 @@ static void run_packed(const mt_gemm *g, mt_gemm_cell r, mt_real *a, mt_real *b)
             for (int64_t j = 0; j < r.n; j += nc) {
                 const int64_t m = mt_gemm_least(high, r.m - top);
                 const mt_gemm_block all = block_at(g, r.i + top, r.j + j, p, m, mt_gemm_least(nc, r.n - j));
-                const int64_t n = all.n, k = all.k, whole = g->b_col == 1 ? n / t->nr * t->nr : 0;
+                const int64_t n = all.n, k = all.k, whole = g->b.col == 1 ? n / t->nr * t->nr : 0;
                 if (whole < n)
-                    t->packing->pack_b(k, n - whole, all.b + whole * g->b_col, g->b_row, g->b_col,
-                                       b + whole * k);
+                    t->packing->pack_b(k, n - whole, mt_matrix_from(all.b, 0, whole), strips + whole * k);
                 for (int64_t i = 0; i < m; i += mc) {
                     mt_gemm_block block = block_at(g, r.i + top + i, r.j + j, p, mt_gemm_least(mc, m - i), n);
-                    block.strips = whole > 0 && i == 0 ? b : NULL;
-                    block.strips_of = block.b;
-                    block.b = b;
+                    block.strips = strips;
+                    block.packs_b = whole > 0 && i == 0;
                     if (packs_a) {
-                        mt_real *panels = a + (r.n > nc ? i * k : 0);
-                        if (j == 0) t->packing->pack_a(block.m, k, block.a, g->a_row, g->a_col, panels);
-                        block.a = panels;
-                        block.a_row = 1;
-                        block.a_col = t->mr;
-                        block.a_packed = true;
+                        mt_real *of_block = panels + (r.n > nc ? i * k : 0);
+                        if (j == 0) t->packing->pack_a(block.m, k, block.a, of_block);
+                        block.panels = of_block;
                     }
                     t->packed(&block);
                     if (p + k == g->k) mt_gemm_finish(g, (mt_gemm_cell){r.i + top + i, r.j + j, block.m, n});
@@ -196,15 +180,15 @@ static void run_k_cell(const mt_gemm *g, int64_t index, mt_real *space, mt_real 
         const int64_t p = piece * g->kc;
         mt_gemm part = *g;
         part.k = mt_gemm_least(together * g->kc, g->k - p);
-        part.a += p * g->a_col;
-        part.b += p * g->b_row;
-        part.bias = NULL;
-        part.pre = NULL;
+        part.a = mt_matrix_from(g->a, 0, p);
+        part.b = mt_matrix_from(g->b, p, 0);
+        part.bias.data = NULL;
+        part.pre.data = NULL;
         part.act = NULL;
         if (index > 0) {
-            part.c = partial + (piece - mt_gemm_first_piece(g, 1)) * mt_gemm_partial_size(g);
-            part.c_row = g->n;
-            part.c_col = 1;
+            part.c.data = partial + (piece - mt_gemm_first_piece(g, 1)) * mt_gemm_partial_size(g);
+            part.c.row = g->n;
+            part.c.col = 1;
             part.add = false;
         }
         run_packed(&part, (mt_gemm_cell){0, 0, g->m, g->n}, space, space + mt_gemm_space_a(g));
@@ -223,12 +207,13 @@ static void join_k_cells(const void *context, int share, int shares)
 {
     const gemm_job *job = context;
     const mt_gemm *g = job->g;
-    const mt_real *partial = partial_of(job);
+    mt_real *partial = partial_of(job);
     const int64_t begin = mt_share_begin(g->m, share, shares), end = mt_share_begin(g->m, share + 1, shares);
     const int64_t matrix = mt_gemm_partial_size(g), matrices = mt_gemm_partials(g);
     for (int64_t i = begin; i < end; i++)
         for (int64_t q = 0; q < matrices; q++)
-            g->kernels->add(1, g->n, g->c + i * g->c_row, 0, g->c_col, partial + q * matrix + i * g->n, 0, 1);
+            g->kernels->add(1, g->n, mt_matrix_from(g->c, i, 0),
+                            (mt_matrix){0, 1, partial + q * matrix + i * g->n});
     mt_gemm_finish(g, (mt_gemm_cell){begin, 0, end - begin, g->n});
 }
 
@@ -286,10 +271,10 @@ static void run_tasks(const void *context, int share, int shares)
     for (int64_t i = begin; i < end; i += one.count) {
         const int64_t index = cells == 1 ? i : i / cells;
         const int64_t a = position(plan, plan->batch_a, index), b = position(plan, plan->batch_b, index);
-        one.a = g->a + (g->turned ? b : a);
-        one.b = g->b + (g->turned ? a : b);
-        one.c = g->c + position(plan, plan->batch_c, index);
-        if (g->pre) one.pre = g->pre + position(plan, plan->batch_pre, index);
+        one.a.data = g->a.data + (g->turned ? b : a);
+        one.b.data = g->b.data + (g->turned ? a : b);
+        one.c.data = g->c.data + position(plan, plan->batch_c, index);
+        if (g->pre.data) one.pre.data = g->pre.data + position(plan, plan->batch_pre, index);
         run_cell(&one, mt_gemm_cell_of(&one, i - index * cells), space);
     }
 }
@@ -301,7 +286,8 @@ mt_status mt_cpu_matmul(mt_backend *backend, const mt_matmul_work *work)
     mt_plan_matmul(work, &plan);
     if (plan.m == 0 || plan.n == 0 || plan.batch == 0) return MT_OK;
 
-    const mt_gemm g = mt_gemm_make(work, &plan);
+    mt_gemm g;
+    mt_gemm_make(work, &plan, &g);
     mt_gemm_count(g.path);
     const int64_t needed = mt_gemm_space(&g), space = needed > 0 ? needed + APART : 0;
     const int64_t before = space > 0 ? APART : 0;

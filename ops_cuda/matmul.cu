@@ -214,15 +214,12 @@ template <int LANES> static mt_status run_direct(mt_backend *backend, const char
 static product gather(const mt_matmul_work *work, const mt_matmul_plan *plan)
 {
     product w;
-    w.a = static_cast<const mt_real *>(first_of(work->a, sizeof(mt_real)));
-    w.b = static_cast<const mt_real *>(first_of(work->b, sizeof(mt_real)));
-    w.c = static_cast<mt_real *>(first_of(work->out, sizeof(mt_real)));
-    w.bias = work->bias.data ? static_cast<const mt_real *>(first_of(work->bias, sizeof(mt_real))) : nullptr;
-    w.pre = work->pre.data ? static_cast<mt_real *>(first_of(work->pre, sizeof(mt_real))) : nullptr;
     w.m = plan->m, w.n = plan->n, w.k = plan->k;
-    w.a_row = plan->a_row, w.a_col = plan->a_col, w.b_row = plan->b_row, w.b_col = plan->b_col;
-    w.c_row = plan->c_row, w.c_col = plan->c_col, w.pre_row = plan->pre_row, w.pre_col = plan->pre_col;
-    w.bias_step = plan->bias_step;
+    w.a = plan->a.data, w.a_row = plan->a.row, w.a_col = plan->a.col;
+    w.b = plan->b.data, w.b_row = plan->b.row, w.b_col = plan->b.col;
+    w.c = plan->c.data, w.c_row = plan->c.row, w.c_col = plan->c.col;
+    w.pre = plan->pre.data, w.pre_row = plan->pre.row, w.pre_col = plan->pre.col;
+    w.bias = plan->bias.data, w.bias_step = plan->bias.col;
     w.chunks = 1;
     w.chunk = plan->k;
     w.few = false;

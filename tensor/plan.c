@@ -198,6 +198,13 @@ void mt_plan_reduce(const mt_operand *out, const mt_operand *in, const bool *red
                                                           : MT_REDUCE_GENERAL;
 }
 
+/* The last two dimensions of an operand. */
+static mt_matrix matrix_of(const mt_operand *operand)
+{
+    const mt_layout *l = operand->layout;
+    return (mt_matrix){l->stride[l->rank - 2], l->stride[l->rank - 1], (mt_real *)operand->data + l->offset};
+}
+
 void mt_plan_matmul(const mt_matmul_work *work, mt_matmul_plan *plan)
 {
     const mt_layout *a = work->a.layout, *b = work->b.layout, *c = work->out.layout, *pre = work->pre.layout;
@@ -205,11 +212,14 @@ void mt_plan_matmul(const mt_matmul_work *work, mt_matmul_plan *plan)
     int rank = c->rank;
     /* Field by field: most of it stays as it is, and is not read. */
     plan->m = c->size[rank - 2], plan->n = c->size[rank - 1], plan->k = a->size[a->rank - 1];
-    plan->a_row = a->stride[a->rank - 2], plan->a_col = a->stride[a->rank - 1];
-    plan->b_row = b->stride[b->rank - 2], plan->b_col = b->stride[b->rank - 1];
-    plan->c_row = c->stride[rank - 2], plan->c_col = c->stride[rank - 1];
-    plan->pre_row = keeps ? pre->stride[rank - 2] : 0, plan->pre_col = keeps ? pre->stride[rank - 1] : 0;
-    plan->bias_step = work->bias.data ? work->bias.layout->stride[work->bias.layout->rank - 1] : 0;
+    plan->a = matrix_of(&work->a), plan->b = matrix_of(&work->b), plan->c = matrix_of(&work->out);
+    plan->pre = keeps ? matrix_of(&work->pre) : (mt_matrix){0};
+    plan->bias = (mt_matrix){0};
+    if (work->bias.data) {
+        const mt_layout *bias = work->bias.layout;
+        plan->bias.data = (mt_real *)work->bias.data + bias->offset;
+        plan->bias.col = bias->stride[bias->rank - 1];
+    }
     plan->batch = 1;
     int n = 0;
     for (int d = 0; d < rank - 2; d++) {

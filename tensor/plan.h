@@ -47,10 +47,19 @@ typedef struct mt_reduce_plan {
     int64_t reduced_size[MT_MAX_DIMS], reduced_in[MT_MAX_DIMS]; /* in row-major order: argmax counts it */
 } mt_reduce_plan;
 
+/* A matrix in memory: element (i, j) is data[i*row + j*col]. Strides count numbers; 0 repeats what is read.
+ * One type for what is read (A, B, bias) and what is written (C, pre), so data is no pointer to const.
+ * The strides stand first, since they are copied together, as 16 bytes: a load that takes in what two stores
+ * wrote waits for both to reach the cache, which a small product feels. */
+typedef struct mt_matrix {
+    int64_t row, col;
+    mt_real *data;
+} mt_matrix;
+
+/* C = A B with A of m x k, B of k x n, C and pre of m x n. */
 typedef struct mt_matmul_plan {
+    mt_matrix a, b, c, pre, bias; /* of the first product; pre.data, bias.data NULL: none. bias.row is 0 */
     int64_t m, n, k;
-    int64_t a_row, a_col, b_row, b_col, c_row, c_col; /* strides; 0 is allowed for a and b */
-    int64_t pre_row, pre_col, bias_step;
     int64_t batch;  /* how many products */
     int batch_rank; /* 1 or more */
     int64_t batch_size[MT_MAX_DIMS];
