@@ -252,12 +252,13 @@ static bool find_engines(const sweep *options, engines *self)
         self->backend[self->count++] = mt_backend_get(backend_choice(options->backend));
     }
     for (int k = 0; k < self->count; k++) {
-        char text[512] = "";
+        mt_backend_facts facts = {.threads = 1, .isa = "none"};
         mt_backend *backend = self->backend[k];
         if (backend == NULL) return bench_fail(PROGRAM, mt_last_message()) == 0;
-        if (backend->describe != NULL) backend->describe(backend, text, sizeof text);
-        fprintf(stderr, "%s: seed %" PRIu64 ", backend %s: %s\n", label(backend->name), options->bench.seed,
-                backend->name, text);
+        if (backend->describe != NULL) backend->describe(backend, &facts);
+        fprintf(stderr, "%s: seed %" PRIu64 ", backend %s: threads %d, isa %s%s%s\n", label(backend->name),
+                options->bench.seed, backend->name, facts.threads, facts.isa, facts.words[0] ? ", " : "",
+                facts.words);
     }
     if (options->openblas) {
         self->with_blas = openblas_open(&self->blas, mt_get_threads());

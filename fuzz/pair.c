@@ -166,10 +166,10 @@ static mt_status pair_download(mt_backend *backend, void *to, const void *from, 
     return tested->download(tested, to, from, bytes);
 }
 
-static int pair_describe(mt_backend *backend, char *text, size_t size)
+static void pair_describe(mt_backend *backend, mt_backend_facts *facts)
 {
     (void)backend;
-    return tested->describe(tested, text, size);
+    tested->describe(tested, facts);
 }
 
 static mt_status pair_fill_slot(mt_backend *backend, mt_operand out, mt_kind kind, double value)

@@ -124,20 +124,21 @@ bool mt_cpu_streams(double bytes)
 
 /* ---- the backend ---- */
 
-static int describe(mt_backend *backend, char *text, size_t size)
+static void describe(mt_backend *backend, mt_backend_facts *facts)
 {
     (void)backend;
 #ifdef MT_OPENMP
     const char *build = "";
 #else
-    const char *build = " (serial build)";
+    const char *build = "serial build, ";
 #endif
     const mt_cpu_kernels *kernels = mt_cpu_kernels_get();
     char products[160] = "";
     mt_gemm_counts(products, sizeof products);
-    return snprintf(text, size, "threads %d%s, isa %s, matmul tiles of %d x %d, products by path: %s",
-                    mt_get_threads(), build, kernels->isa, kernels->gemm->mr, kernels->gemm->nr,
-                    *products ? products : "none");
+    facts->threads = mt_get_threads();
+    snprintf(facts->isa, sizeof facts->isa, "%s", kernels->isa);
+    snprintf(facts->words, sizeof facts->words, "%smatmul tiles of %d x %d, products by path: %s", build,
+             kernels->gemm->mr, kernels->gemm->nr, *products ? products : "none");
 }
 
 static mt_backend cpu = {

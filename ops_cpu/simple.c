@@ -251,10 +251,10 @@ static mt_status simple_random(mt_backend *backend, const mt_random_work *work)
     return MT_OK;
 }
 
-static int simple_describe(mt_backend *backend, char *text, size_t size)
+static void simple_describe(mt_backend *backend, mt_backend_facts *facts)
 {
     (void)backend;
-    return snprintf(text, size, "threads 1, isa none");
+    *facts = (mt_backend_facts){.threads = 1, .isa = "none"};
 }
 
 static mt_backend simple = {

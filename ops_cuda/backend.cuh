@@ -35,7 +35,7 @@ void MT_LAUNCHER(unkeep)(mt_backend *backend, void *pointer, size_t bytes);
 void MT_LAUNCHER(mark)(mt_backend *backend, void *pointer, size_t bytes, bool live);
 mt_status MT_LAUNCHER(upload)(mt_backend *backend, void *to, const void *from_host, size_t bytes);
 mt_status MT_LAUNCHER(download)(mt_backend *backend, void *to_host, const void *from, size_t bytes);
-int MT_LAUNCHER(describe)(mt_backend *backend, char *text, size_t size);
+void MT_LAUNCHER(describe)(mt_backend *backend, mt_backend_facts *facts);
 void MT_LAUNCHER(counts)(mt_backend *backend, mt_backend_counts *counts);
 mt_stream MT_LAUNCHER(stream)(mt_backend *backend);
 void MT_LAUNCHER(count)(mt_backend *backend, const char *kernel, uint64_t blocks);

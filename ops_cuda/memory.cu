@@ -373,10 +373,12 @@ extern "C" void MT_LAUNCHER(counts)(mt_backend *, mt_backend_counts *counts)
     memcpy(counts, all, sizeof *counts);
 }
 
-extern "C" int MT_LAUNCHER(describe)(mt_backend *, char *text, size_t size)
+extern "C" void MT_LAUNCHER(describe)(mt_backend *, mt_backend_facts *facts)
 {
     locked guard(pool.lock);
-    return snprintf(text, size, "threads 1, isa none, %s", pool.device);
+    facts->threads = 1;
+    snprintf(facts->isa, sizeof facts->isa, "none");
+    snprintf(facts->words, sizeof facts->words, "%s", pool.device);
 }
 
 /* ---- the device ---- */

@@ -8,7 +8,7 @@
 /* What does not change during a run and stands in every csv and json line. */
 typedef struct run_machine {
     const char *backend;
-    char isa[32]; /* the instruction set, "none" when the backend names none */
+    char isa[16]; /* the instruction set, "none" when the backend names none */
     int threads;
 } run_machine;
 

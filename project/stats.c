@@ -1,45 +1,16 @@
-/* stats.c - reads a backend's description of itself, and prints --stats (see stats.h). */
-#define _POSIX_C_SOURCE 200809L
+/* stats.c - what a backend tells of itself, and --stats (see stats.h). */
 #include "stats.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
-
-/* The backend's words, fit for a JSON string; "" when it has none. The caller frees them; NULL: no memory. */
-static char *describe(mt_backend *backend)
-{
-    const int length = backend->describe != NULL ? backend->describe(backend, NULL, 0) : 0;
-    const size_t size = length > 0 ? (size_t)length + 1 : 1;
-    char *text = calloc(size, 1);
-    if (text != NULL && length > 0) backend->describe(backend, text, size);
-    for (char *c = text; c != NULL && *c != 0; c++) {
-        if (*c == '"' || *c == '\\' || (unsigned char)*c < 0x20) *c = ' ';
-    }
-    return text;
-}
-
-/* The word after key in "key word, key word, ..."; false when key is not there. */
-static bool word_after(const char *text, const char *key, char *word, size_t size)
-{
-    const size_t length = strlen(key);
-    for (const char *at = text; (at = strstr(at, key)) != NULL; at += length) {
-        if ((at != text && at[-1] != ' ') || at[length] != ' ') continue;
-        const char *start = at + length + 1;
-        snprintf(word, size, "%.*s", (int)strcspn(start, " ,;"), start);
-        return true;
-    }
-    return false;
-}
 
 void stats_machine(mt_backend *backend, run_machine *machine)
 {
-    char word[16], *text = describe(backend);
+    mt_backend_facts facts = {.threads = 1, .isa = "none"};
+    if (backend->describe != NULL) backend->describe(backend, &facts);
     machine->backend = backend->name;
-    machine->threads = text != NULL && word_after(text, "threads", word, sizeof word) ? atoi(word) : 1;
-    if (text == NULL || !word_after(text, "isa", machine->isa, sizeof machine->isa))
-        strcpy(machine->isa, "none");
-    free(text);
+    machine->threads = facts.threads;
+    strcpy(machine->isa, facts.isa);
 }
 
 /* ---- counts ---- */
@@ -168,8 +139,11 @@ bool stats_print(const run_settings *settings, const run_machine *machine, mt_ba
     static mt_backend_counts counts; /* large */
     const bool counted = backend->counts != NULL;
     if (counted) backend->counts(backend, &counts);
-    char per_epoch[32], per_second[32], *words = describe(backend);
-    const char *text = words != NULL ? words : "";
+    char per_epoch[32], per_second[32];
+    mt_backend_facts facts = {.threads = 1, .isa = "none"};
+    if (backend->describe != NULL) backend->describe(backend, &facts);
+    for (char *c = facts.words; *c != 0; c++) /* fit for a JSON string */
+        if (*c == '"' || *c == '\\' || (unsigned char)*c < 0x20) *c = ' ';
     const double milliseconds = stats->epochs > 0 ? stats->seconds * 1e3 / (double)stats->epochs : 0;
     const double rate = stats->seconds > 0 ? (double)stats->steps / stats->seconds : 0;
     const uint64_t peak = mt_get_alloc_stats().peak_bytes;
@@ -179,10 +153,9 @@ bool stats_print(const run_settings *settings, const run_machine *machine, mt_ba
                ", \"steady_allocations\": %" PRIu64 ", \"seed\": %" PRIu64
                ", \"backend\": \"%s\", \"threads\": %d, \"isa\": \"%s\", \"kernels\": \"%s\"",
                json_number(milliseconds, per_epoch), json_number(rate, per_second), peak, steady,
-               settings->seed, machine->backend, machine->threads, machine->isa, text);
+               settings->seed, machine->backend, machine->threads, machine->isa, facts.words);
         if (counted) print_counts_json(stats, &counts);
         printf("}\n");
-        free(words);
         return log_flush();
     }
     fprintf(stderr,
@@ -192,9 +165,9 @@ bool stats_print(const run_settings *settings, const run_machine *machine, mt_ba
             "steady allocations     %" PRIu64 "\n"
             "threads                %d\n"
             "instruction set        %s\n"
-            "kernels                %s: %s\n",
-            milliseconds, rate, peak, steady, machine->threads, machine->isa, machine->backend, text);
+            "kernels                %s%s%s\n",
+            milliseconds, rate, peak, steady, machine->threads, machine->isa, machine->backend,
+            facts.words[0] != 0 ? ": " : "", facts.words);
     if (counted) print_counts(stats, &counts);
-    free(words);
     return true;
 }

@@ -13,7 +13,7 @@ typedef struct run_stats {
     mt_backend_counts before, epoch; /* until the latest epoch, and in its updates alone */
 } run_stats;
 
-/* Reads what backend says of itself, "threads 2, isa avx2, ...", into machine. */
+/* Asks backend what it computes with. */
 void stats_machine(mt_backend *backend, run_machine *machine);
 /* Around the updates of an epoch: what the backend counts meanwhile. Call the first before the program's
  * first work too, for a backend may count more once it is asked. */

@@ -123,6 +123,13 @@ typedef struct mt_backend_counts {
     mt_kernel_counts kernel[256]; /* in the order of first launch; the last stands for all that follow */
 } mt_backend_counts;
 
+/* What a backend computes with. */
+typedef struct mt_backend_facts {
+    int threads;     /* that an operation may use; 1 on a device */
+    char isa[16];    /* "avx2", ...; "none" where no instruction set is chosen */
+    char words[400]; /* what else --stats says of it, one line; "" when nothing */
+} mt_backend_facts;
+
 typedef struct mt_backend mt_backend;
 struct mt_backend {
     const char *name;

@@ -108,7 +108,11 @@ static mt_status bad_update(mt_backend *b, const mt_update_work *work)
     if (work->rule == MT_UPDATE_adamw) other.rule = MT_UPDATE_adam;
     return whole->update(b, &other);
 }
-static int bad_describe(mt_backend *b, char *text, size_t size) { return whole->describe(b, text, size) + 1; }
+static void bad_describe(mt_backend *b, mt_backend_facts *facts)
+{
+    whole->describe(b, facts);
+    facts->threads = 0;
+}
 static void bad_counts(mt_backend *b, mt_backend_counts *counts)
 {
     whole->counts(b, counts);

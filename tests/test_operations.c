@@ -1483,8 +1483,10 @@ static void test_backend_names(void **data)
     }
     EACH_BACKEND(b)
     {
-        char text[300];
-        TEST_TRUE(b->describe(b, text, sizeof text) > 0 && strlen(text) > 0);
+        mt_backend_facts facts;
+        b->describe(b, &facts);
+        TEST_CHECK(facts.threads == (strcmp(b->name, "cpu") == 0 ? mt_get_threads() : 1) && facts.isa[0] != 0,
+                   "%s: %d threads, isa \"%s\"", b->name, facts.threads, facts.isa);
     }
     static mt_backend own;
     own = *test_simple();

@@ -158,8 +158,9 @@ static bool call_update(void)
 
 static bool call_describe(void)
 {
-    char text[200];
-    return sim->describe(sim, text, sizeof text) > 0;
+    mt_backend_facts facts;
+    sim->describe(sim, &facts);
+    return facts.threads == 1 && strcmp(facts.isa, "none") == 0 && facts.words[0] != 0;
 }
 
 static bool call_counts(void)
