@@ -440,7 +440,8 @@ mt_backend *pair_backend(const char *name)
     oracle = mt_backend_get("simple");
     tested = mt_backend_get(name);
     FUZZ_CHECK(oracle && tested, "%s", mt_last_message());
-    pair = (mt_backend){.name = "pair",
+    pair = (mt_backend){.size = sizeof(mt_backend),
+                        .name = "pair",
                         .summary = "a backend beside simple",
                         .host = tested->host,
                         .allocate = pair_allocate,

@@ -142,6 +142,7 @@ static void describe(mt_backend *backend, mt_backend_facts *facts)
 }
 
 static mt_backend cpu = {
+    .size = sizeof(mt_backend),
     .name = "cpu",
     .summary = "OpenMP threads and vector instructions",
     .host = true,

@@ -258,6 +258,7 @@ static void simple_describe(mt_backend *backend, mt_backend_facts *facts)
 }
 
 static mt_backend simple = {
+    .size = sizeof(mt_backend),
     .name = "simple",
     .summary = "one index at a time on one thread, to compare with",
     .host = true,

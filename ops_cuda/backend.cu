@@ -35,6 +35,7 @@ template <class R, class... A, R (*LAUNCHER)(mt_backend *, A...)> struct slot<LA
 static constexpr mt_backend table()
 {
     mt_backend b{};
+    b.size = sizeof b;
     b.name = NAME;
     b.summary = SUMMARY;
 #define MT_SLOT(need, result, name, parameters, text) b.name = slot<MT_LAUNCHER(name)>::entry;

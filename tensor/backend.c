@@ -18,20 +18,20 @@ static const struct {
 
 enum { BUILT_IN = sizeof built_in / sizeof *built_in, MOST_REGISTERED = 16 };
 
-static mt_backend *registered[MOST_REGISTERED];
+static mt_backend registered[MOST_REGISTERED];
 static atomic_int registered_count;
 static atomic_flag registering = ATOMIC_FLAG_INIT;
 
 const char *mt_backend_name(int i)
 {
     if (i < 0 || i >= BUILT_IN + atomic_load(&registered_count)) return NULL;
-    return i < BUILT_IN ? built_in[i].name : registered[i - BUILT_IN]->name;
+    return i < BUILT_IN ? built_in[i].name : registered[i - BUILT_IN].name;
 }
 
 const char *mt_backend_summary(int i)
 {
     if (i < 0 || i >= BUILT_IN + atomic_load(&registered_count)) return NULL;
-    return i < BUILT_IN ? built_in[i].summary : registered[i - BUILT_IN]->summary;
+    return i < BUILT_IN ? built_in[i].summary : registered[i - BUILT_IN].summary;
 }
 
 mt_backend *mt_backend_get(const char *name)
@@ -40,7 +40,7 @@ mt_backend *mt_backend_get(const char *name)
     char names[256] = "";
     const char *candidate;
     for (int i = 0; (candidate = mt_backend_name(i)); i++) {
-        if (strcmp(candidate, name) == 0) return i < BUILT_IN ? built_in[i].get() : registered[i - BUILT_IN];
+        if (strcmp(candidate, name) == 0) return i < BUILT_IN ? built_in[i].get() : &registered[i - BUILT_IN];
         size_t used = strlen(names);
         snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", candidate);
     }
@@ -59,19 +59,34 @@ static mt_status check_slots(const mt_backend *backend)
     return MT_OK;
 }
 
-mt_status mt_backend_register(mt_backend *backend)
+/* Copies a backend of any header's size into one of this header's; a slot that it does not reach is NULL. */
+static mt_status take(mt_backend *whole, const mt_backend *backend)
+{
+    enum { LEAST = offsetof(mt_backend, allocate), MOST = 1 << 16 };
+    const size_t size = backend->size;
+    if (size < LEAST || size > MOST || size % sizeof(void (*)(void)) != 0)
+        return mt_fail(
+            MT_ERR_VALUE,
+            "no backend has %zu bytes; begin it with .size = sizeof(mt_backend), which is %zu here", size,
+            sizeof *whole);
+    memcpy(whole, backend, size < sizeof *whole ? size : sizeof *whole);
+    whole->size = sizeof *whole;
+    if (whole->name && whole->summary) return MT_OK;
+    return mt_fail(MT_ERR_VALUE, "a backend needs a name and a summary; %.40s lacks %s",
+                   whole->name ? whole->name : "one", whole->name ? "a summary" : "a name");
+}
+
+mt_status mt_backend_register(const mt_backend *backend)
 {
     if (!backend) return MT_ERR_NULL;
-    if (!backend->name || !backend->summary)
-        return mt_fail(MT_ERR_VALUE, "a backend needs a name and a summary; %.40s lacks %s",
-                       backend->name ? backend->name : "one", backend->name ? "a summary" : "a name");
-    const mt_status whole = check_slots(backend);
-    if (whole != MT_OK) return whole;
+    mt_backend whole = {0};
+    mt_status status = take(&whole, backend);
+    if (status == MT_OK) status = check_slots(&whole);
+    if (status != MT_OK) return status;
     while (atomic_flag_test_and_set(&registering)) {}
-    mt_status status = MT_OK;
     const char *name;
     for (int i = 0; (name = mt_backend_name(i)); i++)
-        if (strcmp(name, backend->name) == 0)
+        if (strcmp(name, whole.name) == 0)
             status = mt_fail(MT_ERR_NAME, "a backend called \"%.40s\" is there already; choose another name",
                              name);
     int count = atomic_load(&registered_count);
@@ -79,7 +94,7 @@ mt_status mt_backend_register(mt_backend *backend)
         status = mt_fail(MT_ERR_VALUE, "%d backends are registered already, the most there can be",
                          MOST_REGISTERED);
     if (status == MT_OK) {
-        registered[count] = backend;
+        registered[count] = whole;
         atomic_store(&registered_count, count + 1);
     }
     atomic_flag_clear(&registering);

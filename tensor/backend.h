@@ -132,6 +132,7 @@ typedef struct mt_backend_facts {
 
 typedef struct mt_backend mt_backend;
 struct mt_backend {
+    size_t size; /* sizeof(mt_backend) where the backend was compiled: what lies behind it is not there */
     const char *name;
     const char *summary; /* one line for --list-backends */
     bool host;           /* the program may read and write the memory directly */
@@ -147,8 +148,10 @@ MT_BEGIN
  * sentence that lists the names, or says why this one is not there; never another backend instead. Backends
  * live as long as the program and are shared by all threads. */
 MT_API mt_backend *mt_backend_get(const char *name);
-/* Adds a backend, which the caller keeps alive. An error when the name is taken or a slot is missing. */
-MT_API mt_status mt_backend_register(mt_backend *backend);
+/* Adds a copy of a backend, which mt_backend_get then gives out, and which its slots receive: what they need
+ * stands in context. The caller keeps name, summary and context alive. An error when the name is taken, a
+ * slot is missing or the size is none. */
+MT_API mt_status mt_backend_register(const mt_backend *backend);
 /* The i-th name and a line about it, or NULL past the last: available or not, which mt_backend_get tells. */
 MT_API const char *mt_backend_name(int i);
 MT_API const char *mt_backend_summary(int i);

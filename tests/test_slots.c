@@ -1,4 +1,5 @@
 /* tests/test_slots.c - the slots of a backend, and a tape that does not fuse, which calls them one by one. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "autodiff/elementwise.h"
@@ -15,7 +16,7 @@
 /* ---- registering ---- */
 
 /* The members of the list are those of the struct, in its order, and nothing but the list lies behind the
- * first. */
+ * first. The backends of the library say how large they are and have all of it. */
 static void test_list_and_struct(void **data)
 {
     (void)data;
@@ -31,14 +32,66 @@ static void test_list_and_struct(void **data)
         test_cases++;
     }
     TEST_TRUE(sizeof(mt_backend) ==
-              offsetof(mt_backend, allocate) + sizeof rows / sizeof *rows * sizeof(void (*)(void)));
+              offsetof(mt_backend, allocate) + TEST_LENGTH(rows) * sizeof(void (*)(void)));
+    EACH_BACKEND(b)
+    {
+        TEST_TRUE(b->size == sizeof(mt_backend));
+        for (size_t i = 0; i < TEST_LENGTH(rows); i++) {
+            void (*slot)(void);
+            memcpy(&slot, (char *)b + rows[i].offset, sizeof slot);
+            TEST_CHECK(slot || strcmp(rows[i].name, "counts") == 0, "%s has no %s", b->name, rows[i].name);
+        }
+    }
+}
+
+/* A backend that was compiled when the list was shorter: the rest is not read, and counts as missing. */
+static void test_sizes(void **data)
+{
+    (void)data;
+    mt_backend mine = *test_simple();
+    mine.name = "older";
+    mine.size = offsetof(mt_backend, describe);
+    mt_backend *older = malloc(mine.size); /* nothing behind it may be read */
+    TEST_TRUE(older);
+    memcpy(older, &mine, mine.size);
+    const mt_status status = mt_backend_register(older);
+    free(older);
+    TEST_OK(status);
+    mt_backend *b = mt_backend_get("older");
+    TEST_TRUE(b->size == sizeof(mt_backend) && !b->describe && !b->counts && b->update == mine.update);
+    mt_tape *tape = test_tape(b);
+    TEST_TRUE(mt_item(mt_sum(tape, OWN(mt_ones(b, mt_shape(3))))) == 3);
+
+    struct {
+        mt_backend known;
+        void (*later[3])(void);
+    } newer = {.known = *test_simple()};
+    newer.known.name = "newer";
+    newer.known.size = sizeof newer;
+    TEST_OK(mt_backend_register(&newer.known));
+    TEST_TRUE(mt_backend_get("newer")->size == sizeof(mt_backend));
+
+    const size_t wrong[] = {0,
+                            1,
+                            sizeof(size_t),
+                            offsetof(mt_backend, allocate) - sizeof(void *),
+                            sizeof(mt_backend) - 1,
+                            sizeof(mt_backend) + 1,
+                            1 << 20,
+                            SIZE_MAX};
+    mine.name = "of a wrong size";
+    for (size_t i = 0; i < TEST_LENGTH(wrong); i++) {
+        mine.size = wrong[i];
+        TEST_FAILS(mt_backend_register(&mine), MT_ERR_VALUE, ".size = sizeof(mt_backend)");
+        test_cases++;
+    }
+    TEST_TRUE(!mt_backend_get("of a wrong size"));
 }
 
 /* Each slot of work or memory is missed by its name; a note is not. */
 static void test_missing_slots(void **data)
 {
     (void)data;
-    static mt_backend notes;
     mt_backend mine;
     enum { MEMORY, WORK, NOTE };
 #define MT_SLOT(need, result, slot, parameters, text)                        \
@@ -52,10 +105,10 @@ static void test_missing_slots(void **data)
         test_cases++;                                                        \
     }
 #include "tensor/slots.inc"
-    notes = *test_simple();
-    notes.name = "notes";
-    notes.mark = NULL, notes.describe = NULL, notes.counts = NULL;
-    TEST_OK(mt_backend_register(&notes));
+    mine = *test_simple();
+    mine.name = "notes";
+    mine.mark = NULL, mine.describe = NULL, mine.counts = NULL;
+    TEST_OK(mt_backend_register(&mine));
     mt_tape *tape = test_tape(mt_backend_get("notes"));
     TEST_TRUE(mt_item(mt_sum(tape, OWN(mt_ones(mt_backend_get("notes"), mt_shape(3))))) == 3);
     mine = *test_simple();
@@ -162,9 +215,7 @@ static void test_unfused_refusals(void **data)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_list_and_struct),
-        TEST(test_missing_slots),
-        TEST(test_unfused_layers),
+        TEST(test_list_and_struct),  TEST(test_sizes), TEST(test_missing_slots), TEST(test_unfused_layers),
         TEST(test_unfused_refusals),
     };
     return TEST_RUN("slots", tests);
