@@ -22,6 +22,7 @@
 #include "tensor/ops.h"
 #include "tensor/elementwise.h"
 #include "autodiff/tape.h"
+#include "autodiff/operation.h"
 #include "autodiff/ops.h"
 #include "autodiff/elementwise.h"
 #include "autodiff/function.h"

@@ -23,6 +23,16 @@ static mt_tensor *leaf_grad(mt_tensor *x)
     return x->grad;
 }
 
+/* A tensor of x's shape on the tape that is no VJP's and stays until the reset: for x's gradient. */
+static mt_tensor *lasting_like(mt_tape *tape, const mt_tensor *x)
+{
+    const bool scratching = tape->scratching;
+    tape->scratching = false;
+    mt_tensor *like = mt_tape_like(tape, x);
+    tape->scratching = scratching;
+    return like;
+}
+
 bool mt_has_grad(const mt_tensor *x) { return x && x->has_grad; }
 
 void mt_zero_grad(mt_tensor *x)
@@ -44,16 +54,18 @@ mt_tensor *mt_grad(mt_tensor *x)
     if (is_leaf(x))
         grad = leaf_grad(x);
     else
-        grad = mt_tape_like((mt_tape *)x->lifetime->tape, x);
+        grad = lasting_like((mt_tape *)x->lifetime->tape, x);
     return grad && mt_op_fill(grad, 0) == MT_OK ? grad : NULL;
 }
 
-mt_tensor *mt_tape_target(mt_tape *tape, mt_tensor *x, bool *add)
+/* Where to write a gradient of exactly x's shape: *add says whether to add to what is there. NULL with a
+ * sentence. */
+static mt_tensor *target(mt_tape *tape, mt_tensor *x, bool *add)
 {
     *add = x->has_grad;
     mt_tensor *to = is_leaf(x) ? leaf_grad(x) : x->grad;
     if (!is_leaf(x) && (!x->has_grad || x->grad_shared)) {
-        to = mt_tape_like(tape, x);
+        to = lasting_like(tape, x);
         if (to && x->has_grad && mt_op_copy(to, x->grad) != MT_OK) return NULL;
         if (to) to->is_gradient = true;
         x->grad = to;
@@ -62,10 +74,26 @@ mt_tensor *mt_tape_target(mt_tape *tape, mt_tensor *x, bool *add)
     return to;
 }
 
-mt_status mt_tape_accumulate(mt_tape *tape, mt_tensor *x, mt_tensor *g, bool own)
+/* Lets x's gradient be g, a handle of the tape, without a copy. */
+static void borrow(mt_tensor *x, mt_tensor *g)
 {
-    if (!g) return mt_last_status() != MT_OK ? mt_last_status() : MT_ERR_NULL;
-    if (!x->requires_grad) return MT_OK;
+    ((mt_handle *)g)->scratch = false;
+    x->grad = g;
+    x->grad_shared = true;
+    x->has_grad = true;
+}
+
+/* Whether g shows what a backward made to last: the cotangent, or a tensor of mt_lasting. Nobody writes
+ * these. */
+static bool lasts(const mt_tape *tape, const mt_tensor *g)
+{
+    return g->lifetime == tape->lifetime && !g->is_view && g->storage->borrowed && !g->storage->scratch &&
+           g->storage->serial > tape->walk_serial;
+}
+
+static mt_status accumulate(mt_tape *tape, mt_tensor *x, mt_tensor *g)
+{
+    if (g == x->grad && !x->has_grad) return MT_OK; /* mt_share gave it out, and it has been written */
     const mt_layout *wide = &g->layout, *narrow = &x->layout;
     /* The dimensions along which x was stretched to g's shape. */
     int lead = wide->rank - narrow->rank;
@@ -75,16 +103,14 @@ mt_status mt_tape_accumulate(mt_tape *tape, mt_tensor *x, mt_tensor *g, bool own
         if (d < lead || (narrow->size[d - lead] == 1 && wide->size[d] != 1))
             stretched.size[stretched.rank++] = d;
 
-    if (stretched.rank == 0 && !x->has_grad && !is_leaf(x)) {
-        x->grad = g;
-        x->grad_shared = !own;
-        x->has_grad = true;
+    if (stretched.rank == 0 && !x->has_grad && !is_leaf(x) && lasts(tape, g)) {
+        borrow(x, g);
         return MT_OK;
     }
     bool add;
-    mt_tensor *to = mt_tape_target(tape, x, &add);
+    mt_tensor *to = target(tape, x, &add);
     if (!to) return mt_last_status();
-    if (stretched.rank == 0) return mt_arrived(x, add ? mt_op_add(to, to, g) : mt_op_copy(to, g));
+    if (stretched.rank == 0) return add ? mt_op_add(to, to, g) : mt_op_copy(to, g);
     /* x's gradient seen with g's rank. */
     mt_layout layout = {.rank = wide->rank, .offset = to->layout.offset};
     for (int d = 0; d < wide->rank; d++) {
@@ -92,7 +118,47 @@ mt_status mt_tape_accumulate(mt_tape *tape, mt_tensor *x, mt_tensor *g, bool own
         layout.stride[d] = d < lead ? 0 : to->layout.stride[d - lead];
     }
     mt_tensor seen = mt_alias(to, &layout);
-    return mt_arrived(x, add ? mt_op_add_sum(&seen, g, stretched) : mt_op_sum(&seen, g, stretched));
+    return add ? mt_op_add_sum(&seen, g, stretched) : mt_op_sum(&seen, g, stretched);
+}
+
+/* ---- what VJPs call ---- */
+
+bool mt_did(mt_tape *tape, mt_status status)
+{
+    if (status != MT_OK) mt_tape_give_up(tape);
+    return status == MT_OK;
+}
+
+void mt_arrived(mt_tape *tape, const mt_node *node, int input, mt_status status)
+{
+    if (mt_did(tape, status)) node->in[input].tensor->has_grad = true;
+}
+
+void mt_send(mt_tape *tape, const mt_node *node, int input, mt_tensor *g)
+{
+    if (!g || !mt_wants(node, input)) return;
+    mt_arrived(tape, node, input, accumulate(tape, node->in[input].tensor, g));
+}
+
+mt_tensor *mt_target(mt_tape *tape, const mt_node *node, int input, bool *add)
+{
+    mt_tensor *to = target(tape, node->in[input].tensor, add);
+    return to ? to : mt_tape_give_up(tape);
+}
+
+mt_tensor *mt_lasting(mt_tape *tape, const mt_tensor *x)
+{
+    mt_tensor *like = lasting_like(tape, x);
+    return like ? like : mt_tape_give_up(tape);
+}
+
+mt_tensor *mt_share(mt_tape *tape, const mt_node *node, int input, mt_shape shape)
+{
+    bool add;
+    mt_tensor *x = node->in[input].tensor;
+    if (!x->has_grad && mt_shape_equal(mt_tensor_shape(x), shape)) return mt_target(tape, node, input, &add);
+    mt_tensor *room = mt_tape_empty(tape, shape, MT_REAL);
+    return room ? room : mt_tape_give_up(tape);
 }
 
 /* ---- the walk ---- */
@@ -115,7 +181,7 @@ static mt_status check_versions(const mt_node *node)
                 "backward: input %d of %s was written in place after %s used it; write to a copy, or "
                 "after backward",
                 i, node->name, node->name);
-    if (node->saves & MT_SAVES_OUT && node->out->storage->version != node->out_version)
+    if (node->saves & MT_READS_OUT && node->out->storage->version != node->out_version)
         return mt_fail(
             MT_ERR_STATE,
             "backward: the result of %s was written in place, and its gradient needs the old value; "
@@ -124,13 +190,23 @@ static mt_status check_versions(const mt_node *node)
     return MT_OK;
 }
 
+/* Runs a node's VJP and takes back what it made. Failures in it are the tape's. */
+static mt_status run_vjp(mt_tape *tape, const mt_node *node)
+{
+    const mt_scratch scratch = mt_tape_begin_scratch(tape);
+    node->operation->vjp(tape, node, node->out->grad);
+    mt_tape_end_scratch(tape, scratch, NULL);
+    return tape->status;
+}
+
 static mt_status walk(mt_tape *tape, mt_tensor *y, const mt_tensor *cotangent)
 {
     if (tape->walked)
         for (mt_node *node = tape->newest; node; node = node->older) node->out->has_grad = false;
     tape->walked = true;
+    tape->walk_serial = tape->serial;
     bool add;
-    mt_tensor *seed = mt_tape_target(tape, y, &add);
+    mt_tensor *seed = target(tape, y, &add);
     if (!seed) return MT_ERR_MEMORY;
     mt_status status;
     if (cotangent)
@@ -141,11 +217,11 @@ static mt_status walk(mt_tape *tape, mt_tensor *y, const mt_tensor *cotangent)
         mt_tensor *one = mt_tape_number(tape, 1);
         status = one ? mt_op_add(seed, seed, one) : MT_ERR_MEMORY;
     }
-    mt_arrived(y, status);
+    if (status == MT_OK) y->has_grad = true;
     for (mt_node *node = y->node; node && status == MT_OK; node = node->older) {
         if (!node->out->has_grad || !is_wanted(node)) continue;
         status = check_versions(node);
-        if (status == MT_OK) status = node->vjp(tape, node, node->out->grad);
+        if (status == MT_OK) status = run_vjp(tape, node);
     }
     return status;
 }

@@ -1,100 +1,147 @@
-/* autodiff/elementwise.c - map and zip on the tape: one forward and one VJP each for all rows of
- * op_table.inc. */
+/* autodiff/elementwise.c - map and zip on the tape: one descriptor, one forward and one VJP each for all rows
+ * of op_table.inc. */
 #include "elementwise.h"
 #include "node.h"
 
-/* Sends x its share through compute, which writes a tensor of the node's output shape: straight into x's
- * gradient when nothing is there and the shapes agree. */
-typedef mt_status (*share_fn)(const mt_node *node, mt_tensor *to, const mt_tensor *g, int which);
+/* ---- going back ---- */
 
-static mt_status send(mt_tape *tape, mt_node *node, mt_tensor *g, int which, share_fn share)
+static mt_op op_of(const mt_operation *operation) { return operation->row - 1; }
+
+static double constant(const mt_node *node, int i)
 {
-    mt_tensor *x = node->in[which].tensor;
-    if (!x->has_grad && mt_same_shape(x, node->out)) {
-        bool add;
-        mt_tensor *to = mt_tape_target(tape, x, &add);
-        return to ? mt_arrived(x, share(node, to, g, which)) : MT_ERR_MEMORY;
-    }
-    mt_tensor *to = mt_tape_like(tape, node->out);
-    mt_status status = to ? share(node, to, g, which) : MT_ERR_MEMORY;
-    return status == MT_OK ? mt_tape_accumulate(tape, x, to, true) : status;
+    return node->attribute && node->operation->attribute[i].name ? node->attribute[i].real : 0;
 }
 
-static mt_status map_share(const mt_node *node, mt_tensor *to, const mt_tensor *g, int which)
+static void vjp_map(mt_tape *tape, const mt_node *node, mt_tensor *g)
 {
-    (void)which;
-    return mt_op_map_grad(to, node->op, g, node->in[0].tensor, node->out, node->p[0], node->p[1]);
+    mt_tensor *to = mt_share(tape, node, 0, mt_tensor_shape(node->out));
+    if (to && mt_did(tape, mt_op_map_grad(to, op_of(node->operation), g, node->in[0].tensor, node->out,
+                                          constant(node, 0), constant(node, 1))))
+        mt_send(tape, node, 0, to);
 }
 
-static mt_status zip_share(const mt_node *node, mt_tensor *to, const mt_tensor *g, int which)
+static void vjp_zip(mt_tape *tape, const mt_node *node, mt_tensor *g)
 {
-    return mt_op_zip_grad(to, node->op, which, g, node->in[0].tensor, node->in[1].tensor, node->out,
-                          node->p[0], node->p[1]);
-}
-
-static mt_status vjp_map(mt_tape *tape, mt_node *node, mt_tensor *g)
-{
-    return send(tape, node, g, 0, map_share);
-}
-
-static mt_status vjp_zip(mt_tape *tape, mt_node *node, mt_tensor *g)
-{
-    const mt_op_info *info = mt_op_describe(node->op);
-    mt_status status = MT_OK;
-    for (int i = 0; i < 2 && status == MT_OK; i++) {
+    const mt_op_info *info = mt_op_describe(op_of(node->operation));
+    for (int i = 0; i < 2; i++) {
         if (!mt_wants(node, i) || info->needs[i] & MT_IS_ZERO) continue;
-        status = info->needs[i] & MT_IS_ONE ? mt_tape_accumulate(tape, node->in[i].tensor, g, false)
-                                            : send(tape, node, g, i, zip_share);
+        if (info->needs[i] & MT_IS_ONE) {
+            mt_send(tape, node, i, g);
+            continue;
+        }
+        mt_tensor *to = mt_share(tape, node, i, mt_tensor_shape(node->out));
+        if (to &&
+            mt_did(tape, mt_op_zip_grad(to, op_of(node->operation), i, g, node->in[0].tensor,
+                                        node->in[1].tensor, node->out, constant(node, 0), constant(node, 1))))
+            mt_send(tape, node, i, to);
     }
-    return status;
 }
 
-/* Records what was computed into out; NULL with the failure in the tape. */
-static mt_tensor *finish(mt_tape *tape, const mt_op_info *info, mt_op op, mt_vjp_fn vjp, mt_tensor *out,
-                         mt_tensor *const *in, double p0, double p1)
+/* ---- the descriptors ---- */
+
+static mt_status shape_of_row(const mt_call *call, mt_shape *result)
 {
-    unsigned saves = 0;
-    for (int i = 0; i < info->arity; i++) {
-        if (!in[i]->requires_grad) continue;
-        if (info->needs[i] & MT_NEED_A) saves |= 1u << 0;
-        if (info->needs[i] & MT_NEED_B) saves |= 1u << 1;
-        if (info->needs[i] & MT_NEED_Y) saves |= MT_SAVES_OUT;
-    }
-    bool failed = false;
-    mt_node *node = mt_tape_node(tape, info->name, vjp, out, in, info->arity, saves, &failed);
-    if (failed) return mt_tape_give_up(tape);
-    if (node) node->op = op, node->p[0] = p0, node->p[1] = p1;
-    return out;
+    *result = mt_tensor_shape(call->in[0]);
+    return call->inputs == 1 ? MT_OK : mt_shape_broadcast(*result, mt_tensor_shape(call->in[1]), result);
 }
 
-/* A tensor of the shape that a and b broadcast to; most often they have the same. */
-static mt_tensor *joint(mt_tape *tape, const mt_tensor *a, const mt_tensor *b)
+static mt_status run_row(mt_call *call, mt_tensor *out)
 {
-    if (mt_same_shape(a, b)) return mt_tape_like(tape, a);
-    mt_shape shape;
-    mt_status status = mt_shape_broadcast(mt_tensor_shape(a), mt_tensor_shape(b), &shape);
-    return status == MT_OK ? mt_tape_empty(tape, shape, MT_REAL) : NULL;
+    const mt_operation *row = call->operation;
+    return mt_op_fresh(out, op_of(row), (const mt_tensor *const *)call->in, call->inputs,
+                       row->attribute[0].name ? call->attribute[0].real : 0,
+                       row->attribute[1].name ? call->attribute[1].real : 0);
+}
+
+#define READS(needs, more)                                                    \
+    ((needs)&MT_NEED_A ? 1u << 0 : 0u) | ((needs)&MT_NEED_B ? 1u << 1 : 0u) | \
+        ((needs)&MT_NEED_Y ? (unsigned)MT_READS_OUT : 0u) | (more)
+#define CONSTANTS_0
+#define CONSTANTS_1 .attribute = {{"p0", MT_ATTRIBUTE_REAL}},
+#define CONSTANTS_2 .attribute = {{"p0", MT_ATTRIBUTE_REAL}, {"p1", MT_ATTRIBUTE_REAL}},
+#define KEPT_0      0u
+#define KEPT_1      (unsigned)MT_READS_ATTRIBUTES
+#define KEPT_2      (unsigned)MT_READS_ATTRIBUTES
+
+static const mt_example one_input[] = {
+    {.shape = {{3, {2, 3, 4}}}, .attribute = {{.real = -0.5}, {.real = 1}}},
+    {.shape = {{1, {19}}}, .attribute = {{.real = -0.5}, {.real = 1}}},
+    {.shape = {{0}}},
+};
+static const mt_example two_inputs[] = {
+    {.shape = {{3, {2, 3, 4}}, {3, {2, 3, 4}}}, .attribute = {{.real = -0.5}, {.real = 1}}},
+    {.shape = {{2, {3, 1}}, {3, {2, 1, 4}}}, .attribute = {{.real = -0.5}, {.real = 1}}},
+    {.shape = {{1, {1}}, {2, {3, 5}}}, .attribute = {{.real = -0.5}, {.real = 1}}},
+    {.shape = {{0}}},
+};
+
+static const mt_operation rows[] = {
+#define MT_MAP(op, params, needs, low_x, high_x, text)                      \
+    [MT_OP_##op] = {.row = MT_OP_##op + 1,                                  \
+                    .name = #op,                                            \
+                    .formula = text,                                        \
+                    .input = {{.name = "x", .low = low_x, .high = high_x}}, \
+                    CONSTANTS_##params.shape = shape_of_row,                \
+                    .run = run_row,                                         \
+                    .vjp = vjp_map,                                         \
+                    .reads = {READS(needs, KEPT_##params)},                 \
+                    .cost = MT_COST_ARITHMETIC,                             \
+                    .examples = one_input},
+#define MT_ZIP(op, params, needs_a, needs_b, low_a, high_a, low_b, high_b, text)                             \
+    [MT_OP_##op] = {                                                                                         \
+        .row = MT_OP_##op + 1,                                                                               \
+        .name = #op,                                                                                         \
+        .formula = text,                                                                                     \
+        .input = {{.name = "a", .low = low_a, .high = high_a}, {.name = "b", .low = low_b, .high = high_b}}, \
+        CONSTANTS_##params.shape = shape_of_row,                                                             \
+        .run = run_row,                                                                                      \
+        .vjp = vjp_zip,                                                                                      \
+        .reads = {READS(needs_a, KEPT_##params), READS(needs_b, KEPT_##params)},                             \
+        .cost = MT_COST_ARITHMETIC,                                                                          \
+        .examples = two_inputs},
+#include "../tensor/scalar/op_table.inc"
+};
+
+int mt_row_count(void) { return MT_OP_COUNT; }
+
+const mt_operation *mt_row_operation(mt_op i) { return &rows[i]; }
+
+/* ---- the way of a row's own function, shorter than mt_apply_operation's ---- */
+
+static mt_tensor *apply_row(mt_tape *tape, mt_op op, mt_tensor *const *in, int inputs, double p0, double p1)
+{
+    const mt_op_info *info = mt_op_of_arity(op, inputs);
+    if (!mt_tape_enter(tape, info ? info->name : inputs == 1 ? "map" : "zip", in, inputs)) return NULL;
+    if (!info) return mt_tape_give_up(tape);
+    const mt_attribute attribute[2] = {{.real = p0}, {.real = p1}};
+    mt_call call = {.tape = tape,
+                    .in = in,
+                    .attribute = attribute,
+                    .operation = &rows[op],
+                    .inputs = inputs,
+                    .wants = mt_tape_wants(tape, in, inputs)};
+    for (int i = 0; i < inputs; i++)
+        if (call.wants >> i & 1) call.saves |= call.operation->reads[i];
+    mt_tensor *out;
+    if (inputs == 1 || mt_same_shape(in[0], in[1])) {
+        out = mt_tape_like(tape, in[0]);
+    } else {
+        mt_shape shape;
+        out = shape_of_row(&call, &shape) == MT_OK ? mt_tape_empty(tape, shape, MT_REAL) : NULL;
+    }
+    if (!out || mt_op_fresh(out, op, (const mt_tensor *const *)in, inputs, p0, p1) != MT_OK)
+        return mt_tape_give_up(tape);
+    return mt_tape_node(&call, out);
 }
 
 mt_tensor *mt_map(mt_tape *tape, mt_op op, mt_tensor *x, double p0, double p1)
 {
-    const mt_op_info *info = mt_op_of_arity(op, 1);
-    if (!mt_tape_enter(tape, info ? info->name : "map", &x, 1)) return NULL;
-    mt_tensor *out = info ? mt_tape_like(tape, x) : NULL;
-    if (!out || mt_op_fresh(out, op, (const mt_tensor *const *)&x, 1, p0, p1) != MT_OK)
-        return mt_tape_give_up(tape);
-    return finish(tape, info, op, vjp_map, out, &x, p0, p1);
+    return apply_row(tape, op, &x, 1, p0, p1);
 }
 
 mt_tensor *mt_zip(mt_tape *tape, mt_op op, mt_tensor *a, mt_tensor *b, double p0, double p1)
 {
-    mt_tensor *in[] = {a, b};
-    const mt_op_info *info = mt_op_of_arity(op, 2);
-    if (!mt_tape_enter(tape, info ? info->name : "zip", in, 2)) return NULL;
-    mt_tensor *out = info ? joint(tape, a, b) : NULL;
-    if (!out || mt_op_fresh(out, op, (const mt_tensor *const *)in, 2, p0, p1) != MT_OK)
-        return mt_tape_give_up(tape);
-    return finish(tape, info, op, vjp_zip, out, in, p0, p1);
+    return apply_row(tape, op, (mt_tensor *[]){a, b}, 2, p0, p1);
 }
 
 #define MAP_ARGS_0 mt_tape *tape, mt_tensor *x

@@ -3,7 +3,7 @@
 
 #include "node.h"
 
-static mt_status vjp_function(mt_tape *tape, mt_node *node, mt_tensor *g)
+static void vjp_function(mt_tape *tape, const mt_node *node, mt_tensor *g)
 {
     const mt_function *function = node->extra;
     mt_tensor *in[MT_FUNCTION_INPUTS], *grad[MT_FUNCTION_INPUTS];
@@ -12,20 +12,24 @@ static mt_status vjp_function(mt_tape *tape, mt_node *node, mt_tensor *g)
         in[i] = node->in[i].tensor;
         needs[i] = mt_wants(node, i);
         grad[i] = mt_tape_like(tape, in[i]);
-        if (!grad[i] || mt_op_fill(grad[i], 0) != MT_OK) return MT_ERR_MEMORY;
+        if (!grad[i] || !mt_did(tape, mt_op_fill(grad[i], 0))) {
+            mt_tape_give_up(tape);
+            return;
+        }
     }
     const uint64_t before = mt_failures();
-    mt_status status = function->backward(tape, function->context, in, node->out, g, needs, grad);
-    /* Tape operations that the backward used report to the tape. */
-    if (status == MT_OK) status = mt_tape_status(tape);
+    const mt_status status = function->backward(tape, function->context, in, node->out, g, needs, grad);
     /* What it returns without a sentence of its own gets one: the thread's latest is of something else. */
     if (status != MT_OK && mt_failures() == before)
         mt_fail(status == MT_ERR_NULL ? MT_ERR_VALUE : status, "backward: the backward of %s returned \"%s\"",
                 node->name, mt_status_name(status));
-    for (int i = 0; i < node->inputs && status == MT_OK; i++)
-        if (needs[i]) status = mt_tape_accumulate(tape, in[i], grad[i], true);
-    return status;
+    /* Tape operations that the backward used report to the tape. */
+    if (!mt_did(tape, status) || mt_tape_status(tape) != MT_OK) return;
+    for (int i = 0; i < node->inputs; i++) mt_send(tape, node, i, grad[i]);
 }
+
+/* What a node of the program's own function refers to; the function itself is its extra. */
+static const mt_operation function_operation = {.name = "function", .vjp = vjp_function};
 
 mt_tensor *mt_apply(mt_tape *tape, const mt_function *function, mt_tensor *const *in)
 {
@@ -50,10 +54,15 @@ mt_tensor *mt_apply(mt_tape *tape, const mt_function *function, mt_tensor *const
     if (!mt_tape_enter(tape, name, &result, 1)) return NULL;
     /* A handle of its own: forward may return an input, or a tensor that is no tape's. */
     mt_tensor *out = mt_tape_alias(tape, result, &result->layout);
-    bool failed = !out;
-    unsigned saves = MT_SAVES_OUT | ((1u << function->inputs) - 1);
-    mt_node *node = NULL;
-    if (!failed) node = mt_tape_node(tape, name, vjp_function, out, in, function->inputs, saves, &failed);
-    if (node) node->extra = (void *)function;
-    return failed ? mt_tape_give_up(tape) : out;
+    if (!out) return mt_tape_give_up(tape);
+    const mt_call call = {.tape = tape,
+                          .in = in,
+                          .operation = &function_operation,
+                          .inputs = function->inputs,
+                          .wants = mt_tape_wants(tape, in, function->inputs),
+                          .saves = MT_READS_OUT | ((1u << function->inputs) - 1),
+                          .extra = (void *)(uintptr_t)function};
+    if (!mt_tape_node(&call, out)) return NULL;
+    if (call.wants) out->node->name = name;
+    return out;
 }

@@ -5,6 +5,7 @@
  * product.
  */
 #include "../tensor/op_id.h"
+#include "../tensor/rules.h"
 #include "elementwise.h"
 #include "node.h"
 
@@ -26,8 +27,8 @@ static mt_tensor unsqueezed(const mt_tensor *x, int64_t dim)
     return mt_alias(x, &layout);
 }
 
-/* x as a matrix of all its rows: x, or room filled with a view of it or of a copy on the tape. NULL with a
- * sentence. */
+/* x as a matrix of all its rows: x, or room filled with a view of it or of a copy on the tape. NULL with the
+ * failure in the tape. */
 static const mt_tensor *as_matrix(mt_tape *tape, const mt_tensor *x, mt_tensor *room)
 {
     if (x->layout.rank == 2) return x;
@@ -37,48 +38,46 @@ static const mt_tensor *as_matrix(mt_tape *tape, const mt_tensor *x, mt_tensor *
     mt_layout layout;
     if (!mt_layout_is_contiguous(&x->layout)) {
         mt_tensor *copy = mt_tape_like(tape, x);
-        if (!copy || mt_op_copy(copy, x) != MT_OK) return NULL;
+        if (!copy || !mt_did(tape, mt_op_copy(copy, x))) return mt_tape_give_up(tape);
         x = copy;
     }
-    if (mt_layout_view(&x->layout, shape, &layout) != MT_OK) return NULL;
+    if (!mt_did(tape, mt_layout_view(&x->layout, shape, &layout))) return NULL;
     *room = mt_alias(x, &layout);
     return room;
 }
 
-/* Adds a b to x's gradient, where the product has x's shape (vectors seen as matrices). */
-static mt_status send_product(mt_tape *tape, mt_tensor *x, const mt_tensor *a, const mt_tensor *b,
-                              int64_t unsqueeze_at)
+/* ---- products ---- */
+
+/* Adds a b to the input's gradient, where the product has its shape (a vector seen as a matrix with a size of
+ * 1 at that dimension). */
+static void send_product(mt_tape *tape, const mt_node *node, int input, const mt_tensor *a,
+                         const mt_tensor *b, int64_t unsqueeze_at)
 {
     bool add;
-    mt_tensor wide, *to = mt_tape_target(tape, x, &add);
-    if (!to) return MT_ERR_MEMORY;
-    if (x->layout.rank == 1) {
+    mt_tensor wide, *to = mt_target(tape, node, input, &add);
+    if (!to) return;
+    if (to->layout.rank == 1) {
         wide = unsqueezed(to, unsqueeze_at);
         to = &wide;
     }
-    return mt_arrived(x, add ? mt_op_add_matmul(to, a, b) : mt_op_matmul(to, a, b));
+    mt_arrived(tape, node, input, add ? mt_op_add_matmul(to, a, b) : mt_op_matmul(to, a, b));
 }
 
-/* The same where x was broadcast over a batch: the product has more to it, and is summed on its way. */
-static mt_status send_batched(mt_tape *tape, mt_tensor *x, const mt_tensor *a, const mt_tensor *b,
-                              int64_t unsqueeze_at)
+/* The same where the input was broadcast over a batch: the product has more to it, and is summed on its way.
+ */
+static void send_batched(mt_tape *tape, const mt_node *node, int input, const mt_tensor *a,
+                         const mt_tensor *b, int64_t unsqueeze_at)
 {
-    mt_shape left = mt_layout_shape(&a->layout), right = mt_layout_shape(&b->layout), shape;
-    int64_t rows = left.size[left.rank - 2], columns = right.size[right.rank - 1];
-    left.size[left.rank - 2] = left.size[left.rank - 1] = right.size[right.rank - 2] =
-        right.size[right.rank - 1] = 1;
-    mt_status status = mt_shape_broadcast(left, right, &shape);
-    if (status != MT_OK) return status;
-    shape.size[shape.rank - 2] = rows;
-    shape.size[shape.rank - 1] = columns;
+    mt_shape shape;
+    if (!mt_did(tape, mt_rule_matmul(node->name, &a->layout, &b->layout, &shape))) return;
     mt_tensor *product = mt_tape_empty(tape, shape, MT_REAL);
-    status = product ? mt_op_matmul(product, a, b) : MT_ERR_MEMORY;
-    if (status != MT_OK) return status;
-    if (x->layout.rank > 1) return mt_tape_accumulate(tape, x, product, true);
-    mt_layout squeezed;
-    status = mt_layout_squeeze(&product->layout, unsqueeze_at == 0 ? -2 : -1, &squeezed);
-    return status == MT_OK ? mt_tape_accumulate(tape, x, mt_tape_alias(tape, product, &squeezed), true)
-                           : status;
+    if (!product || !mt_did(tape, mt_op_matmul(product, a, b))) {
+        mt_tape_give_up(tape);
+        return;
+    }
+    if (node->in[input].tensor->layout.rank == 1)
+        product = mt_squeeze(tape, product, unsqueeze_at == 0 ? -2 : -1);
+    mt_send(tape, node, input, product);
 }
 
 static bool same_batch(const mt_tensor *a, const mt_tensor *b)
@@ -89,10 +88,20 @@ static bool same_batch(const mt_tensor *a, const mt_tensor *b)
     return true;
 }
 
-static mt_status vjp_matmul(mt_tape *tape, mt_node *node, mt_tensor *cotangent)
+static mt_status shape_matmul(const mt_call *call, mt_shape *result)
+{
+    return mt_rule_matmul("matmul", &call->in[0]->layout, &call->in[1]->layout, result);
+}
+
+static mt_status run_matmul(mt_call *call, mt_tensor *out)
+{
+    return mt_op_matmul(out, call->in[0], call->in[1]);
+}
+
+static void vjp_matmul(mt_tape *tape, const mt_node *node, mt_tensor *cotangent)
 {
     mt_tensor *x = node->in[0].tensor, *w = node->in[1].tensor;
-    bool row = x->layout.rank == 1, column = w->layout.rank == 1;
+    const bool row = x->layout.rank == 1, column = w->layout.rank == 1;
     mt_tensor a = row ? unsqueezed(x, 0) : mt_alias(x, &x->layout);
     mt_tensor b = column ? unsqueezed(w, 1) : mt_alias(w, &w->layout);
     mt_tensor g = mt_alias(cotangent, &cotangent->layout);
@@ -103,59 +112,80 @@ static mt_status vjp_matmul(mt_tape *tape, mt_node *node, mt_tensor *cotangent)
     else if (column)
         g = unsqueezed(&g, -1);
     mt_tensor a_t = transposed(&a), b_t = transposed(&b);
-    mt_status status = MT_OK;
-    if (mt_wants(node, 0))
-        status = same_batch(&g, &a) ? send_product(tape, x, &g, &b_t, 0) : send_batched(tape, x, &g, &b_t, 0);
-    if (status != MT_OK || !mt_wants(node, 1)) return status;
-    if (same_batch(&g, &b)) return send_product(tape, w, &a_t, &g, 1);
-    if (b.layout.rank > 2 || a.layout.rank != g.layout.rank) return send_batched(tape, w, &a_t, &g, 1);
-    mt_tensor room_a, room_g;
-    const mt_tensor *rows_a = as_matrix(tape, &a, &room_a), *rows_g = as_matrix(tape, &g, &room_g);
-    if (!rows_a || !rows_g) return mt_last_status();
-    a_t = transposed(rows_a);
-    return send_product(tape, w, &a_t, rows_g, 1);
+    if (mt_wants(node, 0)) (same_batch(&g, &a) ? send_product : send_batched)(tape, node, 0, &g, &b_t, 0);
+    if (!mt_wants(node, 1)) return;
+    if (same_batch(&g, &b)) {
+        send_product(tape, node, 1, &a_t, &g, 1);
+    } else if (b.layout.rank > 2 || a.layout.rank != g.layout.rank) {
+        send_batched(tape, node, 1, &a_t, &g, 1);
+    } else {
+        mt_tensor room_a, room_g;
+        const mt_tensor *rows_a = as_matrix(tape, &a, &room_a), *rows_g = as_matrix(tape, &g, &room_g);
+        if (!rows_a || !rows_g) return;
+        a_t = transposed(rows_a);
+        send_product(tape, node, 1, &a_t, rows_g, 1);
+    }
 }
+
+static const mt_example matmul_examples[] = {
+    {.shape = {{2, {3, 4}}, {2, {4, 2}}}},
+    {.shape = {{1, {4}}, {1, {4}}}},
+    {.shape = {{1, {4}}, {3, {2, 4, 3}}}},
+    {.shape = {{4, {3, 1, 2, 4}}, {3, {2, 4, 3}}}},
+    {.shape = {{3, {2, 3, 4}}, {2, {4, 2}}}},
+    {.shape = {{3, {2, 3, 4}}, {1, {4}}}},
+    {.shape = {{0}}},
+};
+const mt_operation mt_operation_matmul = {
+    .name = "matmul",
+    .formula = "the sum over k of a[..., i, k] b[..., k, j]; batches broadcast, vectors as in NumPy",
+    .input = {{.name = "a", .low = -2, .high = 2}, {.name = "b", .low = -2, .high = 2}},
+    .shape = shape_matmul,
+    .run = run_matmul,
+    .vjp = vjp_matmul,
+    .reads = {1u << 1, 1u << 0},
+    .cost = MT_COST_ARITHMETIC,
+    .examples = matmul_examples,
+};
 
 mt_tensor *mt_matmul(mt_tape *tape, mt_tensor *a, mt_tensor *b)
 {
-    mt_tensor *in[] = {a, b};
-    if (!mt_tape_enter(tape, "matmul", in, 2)) return NULL;
-    int rank_a = a->layout.rank, rank_b = b->layout.rank;
-    mt_shape left = mt_tensor_shape(a), right = mt_tensor_shape(b), shape = mt_shape(1);
-    /* The batch of the result, then its rows and columns; wrong sizes are found by mt_op_matmul. */
-    if (rank_a > 2 || rank_b > 2) {
-        if (rank_a >= 2) left.size[rank_a - 2] = left.size[rank_a - 1] = 1;
-        if (rank_b >= 2) right.size[rank_b - 2] = right.size[rank_b - 1] = 1;
-        if (rank_a < 2) left.size[0] = 1;
-        if (rank_b < 2) right.size[0] = 1;
-        if (mt_shape_broadcast(left, right, &shape) != MT_OK) {
-            char text_a[MT_SHAPE_TEXT], text_b[MT_SHAPE_TEXT];
-            mt_fail(MT_ERR_SHAPE,
-                    "matmul: the leading dimensions of %s and %s do not broadcast; each pair must be equal, "
-                    "or one of them 1",
-                    mt_shape_text(mt_tensor_shape(a), text_a), mt_shape_text(mt_tensor_shape(b), text_b));
-            return mt_tape_give_up(tape);
-        }
-        shape.rank -= 2;
-    } else {
-        shape.rank = 0;
-    }
-    if (rank_a >= 2) shape.size[shape.rank++] = a->layout.size[rank_a - 2];
-    if (rank_b >= 2) shape.size[shape.rank++] = b->layout.size[rank_b - 1];
-    if (shape.rank == 0) shape = mt_shape(1);
-    mt_tensor *out = mt_tape_empty(tape, shape, MT_REAL);
-    if (!out || mt_op_matmul(out, a, b) != MT_OK) return mt_tape_give_up(tape);
-    bool failed = false;
-    unsigned saves = (a->requires_grad ? 2u : 0) | (b->requires_grad ? 1u : 0);
-    mt_tape_node(tape, "matmul", vjp_matmul, out, in, 2, saves, &failed);
-    return failed ? mt_tape_give_up(tape) : out;
+    return mt_apply_operation(tape, &mt_operation_matmul, (mt_tensor *[]){a, b}, 2, NULL);
 }
 
 /* ---- x w + bias, and an activation on top ---- */
 
-static mt_status vjp_linear(mt_tape *tape, mt_node *node, mt_tensor *cotangent)
+static mt_status shape_linear(const mt_call *call, mt_shape *result)
 {
-    mt_tensor *w = node->in[1].tensor, *bias = node->in[2].tensor;
+    char text[MT_SHAPE_TEXT];
+    const char *name = call->operation->name;
+    const mt_layout *w = &call->in[1]->layout;
+    if (w->rank != 2)
+        return mt_fail(MT_ERR_SHAPE, "%s: the weight has shape %s; it must have two dimensions, (in, out)",
+                       name, mt_shape_text(mt_layout_shape(w), text));
+    const mt_layout *bias = &call->in[2]->layout;
+    if (bias->rank != 1 || bias->size[0] != w->size[1]) {
+        char wide[MT_SHAPE_TEXT];
+        return mt_fail(MT_ERR_SHAPE,
+                       "%s: the bias has shape %s; for a weight (in, out) of %s it must have (out)", name,
+                       mt_shape_text(mt_layout_shape(bias), text), mt_shape_text(mt_layout_shape(w), wide));
+    }
+    return mt_rule_matmul(name, &call->in[0]->layout, w, result);
+}
+
+static mt_status run_linear(mt_call *call, mt_tensor *out)
+{
+    return mt_op_linear(out, call->in[0], call->in[1], call->in[2]);
+}
+
+static mt_tensor *express_linear(mt_call *call)
+{
+    return mt_add(call->tape, mt_matmul(call->tape, call->in[0], call->in[1]), call->in[2]);
+}
+
+static void vjp_linear(mt_tape *tape, const mt_node *node, mt_tensor *cotangent)
+{
+    mt_tensor *w = node->in[1].tensor;
     const mt_tensor *x = node->in[0].tensor, *g = cotangent, *rows_x, *rows_g;
     mt_tensor row_x, row_g, room_x, room_g;
     if (x->layout.rank == 1) {
@@ -163,96 +193,111 @@ static mt_status vjp_linear(mt_tape *tape, mt_node *node, mt_tensor *cotangent)
         x = &row_x, g = &row_g;
     }
     rows_g = as_matrix(tape, g, &room_g);
-    mt_status status = rows_g ? MT_OK : mt_last_status();
-    if (status == MT_OK && mt_wants(node, 2)) {
+    if (!rows_g) return;
+    if (mt_wants(node, 2)) {
         bool add;
-        mt_tensor *to = mt_tape_target(tape, bias, &add);
-        status = !to   ? MT_ERR_MEMORY
-                 : add ? mt_op_add_sum(to, rows_g, mt_axes(0))
-                       : mt_op_sum(to, rows_g, mt_axes(0));
-        mt_arrived(bias, status);
+        mt_tensor *to = mt_target(tape, node, 2, &add);
+        if (!to) return;
+        mt_arrived(tape, node, 2,
+                   add ? mt_op_add_sum(to, rows_g, mt_axes(0)) : mt_op_sum(to, rows_g, mt_axes(0)));
     }
-    if (status == MT_OK && mt_wants(node, 1)) {
-        if (!(rows_x = as_matrix(tape, x, &room_x))) return mt_last_status();
+    if (mt_wants(node, 1)) {
+        if (!(rows_x = as_matrix(tape, x, &room_x))) return;
         mt_tensor x_t = transposed(rows_x);
-        status = send_product(tape, w, &x_t, rows_g, 1);
+        send_product(tape, node, 1, &x_t, rows_g, 1);
     }
-    if (status == MT_OK && mt_wants(node, 0)) {
+    if (mt_wants(node, 0)) {
         mt_tensor w_t = transposed(w);
-        status = send_product(tape, node->in[0].tensor, g, &w_t, 0);
+        send_product(tape, node, 0, g, &w_t, 0);
     }
-    return status;
 }
 
-static mt_status vjp_linear_act(mt_tape *tape, mt_node *node, mt_tensor *g)
+static mt_status shape_linear_act(const mt_call *call, mt_shape *result)
+{
+    return mt_op_activation(call->attribute[0].op) ? shape_linear(call, result) : mt_last_status();
+}
+
+/* Where the derivative of the activation reads its argument, x w + bias, that is kept beside the result. */
+static mt_status run_linear_act(mt_call *call, mt_tensor *out)
+{
+    const mt_op act = call->attribute[0].op;
+    const mt_op_info *info = mt_op_describe(act);
+    const bool keep = call->wants && info->needs[0] & MT_NEED_A;
+    mt_tensor *pre = keep ? mt_tape_like(call->tape, out) : out;
+    if (!pre) return MT_ERR_MEMORY;
+    call->extra = pre;
+    if (call->wants && info->needs[0] & MT_NEED_Y) call->saves |= MT_READS_OUT;
+    return mt_op_linear_act(out, call->in[0], call->in[1], call->in[2], act, keep, pre);
+}
+
+static mt_tensor *express_linear_act(mt_call *call)
+{
+    mt_tensor *sum = mt_linear(call->tape, call->in[0], call->in[1], call->in[2]);
+    return mt_map(call->tape, call->attribute[0].op, sum, 0, 0);
+}
+
+static void vjp_linear_act(mt_tape *tape, const mt_node *node, mt_tensor *g)
 {
     mt_tensor *share = mt_tape_like(tape, g), *pre = node->extra;
-    mt_status status = share ? mt_op_map_grad(share, node->op, g, pre, node->out, 0, 0) : MT_ERR_MEMORY;
-    return status == MT_OK ? vjp_linear(tape, node, share) : status;
+    if (!share || !mt_did(tape, mt_op_map_grad(share, node->attribute[0].op, g, pre, node->out, 0, 0)))
+        mt_tape_give_up(tape);
+    else
+        vjp_linear(tape, node, share);
 }
 
-/* Whether the operands can be used; room for the result. */
-static bool linear_enter(mt_tape *tape, mt_tensor *const *in)
-{
-    if (!mt_tape_enter(tape, "linear", in, 3)) return false;
-    if (in[1]->layout.rank != 2) {
-        char text[MT_SHAPE_TEXT];
-        mt_fail(MT_ERR_SHAPE, "linear: the weight has shape %s; it must have two dimensions, (in, out)",
-                mt_shape_text(mt_tensor_shape(in[1]), text));
-    } else if (in[2]->layout.rank != 1 || in[2]->layout.size[0] != in[1]->layout.size[1]) {
-        char text[MT_SHAPE_TEXT], wide[MT_SHAPE_TEXT];
-        mt_fail(MT_ERR_SHAPE,
-                "linear: the bias has shape %s; for a weight (in, out) of %s it must have (out)",
-                mt_shape_text(mt_tensor_shape(in[2]), text), mt_shape_text(mt_tensor_shape(in[1]), wide));
-    } else {
-        return true;
+#define LAYER_INPUTS                                                              \
+    {                                                                             \
+        {.name = "x", .low = -2, .high = 2}, {.name = "w", .low = -2, .high = 2}, \
+        {                                                                         \
+            .name = "bias", .low = -2, .high = 2                                  \
+        }                                                                         \
     }
-    mt_tape_give_up(tape);
-    return false;
-}
-
-static mt_tensor *linear_out(mt_tape *tape, mt_tensor *const *in)
-{
-    mt_shape shape = mt_tensor_shape(in[0]);
-    shape.size[shape.rank - 1] = in[1]->layout.size[1];
-    mt_tensor *out = mt_tape_empty(tape, shape, MT_REAL);
-    return out ? out : mt_tape_give_up(tape);
-}
-
-static unsigned linear_saves(mt_tensor *const *in)
-{
-    return (in[0]->requires_grad ? 2u : 0) | (in[1]->requires_grad ? 1u : 0);
-}
+static const mt_example linear_examples[] = {
+    {.shape = {{2, {5, 3}}, {2, {3, 4}}, {1, {4}}}},
+    {.shape = {{1, {3}}, {2, {3, 4}}, {1, {4}}}},
+    {.shape = {{3, {2, 3, 5}}, {2, {5, 2}}, {1, {2}}}},
+    {.shape = {{0}}},
+};
+const mt_operation mt_operation_linear = {
+    .name = "linear",
+    .formula = "x w + bias, x (..., in), w (in, out), bias (out)",
+    .input = LAYER_INPUTS,
+    .shape = shape_linear,
+    .run = run_linear,
+    .expression = express_linear,
+    .vjp = vjp_linear,
+    .reads = {1u << 1, 1u << 0},
+    .cost = MT_COST_ARITHMETIC,
+    .examples = linear_examples,
+};
 
 mt_tensor *mt_linear(mt_tape *tape, mt_tensor *x, mt_tensor *w, mt_tensor *bias)
 {
-    mt_tensor *in[] = {x, w, bias};
-    if (!linear_enter(tape, in)) return NULL;
-    if (!mt_tape_is_fusing(tape)) return mt_add(tape, mt_matmul(tape, x, w), bias);
-    mt_tensor *out = linear_out(tape, in);
-    if (!out) return NULL;
-    if (mt_op_linear(out, x, w, bias) != MT_OK) return mt_tape_give_up(tape);
-    bool failed = false;
-    mt_tape_node(tape, "linear", vjp_linear, out, in, 3, linear_saves(in), &failed);
-    return failed ? mt_tape_give_up(tape) : out;
+    return mt_apply_operation(tape, &mt_operation_linear, (mt_tensor *[]){x, w, bias}, 3, NULL);
 }
+
+static const mt_example linear_act_examples[] = {
+    {.shape = {{2, {5, 3}}, {2, {3, 4}}, {1, {4}}}, .attribute = {{.op = MT_OP_tanh}}},
+    {.shape = {{1, {3}}, {2, {3, 4}}, {1, {4}}}, .attribute = {{.op = MT_OP_gelu}}},
+    {.shape = {{3, {2, 3, 5}}, {2, {5, 2}}, {1, {2}}}, .attribute = {{.op = MT_OP_square}}},
+    {.shape = {{0}}},
+};
+const mt_operation mt_operation_linear_act = {
+    .name = "linear_act",
+    .formula = "act(x w + bias), act a map without constants",
+    .input = LAYER_INPUTS,
+    .attribute = {{"act", MT_ATTRIBUTE_OP}},
+    .shape = shape_linear_act,
+    .run = run_linear_act,
+    .expression = express_linear_act,
+    .vjp = vjp_linear_act,
+    .reads = {1u << 1 | MT_READS_ATTRIBUTES, 1u << 0 | MT_READS_ATTRIBUTES, MT_READS_ATTRIBUTES},
+    .cost = MT_COST_ARITHMETIC,
+    .examples = linear_act_examples,
+};
 
 mt_tensor *mt_linear_act(mt_tape *tape, mt_tensor *x, mt_tensor *w, mt_tensor *bias, mt_op act)
 {
-    mt_tensor *in[] = {x, w, bias};
-    if (!linear_enter(tape, in)) return NULL;
-    const mt_op_info *info = mt_op_activation(act);
-    if (!info) return mt_tape_give_up(tape);
-    if (!mt_tape_is_fusing(tape)) return mt_map(tape, act, mt_linear(tape, x, w, bias), 0, 0);
-    mt_tensor *out = linear_out(tape, in);
-    if (!out) return NULL;
-    bool wanted = mt_tape_is_recording(tape) && (x->requires_grad || w->requires_grad || bias->requires_grad);
-    bool keep_pre = wanted && info->needs[0] & MT_NEED_A;
-    mt_tensor *pre = keep_pre ? mt_tape_like(tape, out) : out;
-    if (!pre || mt_op_linear_act(out, x, w, bias, act, keep_pre, pre) != MT_OK) return mt_tape_give_up(tape);
-    bool failed = false;
-    unsigned saves = linear_saves(in) | (info->needs[0] & MT_NEED_Y ? MT_SAVES_OUT : 0);
-    mt_node *node = mt_tape_node(tape, "linear_act", vjp_linear_act, out, in, 3, saves, &failed);
-    if (node) node->op = act, node->extra = pre;
-    return failed ? mt_tape_give_up(tape) : out;
+    return mt_apply_operation(tape, &mt_operation_linear_act, (mt_tensor *[]){x, w, bias}, 3,
+                              &(mt_attribute){.op = act});
 }

@@ -1,40 +1,38 @@
 /* autodiff/node.h - the inside of a tape: nodes, and what operations and their VJPs call. Internal.
  *
- * A VJP (vector-Jacobian product) receives a node and the cotangent of its output and sends each input its
- * share, with mt_tape_accumulate or by writing to what mt_tape_target returns. Broadcasting is undone in
- * mt_tape_accumulate and nowhere else. VJPs call tensor/ops; nothing they do is recorded.
+ * A VJP (vector-Jacobian product) receives a node and g, the gradient of its result, and gives each input its
+ * share with mt_send. Broadcasting is undone there and nowhere else. A VJP is an expression on the tape,
+ * which does not record while it runs: mt_send(t, n, 0, mt_mul(t, g, mt_cos(t, x))). What it makes lives in
+ * the tape's scratch memory and is forgotten when it returns. Where a measurement shows that it pays, it
+ * calls tensor/ops and writes into what mt_share or mt_target gives it.
  */
 #ifndef MT_NODE_H
 #define MT_NODE_H
 
 #include "../tensor/ops.h"
 #include "../tensor/storage.h"
+#include "operation.h"
 #include "ops.h"
-
-typedef struct mt_node mt_node;
-typedef mt_status (*mt_vjp_fn)(mt_tape *tape, mt_node *node, mt_tensor *cotangent);
 
 typedef struct mt_edge {
     mt_tensor *tensor;
     uint64_t version; /* of its storage when the operation ran */
 } mt_edge;
 
-/* In saves: bit i says that the VJP reads input i's values, MT_SAVES_OUT that it reads the output's. In
+/* In saves: bit i says that the VJP reads input i's values, MT_READS_OUT that it reads the output's. In
  * wants: bit i says that input i required a gradient when the operation ran, and saves was chosen for these
  * alone. */
-enum { MT_SAVES_OUT = 1 << 30 };
-
 struct mt_node {
-    const char *name; /* for messages */
-    mt_vjp_fn vjp;
+    const mt_operation *operation;
+    const char *name; /* for messages: the operation's, or that of a function of the program's own */
     mt_node *older;
     mt_tensor *out;
     uint64_t out_version;
     unsigned saves, wants;
     int inputs;
-    mt_op op; /* and p: what elementwise operations need */
-    double p[2];
-    void *extra; /* what others need, in the tape's arena */
+    const mt_attribute
+        *attribute; /* copies, when saves has MT_READS_ATTRIBUTES; of DIMS, each dimension named */
+    void *extra;    /* what run kept, in the tape's arena */
     mt_edge in[];
 };
 
@@ -56,35 +54,61 @@ MT_INTERNAL mt_tensor *mt_tape_empty(mt_tape *tape, mt_shape shape, mt_kind kind
 MT_INTERNAL mt_tensor *mt_tape_like(mt_tape *tape, const mt_tensor *x);
 MT_INTERNAL mt_tensor *mt_tape_alias(mt_tape *tape, const mt_tensor *x, const mt_layout *layout);
 MT_INTERNAL void *mt_tape_memory(mt_tape *tape, size_t bytes);
-/* A one-element constant, without going through mt_tape_enter: for VJPs. */
+/* A one-element constant, without going through mt_tape_enter. */
 MT_INTERNAL mt_tensor *mt_tape_number(mt_tape *tape, double value);
 
-/* The end of every operation: records a node when the tape records and an input requires a gradient. Returns
- * the node to fill in, or NULL when none is needed; *failed is set when memory ran out. */
-MT_INTERNAL mt_node *mt_tape_node(mt_tape *tape, const char *name, mt_vjp_fn vjp, mt_tensor *out,
-                                  mt_tensor *const *in, int inputs, unsigned saves, bool *failed);
+/* Between the two, what operations make on the tape is temporary: it lives in the tape's scratch memory, and
+ * at the end is forgotten as after a rewind, but for gradients and for value (NULL: none), of which a copy,
+ * or a handle where it shows a lasting storage, is returned; NULL with the failure in the tape. Within
+ * another such pair the outer one's end does it. */
+typedef struct mt_scratch {
+    const void *since;
+    mt_arena_mark start;
+    bool within;
+} mt_scratch;
+MT_INTERNAL mt_scratch mt_tape_begin_scratch(mt_tape *tape);
+MT_INTERNAL mt_tensor *mt_tape_end_scratch(mt_tape *tape, mt_scratch scratch, mt_tensor *value);
 
-/* Adds g to x's gradient, after summing it to x's shape. Does nothing when x requires none; a VJP of several
- * inputs asks mt_wants before. own: g was made for this call and nothing else reads it. */
-MT_INTERNAL mt_status mt_tape_accumulate(mt_tape *tape, mt_tensor *x, mt_tensor *g, bool own);
-/* Where to write a gradient of exactly x's shape: *add says whether to add to what is there. NULL with a
- * sentence. What came of writing goes through mt_arrived. */
-MT_INTERNAL mt_tensor *mt_tape_target(mt_tape *tape, mt_tensor *x, bool *add);
+/* The inputs that require a gradient, bit i for in[i]; 0 when the tape does not record. */
+MT_INTERNAL unsigned mt_tape_wants(const mt_tape *tape, mt_tensor *const *in, int inputs);
+/* What the VJP reads for the inputs that want a gradient. */
+MT_INTERNAL unsigned mt_call_saves(const mt_call *call);
+/* The end of every operation: records a node when an input wants a gradient. Returns out, or NULL with the
+ * failure in the tape. */
+MT_INTERNAL mt_tensor *mt_tape_node(const mt_call *call, mt_tensor *out);
+
+/* Gives g, of the shape of the node's result, of the input, or between, to that input's gradient: sums it to
+ * the input's shape and adds it to what is there. The end of a VJP. NULL (what made it failed, and the tape
+ * has the sentence) and an input that wants nothing are passed over. */
+MT_INTERNAL void mt_send(mt_tape *tape, const mt_node *node, int input, mt_tensor *g);
+/* Room for a share of that shape, to be written and then given to mt_send: the input's own gradient where
+ * nothing is there yet and the shape is its own, so that nothing is copied. NULL with the failure in the
+ * tape. */
+MT_INTERNAL mt_tensor *mt_share(mt_tape *tape, const mt_node *node, int input, mt_shape shape);
+/* Room of x's shape that lasts until the reset, for a share that mt_send is to keep without a copy, or a view
+ * of it. */
+MT_INTERNAL mt_tensor *mt_lasting(mt_tape *tape, const mt_tensor *x);
+/* For a VJP whose operation can add to its destination: that destination, the input's own gradient, of
+ * exactly its shape; *add says whether to add to what is there. NULL with the failure in the tape. What came
+ * of writing goes through mt_arrived. */
+MT_INTERNAL mt_tensor *mt_target(mt_tape *tape, const mt_node *node, int input, bool *add);
+MT_INTERNAL void mt_arrived(mt_tape *tape, const mt_node *node, int input, mt_status status);
+/* What mt_op_ functions give back, in a VJP: whether it was right; a failure is the tape's. */
+MT_INTERNAL bool mt_did(mt_tape *tape, mt_status status);
+
+/* The rows of tensor/scalar/op_table.inc as operations; i is an mt_op. */
+MT_INTERNAL int mt_row_count(void);
+MT_INTERNAL const mt_operation *mt_row_operation(mt_op i);
+#define MT_OPERATION(name) MT_INTERNAL extern const mt_operation mt_operation_##name;
+#include "operations.inc"
 
 MT_END
 
-/* Whether the VJP sends that input a gradient: it was marked when the operation ran, and the mark has not
- * been taken away since. A VJP with one input need not ask: it is not called in vain. */
+/* Whether that input gets a gradient: it was marked when the operation ran, and the mark has not been taken
+ * away since. mt_send asks; a VJP of several inputs asks before it computes. */
 static inline bool mt_wants(const mt_node *node, int input)
 {
     return node->wants >> input & 1 && node->in[input].tensor->requires_grad;
-}
-
-/* Ends what mt_tape_target began: x has a gradient once it has been written. */
-static inline mt_status mt_arrived(mt_tensor *x, mt_status status)
-{
-    if (status == MT_OK) x->has_grad = true;
-    return status;
 }
 
 /* x with another layout, to pass to tensor/ops: no handle is made. */

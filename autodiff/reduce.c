@@ -1,71 +1,129 @@
-/* autodiff/reduce.c - reductions on the tape. Each VJP sees its cotangent with the reduced dimensions as
- * size 1. */
+/* autodiff/reduce.c - reductions on the tape.
+ *
+ * A result has x's shape with the reduced dimensions as size 1, or without them, and so has its gradient g. A
+ * VJP looks at g with x's rank, which broadcasts to x's shape.
+ */
 #include "elementwise.h"
 #include "node.h"
+#include "../tensor/rules.h"
 
-#include <math.h>
-#include <string.h>
+/* ---- what all of them share ---- */
 
-typedef mt_status (*reduce_fn)(mt_tensor *out, const mt_tensor *x, mt_shape dims);
+enum { DIMS, KEEPDIM }; /* their attributes */
 
-/* What a node needs to know of its reduction. */
-typedef struct {
-    mt_shape dims;  /* as 0 .. rank-1 */
-    mt_shape kept;  /* the output's shape with keepdim */
-    reduce_fn arg;  /* max and min: what finds the chosen element */
-    int64_t length; /* how many elements make one */
-} reduction;
-
-/* y, with or without its reduced dimensions, as a layout of the kept shape. y is row-major or expanded. */
-static void with_kept_dims(const mt_tensor *y, const reduction *r, mt_layout *layout)
+static mt_status shape(const mt_call *call, mt_shape *result)
 {
-    mt_layout wide = {.rank = r->kept.rank, .offset = y->layout.offset};
-    bool whole = y->layout.rank == r->kept.rank;
-    int64_t reduced = 0;
-    for (int i = 0; i < r->dims.rank; i++) reduced |= (int64_t)1 << r->dims.size[i];
-    for (int d = 0, own = 0; d < wide.rank; d++) {
-        wide.size[d] = r->kept.size[d];
-        if (whole)
-            wide.stride[d] = y->layout.stride[d];
-        else if (!(reduced >> d & 1))
-            wide.stride[d] = y->layout.stride[own++];
-    }
-    *layout = wide;
+    mt_reduced r;
+    mt_status status =
+        mt_rule_reduce(call->operation->name, &call->in[0]->layout, call->attribute[DIMS].shape, &r);
+    if (status == MT_OK) *result = call->attribute[KEEPDIM].truth ? r.kept : r.dropped;
+    return status;
 }
 
-/* The cotangent stretched over the reduced dimensions, without a copy. */
-static mt_tensor *stretch(mt_tape *tape, const mt_node *node, const mt_tensor *g)
+/* The dimensions that a list names, or all. */
+static mt_shape dims_of(const mt_tensor *x, const mt_attribute *attribute)
 {
-    const reduction *r = node->extra;
+    return attribute[DIMS].shape ? *attribute[DIMS].shape : mt_every_dim(x);
+}
+
+/* Of a recorded node, whose dims have been found right. */
+static mt_reduced reduced(const mt_node *node)
+{
+    mt_reduced r = {.length = 0};
+    mt_rule_reduce(node->name, &node->in[0].tensor->layout, node->attribute[DIMS].shape, &r);
+    return r;
+}
+
+/* g stretched over the reduced dimensions to x's shape, without a copy. */
+static mt_tensor *stretch(mt_tape *tape, const mt_node *node, mt_tensor *g)
+{
+    const mt_reduced r = reduced(node);
     mt_layout kept, wide;
-    with_kept_dims(g, r, &kept);
-    if (mt_layout_expand(&kept, mt_tensor_shape(node->in[0].tensor), &wide) != MT_OK) return NULL;
+    if (!mt_reduced_layout(&r, &g->layout, &kept) ||
+        !mt_did(tape, mt_layout_expand(&kept, mt_tensor_shape(node->in[0].tensor), &wide)))
+        return NULL;
     return mt_tape_alias(tape, g, &wide);
 }
 
-static mt_status vjp_sum(mt_tape *tape, mt_node *node, mt_tensor *g)
+static mt_status run_sum(mt_call *call, mt_tensor *out)
 {
-    return mt_tape_accumulate(tape, node->in[0].tensor, stretch(tape, node, g), false);
+    return mt_op_sum(out, call->in[0], dims_of(call->in[0], call->attribute));
 }
 
-static mt_status vjp_mean(mt_tape *tape, mt_node *node, mt_tensor *g)
+static mt_status run_mean(mt_call *call, mt_tensor *out)
 {
-    const reduction *r = node->extra;
-    mt_tensor *share = mt_tape_like(tape, g);
-    mt_status status = share ? mt_op_scale(share, g, 1 / (double)r->length) : MT_ERR_MEMORY;
-    return status == MT_OK ? vjp_sum(tape, node, share) : status;
+    return mt_op_mean(out, call->in[0], dims_of(call->in[0], call->attribute));
 }
 
-static mt_status vjp_choice(mt_tape *tape, mt_node *node, mt_tensor *g)
+static mt_status run_prod(mt_call *call, mt_tensor *out)
 {
-    const reduction *r = node->extra;
+    return mt_op_prod(out, call->in[0], dims_of(call->in[0], call->attribute));
+}
+
+static mt_status run_max(mt_call *call, mt_tensor *out)
+{
+    return mt_op_max(out, call->in[0], dims_of(call->in[0], call->attribute));
+}
+
+static mt_status run_min(mt_call *call, mt_tensor *out)
+{
+    return mt_op_min(out, call->in[0], dims_of(call->in[0], call->attribute));
+}
+
+static mt_status run_all(mt_call *call, mt_tensor *out)
+{
+    return mt_op_all(out, call->in[0], dims_of(call->in[0], call->attribute));
+}
+
+static mt_status run_argmax(mt_call *call, mt_tensor *out)
+{
+    return mt_op_argmax(out, call->in[0], dims_of(call->in[0], call->attribute));
+}
+
+static mt_status run_argmin(mt_call *call, mt_tensor *out)
+{
+    return mt_op_argmin(out, call->in[0], dims_of(call->in[0], call->attribute));
+}
+
+/* ---- sum, mean, and all, through which nothing flows ---- */
+
+static void vjp_sum(mt_tape *tape, const mt_node *node, mt_tensor *g)
+{
+    mt_send(tape, node, 0, stretch(tape, node, g));
+}
+
+/* The share stays small, and stretched: mt_send keeps what mt_lasting gave. */
+static void vjp_mean(mt_tape *tape, const mt_node *node, mt_tensor *g)
+{
+    mt_tensor *share = mt_lasting(tape, g);
+    if (share && mt_did(tape, mt_op_scale(share, g, 1 / (double)reduced(node).length)))
+        mt_send(tape, node, 0, stretch(tape, node, share));
+}
+
+static void vjp_nothing(mt_tape *tape, const mt_node *node, mt_tensor *g) { (void)tape, (void)node, (void)g; }
+
+/* ---- max and min give all of g to the element that argmax and argmin find ---- */
+
+static void give_to(mt_tape *tape, const mt_node *node, mt_tensor *g, mt_tensor *index)
+{
+    const mt_tensor *x = node->in[0].tensor;
+    mt_tensor *share = index ? mt_share(tape, node, 0, mt_tensor_shape(x)) : NULL;
+    if (share && mt_did(tape, mt_op_scatter(share, index, g, dims_of(x, node->attribute))))
+        mt_send(tape, node, 0, share);
+}
+
+static void vjp_max(mt_tape *tape, const mt_node *node, mt_tensor *g)
+{
     mt_tensor *x = node->in[0].tensor;
-    mt_tensor *index = mt_tape_empty(tape, r->kept, MT_INDEX), *share = mt_tape_like(tape, x);
-    if (!index || !share) return MT_ERR_MEMORY;
-    if (mt_tensor_count(x) == 0) return MT_OK;
-    mt_status status = r->arg(index, x, r->dims);
-    if (status == MT_OK) status = mt_op_scatter(share, index, g, r->dims);
-    return status == MT_OK ? mt_tape_accumulate(tape, x, share, true) : status;
+    if (mt_tensor_count(x) > 0)
+        give_to(tape, node, g, mt_argmax_dims(tape, x, dims_of(x, node->attribute), true));
+}
+
+static void vjp_min(mt_tape *tape, const mt_node *node, mt_tensor *g)
+{
+    mt_tensor *x = node->in[0].tensor;
+    if (mt_tensor_count(x) > 0)
+        give_to(tape, node, g, mt_argmin_dims(tape, x, dims_of(x, node->attribute), true));
 }
 
 /* ---- prod: each factor receives the product of the others, and no division makes it: x may be 0, and the
@@ -85,215 +143,253 @@ static mt_tensor part_of(const mt_tensor *x, int dim, int64_t first, int64_t n)
 
 /* The size n of x along dim becomes half = (n + 1) / 2: y[i] = x[i] x[i + half], and x[i] where an odd n
  * leaves no other. */
-static mt_status fold_half(mt_tensor *y, const mt_tensor *x, int dim)
+static mt_tensor *fold_half(mt_tape *tape, const mt_tensor *x, int dim)
 {
-    const int64_t half = y->layout.size[dim], pairs = x->layout.size[dim] - half;
+    const int64_t half = (x->layout.size[dim] + 1) / 2, pairs = x->layout.size[dim] - half;
+    mt_shape shape = mt_tensor_shape(x);
+    shape.size[dim] = half;
+    mt_tensor *y = mt_tape_empty(tape, shape, MT_REAL);
+    if (!y) return mt_tape_give_up(tape);
     mt_tensor to = part_of(y, dim, 0, pairs), left = part_of(x, dim, 0, pairs),
               right = part_of(x, dim, half, pairs);
-    const mt_status status = mt_op_mul(&to, &left, &right);
-    if (pairs == half || status != MT_OK) return status;
+    if (!mt_did(tape, mt_op_mul(&to, &left, &right))) return NULL;
+    if (pairs == half) return y;
     to = part_of(y, dim, pairs, 1), left = part_of(x, dim, pairs, 1);
-    return mt_op_copy(&to, &left);
+    return mt_did(tape, mt_op_copy(&to, &left)) ? y : NULL;
 }
 
-/* And back: others[i] is what elements i and i + half of x are not part of, all[i] what their pair is not. */
-static mt_status unfold_half(mt_tensor *others, const mt_tensor *all, const mt_tensor *x, int dim)
+/* And back: others[i] is the product of what elements i and i + half of x are not part of, all[i] that of
+ * what their pair is not. */
+static mt_tensor *unfold_half(mt_tape *tape, const mt_tensor *all, const mt_tensor *x, int dim)
 {
     const int64_t half = all->layout.size[dim], pairs = x->layout.size[dim] - half;
-    mt_status status = MT_OK;
-    for (int side = 0; side < 2 && status == MT_OK; side++) {
+    mt_tensor *others = mt_tape_like(tape, x);
+    if (!others) return mt_tape_give_up(tape);
+    for (int side = 0; side < 2; side++) {
         mt_tensor to = part_of(others, dim, side * half, pairs), from = part_of(all, dim, 0, pairs),
                   other = part_of(x, dim, half - side * half, pairs);
-        status = mt_op_mul(&to, &from, &other);
+        if (!mt_did(tape, mt_op_mul(&to, &from, &other))) return NULL;
     }
-    if (pairs == half || status != MT_OK) return status;
+    if (pairs == half) return others;
     mt_tensor to = part_of(others, dim, pairs, 1), from = part_of(all, dim, pairs, 1);
-    return mt_op_copy(&to, &from);
+    return mt_did(tape, mt_op_copy(&to, &from)) ? others : NULL;
 }
 
 /* For each element of x the product of the others along the reduced dimensions: products of halves on the way
- * down to one element, and on the way back up, times each half's other half. NULL with a sentence. */
-static mt_tensor *products_of_others(mt_tape *tape, mt_tensor *x, const reduction *r)
+ * down to one element, and on the way back up, times each half's other half. */
+static mt_tensor *products_of_others(mt_tape *tape, mt_tensor *x, const mt_reduced *r)
 {
+    if (!x) return NULL;
     mt_tensor *level[HALVINGS + 1] = {x};
     int along[HALVINGS], depth = 0;
-    for (int i = 0; i < r->dims.rank; i++)
-        while (level[depth]->layout.size[r->dims.size[i]] > 1) {
-            const int dim = along[depth] = r->dims.size[i];
-            mt_shape shape = mt_tensor_shape(level[depth]);
-            shape.size[dim] = (shape.size[dim] + 1) / 2;
-            mt_tensor *half = mt_tape_empty(tape, shape, MT_REAL);
-            if (!half || fold_half(half, level[depth], dim) != MT_OK) return NULL;
-            level[++depth] = half;
+    for (int d = 0; d < r->kept.rank; d++)
+        while (r->reduced[d] && level[depth]->layout.size[d] > 1) {
+            along[depth] = d;
+            level[depth + 1] = fold_half(tape, level[depth], d);
+            if (!level[++depth]) return NULL;
         }
     mt_tensor *all = mt_tape_empty(tape, r->kept, MT_REAL);
-    if (!all || mt_op_fill(all, 1) != MT_OK) return NULL;
-    for (; depth > 0; depth--) {
-        mt_tensor *others = mt_tape_like(tape, level[depth - 1]);
-        if (!others || unfold_half(others, all, level[depth - 1], along[depth - 1]) != MT_OK) return NULL;
-        all = others;
-    }
+    if (!all || !mt_did(tape, mt_op_fill(all, 1))) return mt_tape_give_up(tape);
+    for (; all && depth > 0; depth--) all = unfold_half(tape, all, level[depth - 1], along[depth - 1]);
     return all;
 }
 
 /* The same where some of x are 0. A zero among the others makes their product 0 whatever else is there, NaN
  * excepted, also where large factors have made infinity of it: so zeros stand as ones in the products, which
  * are kept where no other is zero or where they are NaN. */
-static mt_tensor *products_beside_zeros(mt_tape *tape, mt_tensor *x, const reduction *r)
+static mt_tensor *products_beside_zeros(mt_tape *tape, mt_tensor *x, const mt_node *node, const mt_reduced *r)
 {
-    mt_tensor *zero = mt_tape_number(tape, 0), *is_zero = mt_tape_like(tape, x),
-              *factor = mt_tape_like(tape, x), *zeros = mt_tape_empty(tape, r->kept, MT_REAL),
-              *keep = is_zero;
-    if (!zero || !is_zero || !factor || !zeros) return NULL;
-    mt_status status = mt_op_eq(is_zero, x, zero);
-    if (status == MT_OK) status = mt_op_add(factor, x, is_zero);
-    if (status == MT_OK) status = mt_op_sum(zeros, is_zero, r->dims);
-    mt_tensor *others = status == MT_OK ? products_of_others(tape, factor, r) : NULL;
-    if (!others) return NULL;
-    status = mt_op_eq(keep, zeros, is_zero);                         /* no zero but, maybe, this one */
-    if (status == MT_OK) status = mt_op_clamp(factor, others, 0, 0); /* NaN stays, numbers become 0 */
-    if (status == MT_OK) status = mt_op_add(keep, keep, factor);
-    if (status == MT_OK)
-        status = mt_op_map_grad(others, MT_OP_relu, others, keep, keep, 0, 0); /* keep <= 0 ? 0 : others */
-    return status == MT_OK ? others : NULL;
+    mt_tensor *is_zero = mt_eq(tape, x, mt_num(tape, 0));
+    mt_tensor *zeros = mt_sum_dims(tape, is_zero, dims_of(x, node->attribute), true);
+    mt_tensor *others = products_of_others(tape, mt_add(tape, x, is_zero), r);
+    mt_tensor *none = mt_eq(tape, zeros, is_zero); /* no zero but, maybe, this one */
+    mt_tensor *nan = mt_clamp(tape, others, 0, 0); /* NaN stays, numbers become 0 */
+    mt_tensor *keep = mt_add(tape, none, nan);
+    if (!keep) return NULL;
+    /* keep <= 0 ? 0 : others */
+    return mt_did(tape, mt_op_map_grad(others, MT_OP_relu, others, keep, keep, 0, 0)) ? others : NULL;
 }
 
-/* Asked of a backend on the host alone: a device's answer would have to be waited for, and what is done for
- * zeros gives the same bits where there are none. */
-static mt_status any_zero(mt_tape *tape, const mt_tensor *x, bool *zeros)
+static void vjp_prod(mt_tape *tape, const mt_node *node, mt_tensor *g)
 {
-    double all = 1;
-    mt_tensor *nonzero = mt_tape_empty(tape, mt_shape(1), MT_REAL);
-    mt_status status = nonzero ? mt_op_all(nonzero, x, mt_every_dim(x)) : MT_ERR_MEMORY;
-    if (status == MT_OK) status = mt_get(nonzero, mt_at(0), &all);
-    *zeros = all == 0;
-    return status;
-}
-
-static mt_status vjp_prod(mt_tape *tape, mt_node *node, mt_tensor *g)
-{
-    const reduction *r = node->extra;
-    if (r->length <= 1) return vjp_sum(tape, node, g); /* there are no others */
     mt_tensor *x = node->in[0].tensor;
-    bool zeros = true;
-    if (mt_tape_backend(tape)->host && any_zero(tape, x, &zeros) != MT_OK) return mt_last_status();
-    mt_tensor *others = (zeros ? products_beside_zeros : products_of_others)(tape, x, r),
+    const mt_reduced r = reduced(node);
+    if (r.length <= 1) { /* there are no others */
+        vjp_sum(tape, node, g);
+        return;
+    }
+    /* Asked of a backend on the host alone: a device's answer would have to be waited for, and what is done
+     * for zeros gives the same bits where there are none. */
+    const bool zeros = !mt_tape_backend(tape)->host || mt_item(mt_all(tape, x)) == 0;
+    mt_tensor *others = zeros ? products_beside_zeros(tape, x, node, &r) : products_of_others(tape, x, &r);
+    mt_tensor *share = others ? mt_share(tape, node, 0, mt_tensor_shape(x)) : NULL,
               *wide = stretch(tape, node, g);
-    if (!others || !wide) return mt_last_status();
-    const mt_status status = mt_op_mul(others, others, wide);
-    return status == MT_OK ? mt_tape_accumulate(tape, x, others, true) : status;
+    if (share && wide && mt_did(tape, mt_op_mul(share, others, wide))) mt_send(tape, node, 0, share);
 }
 
-/* all: nothing flows. */
-static mt_status vjp_nothing(mt_tape *tape, mt_node *node, mt_tensor *g)
+/* ---- descriptors ---- */
+
+static const mt_shape first = {1, {0}}, last = {1, {-1}}, outer = {2, {2, 0}};
+static const mt_example examples[] = {
+    {.shape = {{3, {3, 4, 2}}}, .attribute = {{.shape = NULL}, {.truth = false}}},
+    {.shape = {{3, {3, 4, 2}}}, .attribute = {{.shape = &outer}, {.truth = true}}},
+    {.shape = {{2, {5, 7}}}, .attribute = {{.shape = &last}, {.truth = false}}},
+    {.shape = {{2, {5, 7}}}, .attribute = {{.shape = &first}, {.truth = true}}},
+    {.shape = {{0}}},
+};
+
+#define READS_ATTRIBUTES ((unsigned)MT_READS_ATTRIBUTES)
+#define COMMON(given)                                                                           \
+    .input = {{.name = "x", .takes = MT_TAKES_REAL, .low = -2, .high = 2}},                     \
+    .attribute = {{"dims", MT_ATTRIBUTE_DIMS}, {"keepdim", MT_ATTRIBUTE_BOOL}}, .gives = given, \
+    .shape = shape, .cost = MT_COST_ARITHMETIC, .examples = examples
+
+const mt_operation mt_operation_sum = {
+    COMMON(MT_GIVES_REAL), .name = "sum",  .formula = "the sum of x over dims; 0 over nothing",
+    .run = run_sum,        .vjp = vjp_sum, .reads = {READS_ATTRIBUTES},
+};
+const mt_operation mt_operation_mean = {
+    COMMON(MT_GIVES_REAL),
+    .name = "mean",
+    .formula = "the sum of x over dims divided by their count; NaN over nothing",
+    .run = run_mean,
+    .vjp = vjp_mean,
+    .reads = {READS_ATTRIBUTES},
+};
+const mt_operation mt_operation_prod = {
+    COMMON(MT_GIVES_REAL), .name = "prod",  .formula = "the product of x over dims; 1 over nothing",
+    .run = run_prod,       .vjp = vjp_prod, .reads = {1u << 0 | READS_ATTRIBUTES},
+};
+const mt_operation mt_operation_max = {
+    COMMON(MT_GIVES_REAL),
+    .name = "max",
+    .formula = "the largest of x over dims; its gradient goes to the first",
+    .run = run_max,
+    .vjp = vjp_max,
+    .reads = {1u << 0 | READS_ATTRIBUTES},
+};
+const mt_operation mt_operation_min = {
+    COMMON(MT_GIVES_REAL),
+    .name = "min",
+    .formula = "the smallest of x over dims; its gradient goes to the first",
+    .run = run_min,
+    .vjp = vjp_min,
+    .reads = {1u << 0 | READS_ATTRIBUTES},
+};
+const mt_operation mt_operation_all = {
+    COMMON(MT_GIVES_REAL),
+    .name = "all",
+    .formula = "1 when no x over dims is 0, else 0; passes no gradient on",
+    .run = run_all,
+    .vjp = vjp_nothing,
+    .reads = {READS_ATTRIBUTES},
+};
+const mt_operation mt_operation_argmax = {
+    COMMON(MT_GIVES_INDEX),
+    .name = "argmax",
+    .formula = "where in dims, in row-major order, the first largest of x stands",
+    .run = run_argmax,
+    .no_vjp = "its result is an INDEX",
+};
+const mt_operation mt_operation_argmin = {
+    COMMON(MT_GIVES_INDEX),
+    .name = "argmin",
+    .formula = "where in dims, in row-major order, the first smallest of x stands",
+    .run = run_argmin,
+    .no_vjp = "its result is an INDEX",
+};
+
+/* ---- the functions ---- */
+
+static mt_tensor *reduce(mt_tape *tape, const mt_operation *operation, mt_tensor *x, const mt_shape *dims,
+                         bool keepdim)
 {
-    (void)tape, (void)node, (void)g;
-    return MT_OK;
+    return mt_apply_operation(tape, operation, &x, 1,
+                              (const mt_attribute[]){{.shape = dims}, {.truth = keepdim}});
 }
 
-typedef struct {
-    const char *name;
-    reduce_fn run, arg; /* arg: what finds the element that max and min chose */
-    mt_vjp_fn vjp;      /* argmax and argmin: none, their result is an INDEX */
-    unsigned saves;
-} reduction_kind;
-
-static const reduction_kind sum = {"sum", mt_op_sum, NULL, vjp_sum, 0};
-static const reduction_kind mean = {"mean", mt_op_mean, NULL, vjp_mean, 0};
-static const reduction_kind prod = {"prod", mt_op_prod, NULL, vjp_prod, 1};
-static const reduction_kind max = {"max", mt_op_max, mt_op_argmax, vjp_choice, 1};
-static const reduction_kind min = {"min", mt_op_min, mt_op_argmin, vjp_choice, 1};
-static const reduction_kind all = {"all", mt_op_all, NULL, vjp_nothing, 0};
-static const reduction_kind argmax = {"argmax", mt_op_argmax, NULL, NULL, 0};
-static const reduction_kind argmin = {"argmin", mt_op_argmin, NULL, NULL, 0};
-
-static mt_tensor *reduce(mt_tape *tape, const reduction_kind *kind, mt_tensor *x, mt_shape dims, bool keepdim)
+mt_tensor *mt_sum(mt_tape *tape, mt_tensor *x) { return reduce(tape, &mt_operation_sum, x, NULL, false); }
+mt_tensor *mt_sum_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim)
 {
-    reduction r = {.dims = dims, .kept = mt_tensor_shape(x), .arg = kind->arg, .length = 1};
-    bool reduced[MT_MAX_DIMS] = {false};
-    if (mt_shape_check_dims(dims, kind->name) != MT_OK) return mt_tape_give_up(tape);
-    for (int i = 0; i < dims.rank; i++) {
-        int d;
-        if (mt_layout_dim(&x->layout, dims.size[i], kind->name, &d) != MT_OK) return mt_tape_give_up(tape);
-        r.dims.size[i] = d;
-        if (!reduced[d]) r.length *= x->layout.size[d];
-        reduced[d] = true;
-        r.kept.size[d] = 1;
-    }
-    mt_shape shape = r.kept;
-    if (!keepdim) {
-        shape.rank = 0;
-        for (int d = 0; d < r.kept.rank; d++)
-            if (!reduced[d]) shape.size[shape.rank++] = r.kept.size[d];
-        if (shape.rank == 0) shape = mt_shape(1);
-    }
-    mt_tensor *out = mt_tape_empty(tape, shape, kind->vjp ? MT_REAL : MT_INDEX);
-    if (!out || kind->run(out, x, dims) != MT_OK) return mt_tape_give_up(tape);
-    if (!kind->vjp) return out;
-    bool failed = false;
-    mt_node *node = mt_tape_node(tape, kind->name, kind->vjp, out, &x, 1, kind->saves, &failed);
-    if (node) {
-        node->extra = mt_tape_memory(tape, sizeof r);
-        if (node->extra)
-            memcpy(node->extra, &r, sizeof r);
-        else
-            failed = true;
-    }
-    return failed ? mt_tape_give_up(tape) : out;
+    return mt_sum_dims(tape, x, mt_axes(dim), keepdim);
+}
+mt_tensor *mt_sum_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim)
+{
+    return reduce(tape, &mt_operation_sum, x, &dims, keepdim);
 }
 
-#define REDUCTION(name)                                                                                   \
-    mt_tensor *mt_##name(mt_tape *tape, mt_tensor *x)                                                     \
-    {                                                                                                     \
-        return mt_tape_enter(tape, #name, &x, 1) ? reduce(tape, &name, x, mt_every_dim(x), false) : NULL; \
-    }                                                                                                     \
-    mt_tensor *mt_##name##_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim)                    \
-    {                                                                                                     \
-        return mt_tape_enter(tape, #name, &x, 1) ? reduce(tape, &name, x, mt_axes(dim), keepdim) : NULL;  \
-    }                                                                                                     \
-    mt_tensor *mt_##name##_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim)                 \
-    {                                                                                                     \
-        return mt_tape_enter(tape, #name, &x, 1) ? reduce(tape, &name, x, dims, keepdim) : NULL;          \
-    }
-REDUCTION(sum)
-REDUCTION(mean)
-REDUCTION(prod)
-REDUCTION(max)
-REDUCTION(min)
-REDUCTION(all)
-REDUCTION(argmax)
-REDUCTION(argmin)
-
-/* ---- the variance, from operations above: two passes, so that a large mean costs no digits ---- */
-
-mt_tensor *mt_var_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, double correction, bool keepdim)
+mt_tensor *mt_mean(mt_tape *tape, mt_tensor *x) { return reduce(tape, &mt_operation_mean, x, NULL, false); }
+mt_tensor *mt_mean_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim)
 {
-    if (!mt_tape_enter(tape, "var", &x, 1)) return NULL;
-    if (mt_shape_check_dims(dims, "var") != MT_OK) return mt_tape_give_up(tape);
-    if (!isfinite(correction)) {
-        mt_fail(MT_ERR_VALUE, "var: the correction is %g; give a finite number, 1 for the unbiased estimate",
-                mt_printable(correction));
-        return mt_tape_give_up(tape);
-    }
-    double length = 1;
-    for (int i = 0; i < dims.rank; i++) {
-        int d;
-        if (mt_layout_dim(&x->layout, dims.size[i], "var", &d) != MT_OK) return mt_tape_give_up(tape);
-        length *= (double)x->layout.size[d];
-    }
-    mt_tensor *distance = mt_sub(tape, x, mt_mean_dims(tape, x, dims, true));
-    mt_tensor *total = mt_sum_dims(tape, mt_square(tape, distance), dims, keepdim);
-    double divisor = length - correction;
-    return mt_div(tape, total, mt_num(tape, divisor > 0 ? divisor : 0));
+    return mt_mean_dims(tape, x, mt_axes(dim), keepdim);
+}
+mt_tensor *mt_mean_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim)
+{
+    return reduce(tape, &mt_operation_mean, x, &dims, keepdim);
 }
 
-mt_tensor *mt_var_dim(mt_tape *tape, mt_tensor *x, int64_t dim, double correction, bool keepdim)
+mt_tensor *mt_prod(mt_tape *tape, mt_tensor *x) { return reduce(tape, &mt_operation_prod, x, NULL, false); }
+mt_tensor *mt_prod_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim)
 {
-    return mt_var_dims(tape, x, mt_axes(dim), correction, keepdim);
+    return mt_prod_dims(tape, x, mt_axes(dim), keepdim);
+}
+mt_tensor *mt_prod_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim)
+{
+    return reduce(tape, &mt_operation_prod, x, &dims, keepdim);
 }
 
-mt_tensor *mt_var(mt_tape *tape, mt_tensor *x, double correction)
+mt_tensor *mt_max(mt_tape *tape, mt_tensor *x) { return reduce(tape, &mt_operation_max, x, NULL, false); }
+mt_tensor *mt_max_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim)
 {
-    return mt_tape_enter(tape, "var", &x, 1) ? mt_var_dims(tape, x, mt_every_dim(x), correction, false)
-                                             : NULL;
+    return mt_max_dims(tape, x, mt_axes(dim), keepdim);
+}
+mt_tensor *mt_max_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim)
+{
+    return reduce(tape, &mt_operation_max, x, &dims, keepdim);
+}
+
+mt_tensor *mt_min(mt_tape *tape, mt_tensor *x) { return reduce(tape, &mt_operation_min, x, NULL, false); }
+mt_tensor *mt_min_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim)
+{
+    return mt_min_dims(tape, x, mt_axes(dim), keepdim);
+}
+mt_tensor *mt_min_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim)
+{
+    return reduce(tape, &mt_operation_min, x, &dims, keepdim);
+}
+
+mt_tensor *mt_all(mt_tape *tape, mt_tensor *x) { return reduce(tape, &mt_operation_all, x, NULL, false); }
+mt_tensor *mt_all_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim)
+{
+    return mt_all_dims(tape, x, mt_axes(dim), keepdim);
+}
+mt_tensor *mt_all_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim)
+{
+    return reduce(tape, &mt_operation_all, x, &dims, keepdim);
+}
+
+mt_tensor *mt_argmax(mt_tape *tape, mt_tensor *x)
+{
+    return reduce(tape, &mt_operation_argmax, x, NULL, false);
+}
+mt_tensor *mt_argmax_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim)
+{
+    return mt_argmax_dims(tape, x, mt_axes(dim), keepdim);
+}
+mt_tensor *mt_argmax_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim)
+{
+    return reduce(tape, &mt_operation_argmax, x, &dims, keepdim);
+}
+
+mt_tensor *mt_argmin(mt_tape *tape, mt_tensor *x)
+{
+    return reduce(tape, &mt_operation_argmin, x, NULL, false);
+}
+mt_tensor *mt_argmin_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim)
+{
+    return mt_argmin_dims(tape, x, mt_axes(dim), keepdim);
+}
+mt_tensor *mt_argmin_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim)
+{
+    return reduce(tape, &mt_operation_argmin, x, &dims, keepdim);
 }

@@ -1,9 +1,9 @@
 /* autodiff/tape.c - the life of a tape: its memory, its handles, its failure.
  *
- * A tape has three arenas: values on the backend; nodes and their extras on the host; handles on the host, in
- * two arenas used by turns, so that a handle from before the last reset still shows its old generation and is
- * recognised. Handles that a rewind takes back wait in a queue before they are used again, for the same
- * reason. What a step allocates the next step finds again at the same addresses.
+ * A tape has arenas: values on the backend, and those of a VJP apart; nodes and their extras on the host;
+ * handles on the host, in two arenas used by turns, so that a handle from before the last reset still shows
+ * its old generation and is recognised. Handles that a rewind takes back wait in a queue before they are used
+ * again, for the same reason. What a step allocates the next step finds again at the same addresses.
  */
 #include "tape_struct.h"
 
@@ -60,6 +60,7 @@ mt_tape *mt_tape_new(mt_backend *backend)
     mt_arena_source values = {value_allocate, value_release, value_mark, backend};
     if (!backend->mark || (backend->host && !mt_arena_guards_host())) values.mark = NULL;
     mt_arena_init(&tape->values, VALUE_BLOCK, values);
+    mt_arena_init(&tape->scratch, VALUE_BLOCK, values);
     return tape;
 }
 
@@ -91,6 +92,7 @@ void mt_tape_reset(mt_tape *tape)
     mt_arena_reset(&tape->handles[tape->turn]);
     mt_arena_reset(&tape->nodes);
     mt_arena_reset(&tape->values);
+    mt_arena_reset(&tape->scratch);
 }
 
 void mt_tape_free(mt_tape *tape)
@@ -100,6 +102,7 @@ void mt_tape_free(mt_tape *tape)
     for (int i = 0; i < 2; i++) mt_arena_free(&tape->handles[i]);
     mt_arena_free(&tape->nodes);
     mt_arena_free(&tape->values);
+    mt_arena_free(&tape->scratch);
     mt_lifetime_release(tape->lifetime);
     mt_free(tape, sizeof *tape);
 }
@@ -122,6 +125,7 @@ static inline mt_handle *new_handle(mt_tape *tape)
     tape->newest_handle = handle;
     handle->tensor.lifetime = tape->lifetime;
     handle->tensor.generation = tape->lifetime->generation;
+    handle->scratch = tape->scratching;
     return handle;
 }
 
@@ -131,9 +135,10 @@ static inline mt_tensor *row_major(mt_tape *tape, int rank, const int64_t *size,
     int64_t count = handle ? mt_layout_rows(rank, size, &handle->tensor.layout) : -1;
     if (count < 0) return NULL;
     size_t bytes = (size_t)count * mt_kind_bytes(kind);
-    void *data = mt_arena_alloc(&tape->values, bytes);
+    void *data = mt_arena_alloc(tape->scratching ? &tape->scratch : &tape->values, bytes);
     if (!data) return NULL;
     handle->storage.borrowed = true;
+    handle->storage.scratch = tape->scratching;
     handle->storage.backend = tape->backend;
     handle->storage.data = data;
     handle->storage.bytes = bytes;
@@ -269,9 +274,12 @@ static bool lies_behind(const mt_tape *tape, const position *there)
     return handle == there->newest_handle && held == there->held;
 }
 
-/* Puts a handle that was taken back at the end of the queue. */
-static void quarantine(mt_tape *tape, mt_handle *handle)
+/* Takes a handle back: it and the program's views of it are known as forgotten, and it goes to the end of the
+ * queue. */
+static void forget(mt_tape *tape, mt_handle *handle)
 {
+    handle->tensor.generation = 0;
+    handle->storage.serial = 0;
     if (!tape->quarantine) tape->quarantine_end = &tape->quarantine;
     handle->older = NULL;
     *tape->quarantine_end = handle;
@@ -292,9 +300,7 @@ mt_status mt_tape_rewind(mt_tape *tape, mt_tape_position mark)
     while (tape->newest_handle != there.newest_handle) {
         mt_handle *handle = tape->newest_handle;
         tape->newest_handle = handle->older;
-        handle->tensor.generation = 0;
-        handle->storage.serial = 0; /* for the program's views of it */
-        quarantine(tape, handle);
+        forget(tape, handle);
     }
     tape->newest = there.newest;
     tape->length = there.length;
@@ -307,6 +313,42 @@ mt_status mt_tape_rewind(mt_tape *tape, mt_tape_position mark)
     mt_arena_rewind(&tape->nodes, there.nodes);
     mt_arena_rewind(&tape->values, there.values);
     return MT_OK;
+}
+
+/* ---- temporaries ---- */
+
+mt_scratch mt_tape_begin_scratch(mt_tape *tape)
+{
+    const mt_scratch scratch = {tape->newest_handle, mt_arena_position(&tape->scratch), tape->scratching};
+    tape->scratching = true;
+    return scratch;
+}
+
+mt_tensor *mt_tape_end_scratch(mt_tape *tape, mt_scratch scratch, mt_tensor *value)
+{
+    tape->scratching = scratch.within;
+    if (scratch.within) return value;
+    mt_tensor *lasting = NULL;
+    if (value && value->storage->borrowed && value->storage->scratch) {
+        lasting = mt_tape_empty(tape, mt_tensor_shape(value), value->kind);
+        if (lasting && mt_op_copy(lasting, value) != MT_OK) lasting = NULL;
+    } else if (value) {
+        lasting = mt_tape_alias(tape, value, &value->layout);
+    }
+    if (value && !lasting) mt_tape_give_up(tape);
+    bool any = false;
+    for (mt_handle **link = &tape->newest_handle; *link != scratch.since;) {
+        mt_handle *handle = *link;
+        if (!handle->scratch) {
+            link = &handle->older;
+            continue;
+        }
+        any = true;
+        *link = handle->older;
+        forget(tape, handle);
+    }
+    if (any) mt_arena_rewind(&tape->scratch, scratch.start);
+    return lasting;
 }
 
 /* ---- operations come and go ---- */
@@ -354,31 +396,63 @@ bool mt_tape_enter(mt_tape *tape, const char *name, mt_tensor *const *in, int in
     return true;
 }
 
-mt_node *mt_tape_node(mt_tape *tape, const char *name, mt_vjp_fn vjp, mt_tensor *out, mt_tensor *const *in,
-                      int inputs, unsigned saves, bool *failed)
+unsigned mt_tape_wants(const mt_tape *tape, mt_tensor *const *in, int inputs)
 {
     unsigned wants = 0;
+    if (!tape->recording) return 0;
     for (int i = inputs - 1; i >= 0; i--) wants = wants << 1 | in[i]->requires_grad;
-    if (!wants || !tape->recording) return NULL;
-    mt_node *node = mt_tape_memory(tape, sizeof *node + (size_t)inputs * sizeof *node->in);
-    if (!node) {
-        *failed = true;
-        return NULL;
+    return wants;
+}
+
+/* Copies of the attributes at *to, in which shapes lie behind them. */
+static void keep_attributes(const mt_call *call, mt_attribute *to, int count)
+{
+    mt_shape *shape = (mt_shape *)(to + count);
+    for (int i = 0; i < count; i++) {
+        const mt_attribute_type type = call->operation->attribute[i].type;
+        to[i] = call->attribute[i];
+        if ((type != MT_ATTRIBUTE_SHAPE && type != MT_ATTRIBUTE_DIMS) || !to[i].shape) continue;
+        *shape = *to[i].shape;
+        to[i].shape = shape++;
     }
-    *node = (mt_node){.name = name,
-                      .vjp = vjp,
+}
+
+mt_tensor *mt_tape_node(const mt_call *call, mt_tensor *out)
+{
+    if (!call->wants || !call->operation->vjp) return out;
+    mt_tape *tape = call->tape;
+    const size_t edges = (size_t)call->inputs * sizeof(mt_edge);
+    size_t attributes = 0;
+    int count = 0;
+    if (call->saves & MT_READS_ATTRIBUTES)
+        for (; count < MT_MAX_ATTRIBUTES && call->operation->attribute[count].name; count++) {
+            const mt_attribute_type type = call->operation->attribute[count].type;
+            attributes += sizeof(mt_attribute);
+            if (type == MT_ATTRIBUTE_SHAPE || type == MT_ATTRIBUTE_DIMS) attributes += sizeof(mt_shape);
+        }
+    mt_node *node = mt_tape_memory(tape, sizeof *node + edges + attributes);
+    if (!node) return mt_tape_give_up(tape);
+    *node = (mt_node){.operation = call->operation,
+                      .name = call->operation->name,
                       .older = tape->newest,
                       .out = out,
-                      .saves = saves,
-                      .wants = wants,
-                      .inputs = inputs};
-    node->out_version = out->storage->version;
-    for (int i = 0; i < inputs; i++) node->in[i] = (mt_edge){in[i], in[i]->storage->version};
+                      .out_version = out->storage->version,
+                      .saves = call->saves,
+                      .wants = call->wants,
+                      .inputs = call->inputs,
+                      .extra = call->extra};
+    for (int i = 0; i < call->inputs; i++)
+        node->in[i] = (mt_edge){call->in[i], call->in[i]->storage->version};
+    if (count) {
+        mt_attribute *kept = (mt_attribute *)(node->in + call->inputs);
+        keep_attributes(call, kept, count);
+        node->attribute = kept;
+    }
     out->requires_grad = true;
     out->node = node;
     tape->newest = node;
     tape->length++;
-    return node;
+    return out;
 }
 
 /* ---- leaves and constants ---- */

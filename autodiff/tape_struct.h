@@ -10,6 +10,7 @@ typedef struct mt_handle {
     mt_tensor tensor;
     mt_storage storage;
     struct mt_handle *older;
+    bool scratch; /* temporary: forgotten when the VJP that made it returns */
 } mt_handle;
 
 /* A constructor's tensor that an operation used: freed, in the sense of one reference less, at the reset. */
@@ -31,8 +32,12 @@ struct mt_tape {
     mt_lifetime *lifetime;
     mt_arena handles[2], nodes, values;
     int turn; /* which of handles is in use */
+    /* The values of temporaries, which are made while scratching is set. */
+    mt_arena scratch;
+    bool scratching;
     bool recording, fusing;
-    bool walked; /* a backward has left gradients on the tape */
+    bool walked;          /* a backward has left gradients on the tape */
+    uint64_t walk_serial; /* when the latest backward began: what it made has a later serial */
     /* No gradient on the tape has a later serial: what a rewind to here or behind need not look for. */
     uint64_t newest_gradient;
     mt_node *newest;

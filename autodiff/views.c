@@ -1,216 +1,433 @@
 /* autodiff/views.c - views on the tape: a new handle on the same storage, and a gradient that finds its way
- * back.
+ * back; copies; and rows by index.
  *
  * Going back, a reshape gives the cotangent x's shape, a permutation undoes the order, an expansion is summed
  * where cotangents accumulate, and a slice writes into the same slice of x's gradient.
  */
 #include "node.h"
 #include "../tensor/elementwise.h"
+#include "../tensor/rules.h"
 
-#include <string.h>
+#define ANY_X \
+    .input = {{.name = "x", .takes = MT_TAKES_ANY, .low = -2, .high = 2}}, .gives = MT_GIVES_KIND_OF_INPUT
+#define READS_ATTRIBUTES ((unsigned)MT_READS_ATTRIBUTES)
 
-/* Records y, a view of x (or a copy), and its extra. */
-static mt_tensor *finish(mt_tape *tape, const char *name, mt_vjp_fn vjp, mt_tensor *x, mt_tensor *y,
-                         const void *extra, size_t bytes)
+static const mt_layout *layout_of(const mt_call *call) { return &call->in[0]->layout; }
+
+/* ---- the same elements in another shape: view, reshape, flatten, squeeze, unsqueeze ---- */
+
+static void vjp_shape(mt_tape *tape, const mt_node *node, mt_tensor *g)
 {
-    bool failed = !y;
-    mt_node *node = failed ? NULL : mt_tape_node(tape, name, vjp, y, &x, 1, 0, &failed);
-    if (node && bytes) {
-        node->extra = mt_tape_memory(tape, bytes);
-        if (node->extra)
-            memcpy(node->extra, extra, bytes);
-        else
-            failed = true;
+    const mt_shape shape = mt_tensor_shape(node->in[0].tensor);
+    mt_layout layout;
+    if (!mt_layout_is_contiguous(&g->layout)) {
+        mt_tensor *rows = mt_lasting(tape, g);
+        if (!rows || !mt_did(tape, mt_op_copy(rows, g))) return;
+        g = rows;
     }
-    return failed ? mt_tape_give_up(tape) : y;
+    if (mt_did(tape, mt_layout_view(&g->layout, shape, &layout)))
+        mt_send(tape, node, 0, mt_tape_alias(tape, g, &layout));
 }
 
-static mt_tensor *view(mt_tape *tape, const char *name, mt_vjp_fn vjp, mt_tensor *x, mt_status status,
-                       const mt_layout *layout, const void *extra, size_t bytes)
+static mt_status view_view(const mt_call *call, mt_layout *result)
 {
-    if (status != MT_OK) return mt_tape_give_up(tape);
-    return finish(tape, name, vjp, x, mt_tape_alias(tape, x, layout), extra, bytes);
+    return mt_layout_view(layout_of(call), *call->attribute[0].shape, result);
 }
 
-/* A row-major copy of x on the tape; NULL with a sentence. */
-static mt_tensor *copied(mt_tape *tape, const mt_tensor *x)
-{
-    mt_tensor *copy = mt_tape_empty(tape, mt_tensor_shape(x), x->kind);
-    return copy && mt_op_copy(copy, x) == MT_OK ? copy : NULL;
-}
-
-/* ---- going back ---- */
-
-/* The same elements in x's shape: view, reshape, squeeze, unsqueeze, flatten. */
-static mt_status vjp_shape(mt_tape *tape, mt_node *node, mt_tensor *g)
-{
-    mt_tensor *x = node->in[0].tensor;
-    bool own = !mt_layout_is_contiguous(&g->layout);
-    if (own) g = copied(tape, g);
-    mt_layout layout;
-    if (!g || mt_layout_view(&g->layout, mt_tensor_shape(x), &layout) != MT_OK) return mt_last_status();
-    return mt_tape_accumulate(tape, x, mt_tape_alias(tape, g, &layout), own);
-}
-
-static mt_status vjp_permute(mt_tape *tape, mt_node *node, mt_tensor *g)
-{
-    const mt_shape *inverse = node->extra;
-    mt_layout layout;
-    mt_status status = mt_layout_permute(&g->layout, *inverse, &layout);
-    return status == MT_OK
-               ? mt_tape_accumulate(tape, node->in[0].tensor, mt_tape_alias(tape, g, &layout), false)
-               : status;
-}
-
-/* expand, copy, contiguous, take the cotangent as it is. */
-static mt_status vjp_same(mt_tape *tape, mt_node *node, mt_tensor *g)
-{
-    return mt_tape_accumulate(tape, node->in[0].tensor, g, false);
-}
-
-/* Which elements of x a slice or a selection shows, as a layout of a row-major tensor of x's shape. */
-static mt_status vjp_part(mt_tape *tape, mt_node *node, mt_tensor *g)
-{
-    bool add;
-    mt_tensor *x = node->in[0].tensor, *to = mt_tape_target(tape, x, &add);
-    if (!to) return MT_ERR_MEMORY;
-    mt_status status = add ? MT_OK : mt_op_fill(to, 0);
-    mt_tensor part = mt_alias(to, node->extra);
-    if (status != MT_OK) return status;
-    return mt_arrived(x, add ? mt_op_add(&part, &part, g) : mt_op_copy(&part, g));
-}
-
-/* ---- going forward ---- */
+static const mt_shape by_four = {2, {4, -1}};
+static const mt_example view_examples[] = {
+    {.shape = {{3, {2, 6, 5}}}, .attribute = {{.shape = &by_four}}},
+    {.shape = {{0}}},
+};
+const mt_operation mt_operation_view = {
+    ANY_X,
+    .name = "view",
+    .formula = "x, which must be contiguous, in that shape; one size may be -1",
+    .attribute = {{"shape", MT_ATTRIBUTE_SHAPE}},
+    .view = view_view,
+    .vjp = vjp_shape,
+    .cost = MT_COST_NOTHING,
+    .examples = view_examples,
+};
 
 mt_tensor *mt_view(mt_tape *tape, mt_tensor *x, mt_shape shape)
 {
-    mt_layout layout;
-    if (!mt_tape_enter(tape, "view", &x, 1)) return NULL;
-    return view(tape, "view", vjp_shape, x, mt_layout_view(&x->layout, shape, &layout), &layout, NULL, 0);
+    return mt_apply_operation(tape, &mt_operation_view, &x, 1, &(mt_attribute){.shape = &shape});
 }
 
-/* A view where the layout allows it, otherwise of a copy; recorded as one node. */
-static mt_tensor *reshape(mt_tape *tape, const char *name, mt_tensor *x, mt_shape shape)
+static mt_status shape_reshape(const mt_call *call, mt_shape *result)
 {
-    mt_layout layout;
-    if (mt_shape_infer(shape, mt_tensor_count(x), &shape) != MT_OK) return mt_tape_give_up(tape);
-    mt_tensor *rows = mt_layout_is_contiguous(&x->layout) ? x : copied(tape, x);
-    if (!rows || mt_layout_view(&rows->layout, shape, &layout) != MT_OK) return mt_tape_give_up(tape);
-    return finish(tape, name, vjp_shape, x, mt_tape_alias(tape, rows, &layout), NULL, 0);
+    return mt_shape_infer(*call->attribute[0].shape, mt_tensor_count(call->in[0]), result);
 }
+
+/* A view of x where its layout allows that, otherwise of a copy. */
+static mt_tensor *express_reshape(mt_call *call)
+{
+    mt_tensor *x = call->in[0];
+    mt_shape shape;
+    if (call->operation->shape(call, &shape) != MT_OK) return NULL;
+    return mt_view(call->tape, mt_layout_is_contiguous(&x->layout) ? x : mt_copy(call->tape, x), shape);
+}
+
+const mt_operation mt_operation_reshape = {
+    ANY_X,
+    .name = "reshape",
+    .formula = "x in that shape, row-major, a copy when it must; one size may be -1",
+    .attribute = {{"shape", MT_ATTRIBUTE_SHAPE}},
+    .shape = shape_reshape,
+    .expression = express_reshape,
+    .vjp = vjp_shape,
+    .cost = MT_COST_NOTHING,
+    .examples = view_examples,
+};
 
 mt_tensor *mt_reshape(mt_tape *tape, mt_tensor *x, mt_shape shape)
 {
-    return mt_tape_enter(tape, "reshape", &x, 1) ? reshape(tape, "reshape", x, shape) : NULL;
+    return mt_apply_operation(tape, &mt_operation_reshape, &x, 1, &(mt_attribute){.shape = &shape});
 }
+
+static mt_status shape_flatten(const mt_call *call, mt_shape *result)
+{
+    return mt_shape_flatten(mt_layout_shape(layout_of(call)), call->attribute[0].integer,
+                            call->attribute[1].integer, result);
+}
+
+static const mt_example flatten_examples[] = {
+    {.shape = {{3, {2, 3, 4}}}, .attribute = {{.integer = 1}, {.integer = -1}}},
+    {.shape = {{0}}},
+};
+const mt_operation mt_operation_flatten = {
+    ANY_X,
+    .name = "flatten",
+    .formula = "x with dimensions first to last joined into one, a copy when it must",
+    .attribute = {{"first", MT_ATTRIBUTE_DIM}, {"last", MT_ATTRIBUTE_DIM}},
+    .shape = shape_flatten,
+    .expression = express_reshape,
+    .vjp = vjp_shape,
+    .cost = MT_COST_NOTHING,
+    .examples = flatten_examples,
+};
 
 mt_tensor *mt_flatten(mt_tape *tape, mt_tensor *x, int64_t first, int64_t last)
 {
-    mt_shape shape;
-    if (!mt_tape_enter(tape, "flatten", &x, 1)) return NULL;
-    if (mt_shape_flatten(mt_tensor_shape(x), first, last, &shape) != MT_OK) return mt_tape_give_up(tape);
-    return reshape(tape, "flatten", x, shape);
+    return mt_apply_operation(tape, &mt_operation_flatten, &x, 1,
+                              (const mt_attribute[]){{.integer = first}, {.integer = last}});
 }
+
+static mt_status view_squeeze(const mt_call *call, mt_layout *result)
+{
+    return mt_layout_squeeze(layout_of(call), call->attribute[0].integer, result);
+}
+
+static const mt_example squeeze_examples[] = {
+    {.shape = {{3, {2, 1, 4}}}, .attribute = {{.integer = 1}}},
+    {.shape = {{3, {2, 1, 4}}}, .attribute = {{.integer = -1}}},
+    {.shape = {{0}}},
+};
+const mt_operation mt_operation_squeeze = {
+    ANY_X,
+    .name = "squeeze",
+    .formula = "x without dim where its size is 1, otherwise x",
+    .attribute = {{"dim", MT_ATTRIBUTE_DIM}},
+    .view = view_squeeze,
+    .vjp = vjp_shape,
+    .cost = MT_COST_NOTHING,
+    .examples = squeeze_examples,
+};
 
 mt_tensor *mt_squeeze(mt_tape *tape, mt_tensor *x, int64_t dim)
 {
-    mt_layout layout;
-    if (!mt_tape_enter(tape, "squeeze", &x, 1)) return NULL;
-    return view(tape, "squeeze", vjp_shape, x, mt_layout_squeeze(&x->layout, dim, &layout), &layout, NULL, 0);
+    return mt_apply_operation(tape, &mt_operation_squeeze, &x, 1, &(mt_attribute){.integer = dim});
 }
+
+static mt_status view_unsqueeze(const mt_call *call, mt_layout *result)
+{
+    return mt_layout_unsqueeze(layout_of(call), call->attribute[0].integer, result);
+}
+
+const mt_operation mt_operation_unsqueeze = {
+    ANY_X,
+    .name = "unsqueeze",
+    .formula = "x with a dimension of size 1 before dim; -1 appends it",
+    .attribute = {{"dim", MT_ATTRIBUTE_INTEGER}},
+    .view = view_unsqueeze,
+    .vjp = vjp_shape,
+    .cost = MT_COST_NOTHING,
+    .examples = squeeze_examples,
+};
 
 mt_tensor *mt_unsqueeze(mt_tape *tape, mt_tensor *x, int64_t dim)
 {
-    mt_layout layout;
-    if (!mt_tape_enter(tape, "unsqueeze", &x, 1)) return NULL;
-    return view(tape, "unsqueeze", vjp_shape, x, mt_layout_unsqueeze(&x->layout, dim, &layout), &layout, NULL,
-                0);
+    return mt_apply_operation(tape, &mt_operation_unsqueeze, &x, 1, &(mt_attribute){.integer = dim});
 }
+
+/* ---- another order of the dimensions ---- */
+
+static mt_status view_permute(const mt_call *call, mt_layout *result)
+{
+    return mt_layout_permute(layout_of(call), *call->attribute[0].shape, result);
+}
+
+static void vjp_permute(mt_tape *tape, const mt_node *node, mt_tensor *g)
+{
+    const mt_shape order = *node->attribute[0].shape;
+    mt_shape inverse = order;
+    for (int i = 0; i < order.rank; i++)
+        inverse.size[order.size[i] < 0 ? order.size[i] + order.rank : order.size[i]] = i;
+    mt_send(tape, node, 0, mt_permute(tape, g, inverse));
+}
+
+static const mt_shape cycle = {3, {2, 0, -2}};
+static const mt_example permute_examples[] = {
+    {.shape = {{3, {2, 3, 4}}}, .attribute = {{.shape = &cycle}}},
+    {.shape = {{0}}},
+};
+const mt_operation mt_operation_permute = {
+    ANY_X,
+    .name = "permute",
+    .formula = "x with its dimensions in that order: dimension i is x's order[i]",
+    .attribute = {{"order", MT_ATTRIBUTE_SHAPE}},
+    .view = view_permute,
+    .vjp = vjp_permute,
+    .reads = {READS_ATTRIBUTES},
+    .cost = MT_COST_NOTHING,
+    .examples = permute_examples,
+};
 
 mt_tensor *mt_permute(mt_tape *tape, mt_tensor *x, mt_shape order)
 {
-    mt_layout layout;
-    mt_shape inverse = order;
-    if (!mt_tape_enter(tape, "permute", &x, 1)) return NULL;
-    mt_status status = mt_layout_permute(&x->layout, order, &layout);
-    for (int i = 0; i < order.rank && status == MT_OK; i++)
-        inverse.size[order.size[i] < 0 ? order.size[i] + order.rank : order.size[i]] = i;
-    return view(tape, "permute", vjp_permute, x, status, &layout, &inverse, sizeof inverse);
+    return mt_apply_operation(tape, &mt_operation_permute, &x, 1, &(mt_attribute){.shape = &order});
 }
+
+static mt_status view_transpose(const mt_call *call, mt_layout *result)
+{
+    return mt_layout_transpose(layout_of(call), call->attribute[0].integer, call->attribute[1].integer,
+                               result);
+}
+
+static void vjp_transpose(mt_tape *tape, const mt_node *node, mt_tensor *g)
+{
+    mt_send(tape, node, 0, mt_transpose(tape, g, node->attribute[0].integer, node->attribute[1].integer));
+}
+
+static const mt_example transpose_examples[] = {
+    {.shape = {{3, {2, 3, 4}}}, .attribute = {{.integer = 0}, {.integer = -1}}},
+    {.shape = {{0}}},
+};
+const mt_operation mt_operation_transpose = {
+    ANY_X,
+    .name = "transpose",
+    .formula = "x with dimensions dim0 and dim1 exchanged",
+    .attribute = {{"dim0", MT_ATTRIBUTE_DIM}, {"dim1", MT_ATTRIBUTE_DIM}},
+    .view = view_transpose,
+    .vjp = vjp_transpose,
+    .reads = {READS_ATTRIBUTES},
+    .cost = MT_COST_NOTHING,
+    .examples = transpose_examples,
+};
 
 mt_tensor *mt_transpose(mt_tape *tape, mt_tensor *x, int64_t dim0, int64_t dim1)
 {
-    int a, b;
-    if (!mt_tape_enter(tape, "transpose", &x, 1)) return NULL;
-    if (mt_layout_dim(&x->layout, dim0, "transpose", &a) != MT_OK ||
-        mt_layout_dim(&x->layout, dim1, "transpose", &b) != MT_OK)
-        return mt_tape_give_up(tape);
-    mt_shape order = mt_every_dim(x);
-    order.size[a] = b;
-    order.size[b] = a;
-    return mt_permute(tape, x, order);
+    return mt_apply_operation(tape, &mt_operation_transpose, &x, 1,
+                              (const mt_attribute[]){{.integer = dim0}, {.integer = dim1}});
 }
+
+/* ---- a part of x: slice, select ---- */
+
+/* The view of a tensor of x's shape, which the node's operation makes of x, receives g; all else is 0. */
+static void vjp_part(mt_tape *tape, const mt_node *node, mt_tensor *g)
+{
+    bool add;
+    mt_tensor *to = mt_target(tape, node, 0, &add);
+    mt_layout layout;
+    const mt_call call = {.in = &to, .attribute = node->attribute, .operation = node->operation, .inputs = 1};
+    if (!to || !mt_did(tape, node->operation->view(&call, &layout))) return;
+    if (!add && !mt_did(tape, mt_op_fill(to, 0))) return;
+    mt_tensor part = mt_alias(to, &layout);
+    mt_arrived(tape, node, 0, add ? mt_op_add(&part, &part, g) : mt_op_copy(&part, g));
+}
+
+static mt_status view_slice(const mt_call *call, mt_layout *result)
+{
+    const mt_attribute *a = call->attribute;
+    return mt_layout_slice(layout_of(call), a[0].integer, a[1].integer, a[2].integer, a[3].integer, result);
+}
+
+static const mt_example slice_examples[] = {
+    {.shape = {{2, {3, 7}}}, .attribute = {{.integer = 1}, {.integer = 1}, {.integer = 6}, {.integer = 2}}},
+    {.shape = {{2, {6, 4}}},
+     .attribute = {{.integer = -2}, {.integer = -3}, {.integer = MT_END_OF_DIM}, {.integer = 1}}},
+    {.shape = {{0}}},
+};
+const mt_operation mt_operation_slice = {
+    ANY_X,
+    .name = "slice",
+    .formula = "elements start, start + step, ... before stop of x along dim",
+    .attribute = {{"dim", MT_ATTRIBUTE_DIM},
+                  {"start", MT_ATTRIBUTE_INTEGER},
+                  {"stop", MT_ATTRIBUTE_INTEGER},
+                  {"step", MT_ATTRIBUTE_INTEGER}},
+    .view = view_slice,
+    .vjp = vjp_part,
+    .reads = {READS_ATTRIBUTES},
+    .cost = MT_COST_NOTHING,
+    .examples = slice_examples,
+};
 
 mt_tensor *mt_slice(mt_tape *tape, mt_tensor *x, int64_t dim, int64_t start, int64_t stop, int64_t step)
 {
-    mt_layout layout, rows, part = {0};
-    if (!mt_tape_enter(tape, "slice", &x, 1)) return NULL;
-    rows = mt_layout_contiguous(mt_tensor_shape(x));
-    mt_status status = mt_layout_slice(&x->layout, dim, start, stop, step, &layout);
-    if (status == MT_OK) status = mt_layout_slice(&rows, dim, start, stop, step, &part);
-    return view(tape, "slice", vjp_part, x, status, &layout, &part, sizeof part);
+    return mt_apply_operation(
+        tape, &mt_operation_slice, &x, 1,
+        (const mt_attribute[]){{.integer = dim}, {.integer = start}, {.integer = stop}, {.integer = step}});
 }
+
+static mt_status view_select(const mt_call *call, mt_layout *result)
+{
+    return mt_layout_select(layout_of(call), call->attribute[0].integer, call->attribute[1].integer, result);
+}
+
+static const mt_example select_examples[] = {
+    {.shape = {{2, {3, 5}}}, .attribute = {{.integer = 1}, {.integer = -2}}},
+    {.shape = {{1, {6}}}, .attribute = {{.integer = 0}, {.integer = 4}}},
+    {.shape = {{0}}},
+};
+const mt_operation mt_operation_select = {
+    ANY_X,
+    .name = "select",
+    .formula = "element index of x along dim, which disappears",
+    .attribute = {{"dim", MT_ATTRIBUTE_DIM}, {"index", MT_ATTRIBUTE_INTEGER}},
+    .view = view_select,
+    .vjp = vjp_part,
+    .reads = {READS_ATTRIBUTES},
+    .cost = MT_COST_NOTHING,
+    .examples = select_examples,
+};
 
 mt_tensor *mt_select(mt_tape *tape, mt_tensor *x, int64_t dim, int64_t index)
 {
-    mt_layout layout, rows, part = {0};
-    if (!mt_tape_enter(tape, "select", &x, 1)) return NULL;
-    rows = mt_layout_contiguous(mt_tensor_shape(x));
-    mt_status status = mt_layout_select(&x->layout, dim, index, &layout);
-    if (status == MT_OK) status = mt_layout_select(&rows, dim, index, &part);
-    return view(tape, "select", vjp_part, x, status, &layout, &part, sizeof part);
+    return mt_apply_operation(tape, &mt_operation_select, &x, 1,
+                              (const mt_attribute[]){{.integer = dim}, {.integer = index}});
 }
+
+/* ---- the cotangent as it is: expand, contiguous, copy ---- */
+
+static void vjp_same(mt_tape *tape, const mt_node *node, mt_tensor *g) { mt_send(tape, node, 0, g); }
+
+static mt_status view_expand(const mt_call *call, mt_layout *result)
+{
+    return mt_layout_expand(layout_of(call), *call->attribute[0].shape, result);
+}
+
+static const mt_shape wider = {3, {2, -1, 4}};
+static const mt_example expand_examples[] = {
+    {.shape = {{2, {3, 1}}}, .attribute = {{.shape = &wider}}},
+    {.shape = {{0}}},
+};
+const mt_operation mt_operation_expand = {
+    ANY_X,
+    .name = "expand",
+    .formula = "x with sizes of 1 stretched to that shape; -1 keeps a size",
+    .attribute = {{"shape", MT_ATTRIBUTE_SHAPE}},
+    .view = view_expand,
+    .vjp = vjp_same,
+    .cost = MT_COST_NOTHING,
+    .examples = expand_examples,
+};
 
 mt_tensor *mt_expand(mt_tape *tape, mt_tensor *x, mt_shape shape)
 {
-    mt_layout layout;
-    if (!mt_tape_enter(tape, "expand", &x, 1)) return NULL;
-    return view(tape, "expand", vjp_same, x, mt_layout_expand(&x->layout, shape, &layout), &layout, NULL, 0);
+    return mt_apply_operation(tape, &mt_operation_expand, &x, 1, &(mt_attribute){.shape = &shape});
 }
+
+static mt_status shape_same(const mt_call *call, mt_shape *result)
+{
+    *result = mt_layout_shape(layout_of(call));
+    return MT_OK;
+}
+
+static mt_status run_copy(mt_call *call, mt_tensor *out) { return mt_op_copy(out, call->in[0]); }
+
+static const mt_example copy_examples[] = {
+    {.shape = {{3, {2, 3, 4}}}},
+    {.shape = {{0}}},
+};
+const mt_operation mt_operation_copy = {
+    ANY_X,
+    .name = "copy",
+    .formula = "a row-major copy of x, always",
+    .shape = shape_same,
+    .run = run_copy,
+    .vjp = vjp_same,
+    .cost = MT_COST_NOTHING,
+    .examples = copy_examples,
+};
 
 mt_tensor *mt_copy(mt_tape *tape, mt_tensor *x)
 {
-    return mt_tape_enter(tape, "copy", &x, 1) ? finish(tape, "copy", vjp_same, x, copied(tape, x), NULL, 0)
-                                              : NULL;
+    return mt_apply_operation(tape, &mt_operation_copy, &x, 1, NULL);
 }
+
+static mt_tensor *express_contiguous(mt_call *call)
+{
+    mt_tensor *x = call->in[0];
+    return mt_layout_is_contiguous(&x->layout) ? x : mt_copy(call->tape, x);
+}
+
+const mt_operation mt_operation_contiguous = {
+    ANY_X,
+    .name = "contiguous",
+    .formula = "x row-major: a view of it where it is so already, otherwise a copy",
+    .shape = shape_same,
+    .expression = express_contiguous,
+    .vjp = vjp_same,
+    .cost = MT_COST_NOTHING,
+    .examples = copy_examples,
+};
 
 mt_tensor *mt_contiguous(mt_tape *tape, mt_tensor *x)
 {
-    if (!mt_tape_enter(tape, "contiguous", &x, 1)) return NULL;
-    if (mt_layout_is_contiguous(&x->layout))
-        return view(tape, "contiguous", vjp_same, x, MT_OK, &x->layout, NULL, 0);
-    return mt_copy(tape, x);
+    return mt_apply_operation(tape, &mt_operation_contiguous, &x, 1, NULL);
 }
 
 /* ---- rows by index ---- */
 
-static mt_status vjp_take_rows(mt_tape *tape, mt_node *node, mt_tensor *g)
+static mt_status shape_take_rows(const mt_call *call, mt_shape *result)
+{
+    return mt_rule_take_rows("take_rows", layout_of(call), &call->in[1]->layout, result);
+}
+
+static mt_status run_take_rows(mt_call *call, mt_tensor *out)
+{
+    return mt_op_take_rows(out, call->in[0], call->in[1]);
+}
+
+static void vjp_take_rows(mt_tape *tape, const mt_node *node, mt_tensor *g)
 {
     bool add;
-    mt_tensor *x = node->in[0].tensor, *to = mt_tape_target(tape, x, &add);
-    mt_status status = !to ? MT_ERR_MEMORY : add ? MT_OK : mt_op_fill(to, 0);
-    return status == MT_OK ? mt_arrived(x, mt_op_put_rows(to, g, node->in[1].tensor)) : status;
+    mt_tensor *to = mt_target(tape, node, 0, &add);
+    if (!to || (!add && !mt_did(tape, mt_op_fill(to, 0)))) return;
+    mt_arrived(tape, node, 0, mt_op_put_rows(to, g, node->in[1].tensor));
 }
+
+static const mt_example take_rows_examples[] = {
+    {.shape = {{2, {3, 4}}, {1, {5}}}},
+    {.shape = {{0}}},
+};
+const mt_operation mt_operation_take_rows = {
+    .name = "take_rows",
+    .formula = "rows of x in the order that index names; a row may be named more than once",
+    .input = {{.name = "x", .takes = MT_TAKES_ANY, .low = -2, .high = 2},
+              {.name = "index", .takes = MT_TAKES_INDEX, .constant = true, .low = 0, .high = 3}},
+    .gives = MT_GIVES_KIND_OF_INPUT,
+    .shape = shape_take_rows,
+    .run = run_take_rows,
+    .vjp = vjp_take_rows,
+    .reads = {1u << 1},
+    .cost = MT_COST_NOTHING,
+    .examples = take_rows_examples,
+};
 
 mt_tensor *mt_take_rows(mt_tape *tape, mt_tensor *x, mt_tensor *index)
 {
-    mt_tensor *in[] = {x, index};
-    if (!mt_tape_enter(tape, "take_rows", in, 2)) return NULL;
-    mt_shape shape = mt_tensor_shape(x);
-    shape.size[0] = index->layout.size[0];
-    mt_tensor *out = mt_tape_empty(tape, shape, x->kind);
-    if (!out || mt_op_take_rows(out, x, index) != MT_OK) return mt_tape_give_up(tape);
-    bool failed = false;
-    mt_tape_node(tape, "take_rows", vjp_take_rows, out, in, 2, 2u, &failed);
-    return failed ? mt_tape_give_up(tape) : out;
+    return mt_apply_operation(tape, &mt_operation_take_rows, (mt_tensor *[]){x, index}, 2, NULL);
 }

@@ -1,10 +1,12 @@
 /* tensor/ops.c - checks operands, describes the work and hands it to the backend. Nothing here touches an
  * element. */
 #include "elementwise.h"
+#include "rules.h"
 #include "storage.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 /* ---- checks ---- */
 
@@ -176,51 +178,15 @@ mt_shape mt_every_dim(const mt_tensor *x)
     return dims;
 }
 
-/* Marks the dimensions of x that dims names. */
-static mt_status mark_dims(const char *what, const mt_tensor *x, mt_shape dims, bool *reduced)
+/* y as a layout of x's rank, with size 1 in the reduced dimensions, which y may have left out. */
+static mt_status keepdim_layout(const char *what, const mt_tensor *y, const mt_tensor *x,
+                                const mt_reduced *reduced, mt_layout *result)
 {
-    char text[MT_SHAPE_TEXT], text_dims[MT_SHAPE_TEXT];
-    for (int d = 0; d < MT_MAX_DIMS; d++) reduced[d] = false;
-    mt_status status = mt_shape_check_dims(dims, what);
-    for (int i = 0; i < dims.rank && status == MT_OK; i++) {
-        int d;
-        status = mt_layout_dim(&x->layout, dims.size[i], what, &d);
-        if (status != MT_OK) return status;
-        if (reduced[d])
-            return mt_fail(MT_ERR_SHAPE, "%s: dimensions %s of shape %s; dimension %d is named twice", what,
-                           mt_shape_text(dims, text_dims), mt_shape_text(mt_layout_shape(&x->layout), text),
-                           d);
-        reduced[d] = true;
-    }
-    return status;
-}
-
-/* The layout of y with x's rank: size 1 in the reduced dimensions, which y may have left out. */
-static mt_status keepdim_layout(const char *what, const mt_tensor *y, const mt_tensor *x, const bool *reduced,
-                                mt_layout *result)
-{
-    const mt_layout *from = &x->layout, *to = &y->layout;
-    mt_layout wide = {.rank = from->rank, .offset = to->offset};
-    int kept = 0;
-    for (int d = 0; d < from->rank; d++) kept += !reduced[d];
-    bool whole = to->rank == from->rank, single = kept == 0 && to->rank == 1 && to->size[0] == 1;
-    bool fits = whole || single || (kept > 0 && to->rank == kept);
-    for (int d = 0, next = 0; d < from->rank && fits; d++) {
-        wide.size[d] = 1;
-        if (reduced[d] && !whole) continue;
-        int own = whole ? d : next++;
-        fits = to->size[own] == (reduced[d] ? 1 : from->size[d]);
-        wide.size[d] = to->size[own];
-        wide.stride[d] = to->stride[own];
-    }
-    if (!fits) {
-        char text[MT_SHAPE_TEXT], text_out[MT_SHAPE_TEXT];
-        return mt_fail(
-            MT_ERR_SHAPE, "%s: shape %s does not hold the reduction of shape %s over those dimensions", what,
-            mt_shape_text(mt_layout_shape(to), text_out), mt_shape_text(mt_layout_shape(from), text));
-    }
-    *result = wide;
-    return MT_OK;
+    if (mt_reduced_layout(reduced, &y->layout, result)) return MT_OK;
+    char text[MT_SHAPE_TEXT], text_out[MT_SHAPE_TEXT];
+    return mt_fail(MT_ERR_SHAPE, "%s: shape %s does not hold the reduction of shape %s over those dimensions",
+                   what, mt_shape_text(mt_layout_shape(&y->layout), text_out),
+                   mt_shape_text(mt_layout_shape(&x->layout), text));
 }
 
 static mt_status reduce(const char *what, mt_tensor *out, mt_reduction op, const mt_tensor *x, mt_shape dims,
@@ -229,23 +195,22 @@ static mt_status reduce(const char *what, mt_tensor *out, mt_reduction op, const
     char text[MT_SHAPE_TEXT];
     mt_reduce_work work = {.op = op, .accumulate = accumulate, .divisor = 1};
     mt_layout wide;
+    mt_reduced r;
     bool arg = op == MT_ARGMAX || op == MT_ARGMIN;
     mt_status status = check(what, out, &x, 1, false);
     if (status == MT_OK) status = check_real(what, x);
     if (status == MT_OK) status = arg ? check_index(what, out) : check_real(what, out);
-    if (status == MT_OK) status = mark_dims(what, x, dims, work.reduced);
-    if (status == MT_OK) status = keepdim_layout(what, out, x, work.reduced, &wide);
+    if (status == MT_OK) status = mt_rule_reduce(what, &x->layout, &dims, &r);
+    if (status == MT_OK) status = keepdim_layout(what, out, x, &r, &wide);
     if (status != MT_OK) return status;
-    int64_t length = 1;
-    for (int d = 0; d < x->layout.rank; d++)
-        if (work.reduced[d]) length *= x->layout.size[d];
-    if (length == 0 && mt_layout_count(&wide) > 0 && (arg || op == MT_MAX || op == MT_MIN))
+    if (r.length == 0 && mt_layout_count(&wide) > 0 && (arg || op == MT_MAX || op == MT_MIN))
         return mt_fail(MT_ERR_SHAPE, "%s: shape %s has nothing to choose from along those dimensions", what,
                        mt_shape_text(mt_layout_shape(&x->layout), text));
     mt_backend *backend = out->storage->backend;
     mt_tensor_touch(out);
-    if (mean && length == 0) return mt_op_fill(out, NAN);
-    if (mean) work.divisor = (mt_real)length;
+    if (mean && r.length == 0) return mt_op_fill(out, NAN);
+    if (mean) work.divisor = (mt_real)r.length;
+    memcpy(work.reduced, r.reduced, sizeof work.reduced);
     work.out = (mt_operand){out->storage->data, &wide};
     work.in = mt_tensor_operand(x);
     return backend->reduce(backend, &work);
@@ -274,16 +239,18 @@ mt_status mt_op_scatter(mt_tensor *out, const mt_tensor *index, const mt_tensor 
 {
     mt_scatter_work work = {0};
     mt_layout wide_index, wide_value;
+    mt_reduced r;
     const char *what = "scatter";
     mt_status status = check(what, out, (const mt_tensor *[]){index, value}, 2, false);
     if (status == MT_OK) status = check_real(what, out);
     if (status == MT_OK) status = check_real(what, value);
     if (status == MT_OK) status = check_index(what, index);
-    if (status == MT_OK) status = mark_dims(what, out, dims, work.reduced);
-    if (status == MT_OK) status = keepdim_layout(what, index, out, work.reduced, &wide_index);
-    if (status == MT_OK) status = keepdim_layout(what, value, out, work.reduced, &wide_value);
+    if (status == MT_OK) status = mt_rule_reduce(what, &out->layout, &dims, &r);
+    if (status == MT_OK) status = keepdim_layout(what, index, out, &r, &wide_index);
+    if (status == MT_OK) status = keepdim_layout(what, value, out, &r, &wide_value);
     if (status == MT_OK) status = mt_op_fill(out, 0);
     if (status != MT_OK) return status;
+    memcpy(work.reduced, r.reduced, sizeof work.reduced);
     work.out = mt_tensor_operand(out);
     work.index = (mt_operand){index->storage->data, &wide_index};
     work.value = (mt_operand){value->storage->data, &wide_value};
@@ -301,16 +268,15 @@ static mt_status rows(const char *what, mt_tensor *out, const mt_tensor *x, cons
         status = mt_fail(MT_ERR_KIND, "%s: one of the operands is INDEX and the other REAL", what);
     if (status != MT_OK) return status;
     const mt_layout *named = put ? &x->layout : &out->layout, *whole = put ? &out->layout : &x->layout;
-    bool fits =
-        index->layout.rank == 1 && named->rank == whole->rank && named->size[0] == index->layout.size[0];
-    for (int d = 1; d < whole->rank && fits; d++) fits = named->size[d] == whole->size[d];
-    if (!fits) {
+    mt_shape shape;
+    status = mt_rule_take_rows(what, whole, &index->layout, &shape);
+    if (status != MT_OK) return status;
+    if (!mt_shape_equal(shape, mt_layout_shape(named))) {
         char text[MT_SHAPE_TEXT], text_out[MT_SHAPE_TEXT], text_index[MT_SHAPE_TEXT];
         return mt_fail(
             MT_ERR_SHAPE,
-            "%s: output %s, operand %s and index %s do not fit; the index is a vector with one entry "
-            "for each row",
-            what, mt_shape_text(mt_layout_shape(&out->layout), text_out),
+            "%s: output %s, operand %s and index %s do not fit; the index has one entry for each row", what,
+            mt_shape_text(mt_layout_shape(&out->layout), text_out),
             mt_shape_text(mt_layout_shape(&x->layout), text),
             mt_shape_text(mt_layout_shape(&index->layout), text_index));
     }
@@ -362,48 +328,39 @@ static mt_status matmul(const char *what, mt_tensor *out, const mt_tensor *a, co
     if (status == MT_OK && keep_pre) status = check_real(what, pre);
     if (status != MT_OK) return status;
 
-    bool row = a->layout.rank == 1, column = b->layout.rank == 1, fits = true;
+    mt_shape shape;
+    status = mt_rule_matmul(what, &a->layout, &b->layout, &shape);
+    if (status != MT_OK) return status;
+    const bool row = a->layout.rank == 1, column = b->layout.rank == 1;
+    const int64_t columns = column ? 1 : b->layout.size[b->layout.rank - 1];
+    char text[MT_SHAPE_TEXT], text_out[MT_SHAPE_TEXT], text_a[MT_SHAPE_TEXT], text_b[MT_SHAPE_TEXT];
+    if (!mt_shape_equal(shape, mt_layout_shape(&out->layout)))
+        return mt_fail(MT_ERR_SHAPE, "%s: %s times %s is %s, and the output has shape %s", what,
+                       mt_shape_text(mt_layout_shape(&a->layout), text_a),
+                       mt_shape_text(mt_layout_shape(&b->layout), text_b), mt_shape_text(shape, text),
+                       mt_shape_text(mt_layout_shape(&out->layout), text_out));
+    if (keep_pre && !mt_same_shape(pre, out))
+        return mt_fail(MT_ERR_SHAPE, "%s: the output has shape %s, and what it keeps beside it %s", what,
+                       mt_shape_text(shape, text), mt_shape_text(mt_layout_shape(&pre->layout), text_out));
+    if (has_bias && (bias->layout.rank != 1 || bias->layout.size[0] != columns))
+        return mt_fail(MT_ERR_SHAPE,
+                       "%s: the bias has shape %s; it must be (%" PRId64 "), one for each column", what,
+                       mt_shape_text(mt_layout_shape(&bias->layout), text), columns);
+
     mt_layout wide_a, wide_b, wide_c, wide_pre; /* where a vector stands for a matrix */
     const mt_layout *of_a = row ? with_dim(&a->layout, 0, &wide_a) : &a->layout;
     const mt_layout *of_b = column ? with_dim(&b->layout, 1, &wide_b) : &b->layout;
-    const mt_layout *of_c = &out->layout, *of_pre = NULL;
-    int batch = of_a->rank > of_b->rank ? of_a->rank : of_b->rank;
-    int missing = row ? batch - 2 : batch - 1; /* the dimension that a result of vectors lacks */
-    if (row && column) {
-        fits = of_c->rank == 1 && of_c->size[0] == 1;
-        if (fits) of_c = with_dim(of_c, 0, &wide_c);
-    } else if (row || column) {
-        fits = of_c->rank == batch - 1;
-        if (fits) of_c = with_dim(of_c, missing, &wide_c);
-    }
-    fits = fits && of_c->rank == batch && of_a->size[of_a->rank - 1] == of_b->size[of_b->rank - 2] &&
-           of_c->size[batch - 2] == of_a->size[of_a->rank - 2] &&
-           of_c->size[batch - 1] == of_b->size[of_b->rank - 1];
-    for (int d = 0; d < batch - 2 && fits; d++) {
-        int in_a = d - (batch - of_a->rank), in_b = d - (batch - of_b->rank);
-        int64_t size_a = in_a >= 0 ? of_a->size[in_a] : 1, size_b = in_b >= 0 ? of_b->size[in_b] : 1;
-        fits = (size_a == size_b || size_a == 1 || size_b == 1) &&
-               of_c->size[d] == (size_a == 1 ? size_b : size_a);
-    }
-    if (fits && keep_pre) fits = mt_same_shape(pre, out);
-    if (fits && has_bias) fits = bias->layout.rank == 1 && bias->layout.size[0] == of_c->size[batch - 1];
-    if (!fits) {
-        char text_a[MT_SHAPE_TEXT], text_b[MT_SHAPE_TEXT], text_out[MT_SHAPE_TEXT], text_bias[MT_SHAPE_TEXT];
-        return mt_fail(
-            MT_ERR_SHAPE,
-            "%s: %s times %s%s%s does not give %s; the last size of the first must be the last but one "
-            "of the second",
-            what, mt_shape_text(mt_layout_shape(&a->layout), text_a),
-            mt_shape_text(mt_layout_shape(&b->layout), text_b), has_bias ? " plus " : "",
-            has_bias ? mt_shape_text(mt_layout_shape(&bias->layout), text_bias) : "",
-            mt_shape_text(mt_layout_shape(&out->layout), text_out));
-    }
+    const mt_layout *of_c = &out->layout;
+    const int batch = of_a->rank > of_b->rank ? of_a->rank : of_b->rank;
+    const int missing = row ? batch - 2 : batch - 1; /* the dimension that a result of vectors lacks */
+    if (row || column) of_c = with_dim(of_c, missing, &wide_c);
     work.a = (mt_operand){a->storage->data, of_a};
     work.b = (mt_operand){b->storage->data, of_b};
     work.out = (mt_operand){out->storage->data, of_c};
     if (has_bias) work.bias = mt_tensor_operand(bias);
     if (keep_pre) {
-        of_pre = pre->layout.rank < batch ? with_dim(&pre->layout, missing, &wide_pre) : &pre->layout;
+        const mt_layout *of_pre = &pre->layout;
+        if (row || column) of_pre = with_dim(of_pre, missing, &wide_pre);
         work.pre = (mt_operand){pre->storage->data, of_pre};
         mt_tensor_touch(pre);
     }

@@ -17,6 +17,7 @@
 typedef struct mt_storage {
     atomic_int references;
     bool borrowed; /* in a tape's arena: neither counted nor freed */
+    bool scratch;  /* and there until the operation or VJP that made it returns */
     /* Of a storage in a tape's arena: a number that its tape gives only once, 0 when it has been rewound. */
     uint64_t serial;
     uint64_t version;

@@ -130,6 +130,11 @@ const mt_function *api_function(int number)
     return is_hole(number) ? NULL : &function;
 }
 
+const mt_operation *api_operation(int number)
+{
+    return is_hole(number) ? NULL : mt_operation_by_name("scale");
+}
+
 static mt_tensor *forward(mt_module *self, void *context, mt_tape *t, mt_tensor *x)
 {
     (void)self, (void)context;
@@ -219,7 +224,8 @@ static bool may(const char *name, int number)
 static const struct {
     const char *function, *named;
 } inner[] = {
-    {"mt_apply", "first"}, /* the function's own name */
+    {"mt_apply", "first"},           /* the function's own name */
+    {"mt_apply_operation", "scale"}, /* the operation's */
     {"mt_gradcheck", "exp"},
     {"mt_init_constant", "fill"},
     {"mt_init_kaiming_normal", "normal"},

@@ -31,6 +31,7 @@ mt_dataset *api_dataset(int number);
 mt_batches *api_batches(int number);
 mt_layout *api_layout(int number);
 const mt_function *api_function(int number);
+const mt_operation *api_operation(int number); /* of one input and one attribute */
 mt_forward_fn api_forward(int number);
 mt_gradcheck_fn api_checked(int number);
 void (*api_release(int number))(void *context);

@@ -1,0 +1,176 @@
+/* autodiff/composed.c - operations made of others: the variance, and losses, each a mean over all elements in
+ * a form that does not overflow. */
+#include "elementwise.h"
+#include "node.h"
+#include "../tensor/rules.h"
+
+#include <math.h>
+
+/* ---- the variance: two passes, so that a large mean costs no digits ---- */
+
+static mt_status shape_var(const mt_call *call, mt_shape *result)
+{
+    mt_reduced r;
+    mt_status status = mt_rule_reduce("var", &call->in[0]->layout, call->attribute[0].shape, &r);
+    if (status == MT_OK && !isfinite(call->attribute[2].real))
+        status = mt_fail(MT_ERR_VALUE,
+                         "var: the correction is %g; give a finite number, 1 for the unbiased estimate",
+                         mt_printable(call->attribute[2].real));
+    if (status == MT_OK) *result = call->attribute[1].truth ? r.kept : r.dropped;
+    return status;
+}
+
+static mt_tensor *express_var(mt_call *call)
+{
+    mt_tape *tape = call->tape;
+    mt_tensor *x = call->in[0];
+    const mt_shape *named = call->attribute[0].shape, dims = named ? *named : mt_every_dim(x);
+    const bool keepdim = call->attribute[1].truth;
+    const double correction = call->attribute[2].real;
+    mt_reduced r = {.length = 0};
+    mt_rule_reduce("var", &x->layout, &dims, &r);
+    mt_tensor *distance = mt_sub(tape, x, mt_mean_dims(tape, x, dims, true));
+    mt_tensor *total = mt_sum_dims(tape, mt_square(tape, distance), dims, keepdim);
+    const double divisor = (double)r.length - correction;
+    return mt_div(tape, total, mt_num(tape, divisor > 0 ? divisor : 0));
+}
+
+static const mt_shape last = {1, {-1}};
+static const mt_example var_examples[] = {
+    {.shape = {{2, {4, 5}}}, .attribute = {{.shape = NULL}, {.truth = false}, {.real = 1}}},
+    {.shape = {{2, {4, 5}}}, .attribute = {{.shape = &last}, {.truth = true}, {.real = 0}}},
+    {.shape = {{0}}},
+};
+const mt_operation mt_operation_var = {
+    .name = "var",
+    .formula = "the sum over dims of (x - mean)^2 divided by their count - correction, at least 0",
+    .input = {{.name = "x", .low = -2, .high = 2}},
+    .attribute = {{"dims", MT_ATTRIBUTE_DIMS},
+                  {"keepdim", MT_ATTRIBUTE_BOOL},
+                  {"correction", MT_ATTRIBUTE_REAL}},
+    .shape = shape_var,
+    .expression = express_var,
+    .by_parts = "the distances from the mean are kept for the gradient in any case",
+    .cost = MT_COST_ARITHMETIC,
+    .examples = var_examples,
+};
+
+static mt_tensor *var(mt_tape *tape, mt_tensor *x, const mt_shape *dims, double correction, bool keepdim)
+{
+    return mt_apply_operation(
+        tape, &mt_operation_var, &x, 1,
+        (const mt_attribute[]){{.shape = dims}, {.truth = keepdim}, {.real = correction}});
+}
+
+mt_tensor *mt_var(mt_tape *tape, mt_tensor *x, double correction)
+{
+    return var(tape, x, NULL, correction, false);
+}
+
+mt_tensor *mt_var_dim(mt_tape *tape, mt_tensor *x, int64_t dim, double correction, bool keepdim)
+{
+    return mt_var_dims(tape, x, mt_axes(dim), correction, keepdim);
+}
+
+mt_tensor *mt_var_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, double correction, bool keepdim)
+{
+    return var(tape, x, &dims, correction, keepdim);
+}
+
+/* ---- losses: of a prediction and a target of its shape, which gets no gradient ---- */
+
+static mt_status shape_pair(const mt_call *call, mt_shape *result)
+{
+    *result = mt_shape(1);
+    const mt_shape p = mt_tensor_shape(call->in[0]), y = mt_tensor_shape(call->in[1]);
+    char text[MT_SHAPE_TEXT], text_y[MT_SHAPE_TEXT];
+    if (mt_shape_equal(p, y)) return MT_OK;
+    return mt_fail(MT_ERR_SHAPE, "%s: predictions of shape %s and targets of shape %s; they must be the same",
+                   call->operation->name, mt_shape_text(p, text), mt_shape_text(y, text_y));
+}
+
+static const mt_example pair_examples[] = {
+    {.shape = {{2, {4, 3}}, {2, {4, 3}}}},
+    {.shape = {{1, {7}}, {1, {7}}}},
+    {.shape = {{0}}},
+};
+
+static mt_tensor *express_mse(mt_call *call)
+{
+    return mt_mean(call->tape, mt_squared_difference(call->tape, call->in[0], call->in[1]));
+}
+
+const mt_operation mt_operation_mse = {
+    .name = "mse",
+    .formula = "the mean of (p - target)^2",
+    .input = {{.name = "p", .low = -2, .high = 2},
+              {.name = "target", .constant = true, .low = -2, .high = 2}},
+    .shape = shape_pair,
+    .expression = express_mse,
+    .by_parts = "two operations, each with a VJP as fast as one for both",
+    .cost = MT_COST_ARITHMETIC,
+    .examples = pair_examples,
+};
+
+mt_tensor *mt_mse(mt_tape *tape, mt_tensor *p, mt_tensor *target)
+{
+    return mt_apply_operation(tape, &mt_operation_mse, (mt_tensor *[]){p, target}, 2, NULL);
+}
+
+static mt_tensor *express_bce_with_logits(mt_call *call)
+{
+    return mt_mean(call->tape, mt_sigmoid_cross_entropy(call->tape, call->in[0], call->in[1]));
+}
+
+const mt_operation mt_operation_bce_with_logits = {
+    .name = "bce_with_logits",
+    .formula = "the mean of max(z, 0) - z target + log1p(exp(-|z|)), which is bce of sigmoid(z)",
+    .input = {{.name = "z", .low = -4, .high = 4}, {.name = "target", .constant = true, .low = 0, .high = 1}},
+    .shape = shape_pair,
+    .expression = express_bce_with_logits,
+    .by_parts = "two operations, each with a VJP as fast as one for both",
+    .cost = MT_COST_TRANSCENDENTAL,
+    .examples = pair_examples,
+};
+
+mt_tensor *mt_bce_with_logits(mt_tape *tape, mt_tensor *logits, mt_tensor *target)
+{
+    return mt_apply_operation(tape, &mt_operation_bce_with_logits, (mt_tensor *[]){logits, target}, 2, NULL);
+}
+
+static mt_tensor *express_bce(mt_call *call)
+{
+    mt_tape *t = call->tape;
+    mt_tensor *p = call->in[0], *target = call->in[1], *least = mt_num(t, -100);
+    mt_tensor *yes = mt_maximum(t, mt_log(t, p), least);
+    mt_tensor *no = mt_maximum(t, mt_log1p(t, mt_neg(t, p)), least);
+    mt_tensor *minus_rest = mt_sub(t, target, mt_num(t, 1));
+    return mt_mean(t, mt_sub(t, mt_mul(t, no, minus_rest), mt_mul(t, yes, target)));
+}
+
+/* (p - target) / (p (1 - p)), the divisor at least 1e-12, as PyTorch has it. */
+static void vjp_bce(mt_tape *t, const mt_node *node, mt_tensor *g)
+{
+    mt_tensor *p = node->in[0].tensor, *target = node->in[1].tensor;
+    mt_tensor *spread = mt_mul(t, mt_sub(t, mt_num(t, 1), p), p);
+    mt_tensor *derivative = mt_div(t, mt_sub(t, p, target), mt_maximum(t, spread, mt_num(t, 1e-12)));
+    mt_send(t, node, 0, mt_mul(t, derivative, mt_scale(t, g, 1 / (double)mt_tensor_count(p))));
+}
+
+const mt_operation mt_operation_bce = {
+    .name = "bce",
+    .formula = "the mean of -(target ln p + (1 - target) ln(1 - p)), each logarithm at least -100",
+    .input = {{.name = "p", .low = 0.05, .high = 0.95},
+              {.name = "target", .constant = true, .low = 0, .high = 1}},
+    .shape = shape_pair,
+    .expression = express_bce,
+    .vjp = vjp_bce,
+    .reads = {1u << 0 | 1u << 1},
+    .cost = MT_COST_TRANSCENDENTAL,
+    .examples = pair_examples,
+};
+
+mt_tensor *mt_bce(mt_tape *tape, mt_tensor *p, mt_tensor *target)
+{
+    return mt_apply_operation(tape, &mt_operation_bce, (mt_tensor *[]){p, target}, 2, NULL);
+}

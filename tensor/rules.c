@@ -1,0 +1,108 @@
+/* tensor/rules.c - the shapes of reductions, matrix products and rows by index. */
+#include "rules.h"
+
+/* ---- reductions ---- */
+
+mt_status mt_rule_reduce(const char *what, const mt_layout *x, const mt_shape *dims, mt_reduced *result)
+{
+    mt_reduced r;
+    const int rank = x->rank;
+    for (int d = 0; d < MT_MAX_DIMS; d++) r.reduced[d] = !dims && d < rank;
+    if (dims) {
+        mt_status status = mt_shape_check_dims(*dims, what);
+        for (int i = 0; i < dims->rank && status == MT_OK; i++) {
+            int d;
+            status = mt_layout_dim(x, dims->size[i], what, &d);
+            if (status != MT_OK) return status;
+            if (r.reduced[d]) {
+                char text[MT_SHAPE_TEXT], text_dims[MT_SHAPE_TEXT];
+                return mt_fail(MT_ERR_SHAPE, "%s: dimensions %s of shape %s; dimension %d is named twice",
+                               what, mt_shape_text(*dims, text_dims), mt_shape_text(mt_layout_shape(x), text),
+                               d);
+            }
+            r.reduced[d] = true;
+        }
+        if (status != MT_OK) return status;
+    }
+    r.length = 1;
+    r.kept.rank = rank;
+    r.dropped.rank = 0;
+    for (int d = 0; d < rank; d++) {
+        if (r.reduced[d])
+            r.length *= x->size[d];
+        else
+            r.dropped.size[r.dropped.rank++] = x->size[d];
+        r.kept.size[d] = r.reduced[d] ? 1 : x->size[d];
+    }
+    if (r.dropped.rank == 0) r.dropped = mt_shape(1);
+    *result = r;
+    return MT_OK;
+}
+
+bool mt_reduced_layout(const mt_reduced *reduced, const mt_layout *y, mt_layout *result)
+{
+    const mt_shape *kept = &reduced->kept, *dropped = &reduced->dropped;
+    const bool whole = y->rank == kept->rank;
+    bool fits = whole || y->rank == dropped->rank;
+    mt_layout wide = {.rank = kept->rank, .offset = y->offset};
+    for (int d = 0, next = 0; d < kept->rank && fits; d++) {
+        wide.size[d] = kept->size[d];
+        if (!whole && reduced->reduced[d]) continue;
+        const int own = whole ? d : next++;
+        fits = y->size[own] == kept->size[d];
+        wide.stride[d] = y->stride[own];
+    }
+    if (!whole && dropped->rank == 1) fits = fits && y->size[0] == dropped->size[0];
+    if (fits) *result = wide;
+    return fits;
+}
+
+/* ---- products ---- */
+
+static mt_status products_differ(const char *what, const mt_layout *a, const mt_layout *b, const char *why)
+{
+    char text_a[MT_SHAPE_TEXT], text_b[MT_SHAPE_TEXT];
+    return mt_fail(MT_ERR_SHAPE, "%s: %s times %s; %s", what, mt_shape_text(mt_layout_shape(a), text_a),
+                   mt_shape_text(mt_layout_shape(b), text_b), why);
+}
+
+mt_status mt_rule_matmul(const char *what, const mt_layout *a, const mt_layout *b, mt_shape *result)
+{
+    const int rank_a = a->rank, rank_b = b->rank;
+    const int lead_a = rank_a > 2 ? rank_a - 2 : 0, lead_b = rank_b > 2 ? rank_b - 2 : 0;
+    const int64_t k = b->size[rank_b > 1 ? rank_b - 2 : 0];
+    if (a->size[rank_a - 1] != k)
+        return products_differ(what, a, b,
+                               rank_b > 1
+                                   ? "the last size of the first must be the last but one of the second"
+                                   : "the last size of the first must be the length of the second");
+    mt_shape shape = {.rank = lead_a > lead_b ? lead_a : lead_b};
+    for (int d = 0; d < shape.rank; d++) {
+        const int in_a = d - (shape.rank - lead_a), in_b = d - (shape.rank - lead_b);
+        const int64_t size_a = in_a >= 0 ? a->size[in_a] : 1, size_b = in_b >= 0 ? b->size[in_b] : 1;
+        if (size_a != size_b && size_a != 1 && size_b != 1)
+            return products_differ(what, a, b,
+                                   "the leading dimensions do not broadcast; each pair must be equal, or one "
+                                   "of them 1");
+        shape.size[d] = size_a == 1 ? size_b : size_a;
+    }
+    if (rank_a > 1) shape.size[shape.rank++] = a->size[rank_a - 2];
+    if (rank_b > 1) shape.size[shape.rank++] = b->size[rank_b - 1];
+    if (shape.rank == 0) shape = mt_shape(1);
+    *result = shape;
+    return MT_OK;
+}
+
+/* ---- rows by index ---- */
+
+mt_status mt_rule_take_rows(const char *what, const mt_layout *x, const mt_layout *index, mt_shape *result)
+{
+    char text[MT_SHAPE_TEXT];
+    if (index->rank != 1)
+        return mt_fail(MT_ERR_SHAPE, "%s: the index has shape %s; it is a vector with one entry for each row",
+                       what, mt_shape_text(mt_layout_shape(index), text));
+    mt_shape shape = mt_layout_shape(x);
+    shape.size[0] = index->size[0];
+    *result = shape;
+    return MT_OK;
+}

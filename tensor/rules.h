@@ -1,0 +1,40 @@
+/* tensor/rules.h - the shapes of results, for operations whose rule is more than broadcasting (shape.h). Pure
+ * integers. Internal.
+ *
+ * Each rule stands here once: an operation on a tape asks it for the result's shape, and one of ops.h
+ * compares its destination with that. what names the operation in the sentence of a failure, after which
+ * *result is unchanged.
+ */
+#ifndef MT_RULES_H
+#define MT_RULES_H
+
+#include "shape.h"
+
+/* A reduction of x over some of its dimensions. */
+typedef struct mt_reduced {
+    bool reduced[MT_MAX_DIMS]; /* which of x's dimensions */
+    int64_t length;            /* how many elements make one: the product of their sizes */
+    mt_shape kept;             /* x's shape with those sizes 1 */
+    mt_shape dropped;          /* without them; (1) when all are reduced */
+} mt_reduced;
+
+MT_BEGIN
+
+/* dims: each dimension once, counted from the end when negative; NULL: all of them. */
+MT_INTERNAL mt_status mt_rule_reduce(const char *what, const mt_layout *x, const mt_shape *dims,
+                                     mt_reduced *result);
+/* y, of shape kept or dropped, as a layout of shape kept; false when it has neither shape. */
+MT_INTERNAL bool mt_reduced_layout(const mt_reduced *reduced, const mt_layout *y, mt_layout *result);
+
+/* a (..., m, k) times b (..., k, n) is (..., m, n): leading dimensions broadcast; a vector a is a row, a
+ * vector b a column, whose size of 1 the result does not have. Two vectors give (1). */
+MT_INTERNAL mt_status mt_rule_matmul(const char *what, const mt_layout *a, const mt_layout *b,
+                                     mt_shape *result);
+
+/* Rows of x named by index, a vector: x's shape with as many rows as index has entries. */
+MT_INTERNAL mt_status mt_rule_take_rows(const char *what, const mt_layout *x, const mt_layout *index,
+                                        mt_shape *result);
+
+MT_END
+
+#endif
