@@ -123,17 +123,6 @@ static mt_status accumulate(mt_tape *tape, mt_tensor *x, mt_tensor *g)
 
 /* ---- what VJPs call ---- */
 
-bool mt_did(mt_tape *tape, mt_status status)
-{
-    if (status != MT_OK) mt_tape_give_up(tape);
-    return status == MT_OK;
-}
-
-void mt_arrived(mt_tape *tape, const mt_node *node, int input, mt_status status)
-{
-    if (mt_did(tape, status)) node->in[input].tensor->has_grad = true;
-}
-
 void mt_send(mt_tape *tape, const mt_node *node, int input, mt_tensor *g)
 {
     if (!g || !mt_wants(node, input)) return;
@@ -152,12 +141,12 @@ mt_tensor *mt_lasting(mt_tape *tape, const mt_tensor *x)
     return like ? like : mt_tape_give_up(tape);
 }
 
-mt_tensor *mt_share(mt_tape *tape, const mt_node *node, int input, mt_shape shape)
+mt_tensor *mt_share(mt_tape *tape, const mt_node *node, int input, const mt_tensor *like)
 {
     bool add;
     mt_tensor *x = node->in[input].tensor;
-    if (!x->has_grad && mt_shape_equal(mt_tensor_shape(x), shape)) return mt_target(tape, node, input, &add);
-    mt_tensor *room = mt_tape_empty(tape, shape, MT_REAL);
+    if (!x->has_grad && mt_same_shape(x, like)) return mt_target(tape, node, input, &add);
+    mt_tensor *room = mt_tape_like(tape, like);
     return room ? room : mt_tape_give_up(tape);
 }
 
@@ -195,7 +184,10 @@ static mt_status run_vjp(mt_tape *tape, const mt_node *node)
 {
     const mt_scratch scratch = mt_tape_begin_scratch(tape);
     node->operation->vjp(tape, node, node->out->grad);
-    mt_tape_end_scratch(tape, scratch, NULL);
+    if (tape->newest_handle == scratch.since)
+        tape->scratching = scratch.within; /* nothing was made */
+    else
+        mt_tape_end_scratch(tape, &scratch, NULL);
     return tape->status;
 }
 

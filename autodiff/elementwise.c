@@ -14,7 +14,7 @@ static double constant(const mt_node *node, int i)
 
 static void vjp_map(mt_tape *tape, const mt_node *node, mt_tensor *g)
 {
-    mt_tensor *to = mt_share(tape, node, 0, mt_tensor_shape(node->out));
+    mt_tensor *to = mt_share(tape, node, 0, node->out);
     if (to && mt_did(tape, mt_op_map_grad(to, op_of(node->operation), g, node->in[0].tensor, node->out,
                                           constant(node, 0), constant(node, 1))))
         mt_send(tape, node, 0, to);
@@ -29,7 +29,7 @@ static void vjp_zip(mt_tape *tape, const mt_node *node, mt_tensor *g)
             mt_send(tape, node, i, g);
             continue;
         }
-        mt_tensor *to = mt_share(tape, node, i, mt_tensor_shape(node->out));
+        mt_tensor *to = mt_share(tape, node, i, node->out);
         if (to &&
             mt_did(tape, mt_op_zip_grad(to, op_of(node->operation), i, g, node->in[0].tensor,
                                         node->in[1].tensor, node->out, constant(node, 0), constant(node, 1))))

@@ -60,19 +60,16 @@ MT_INTERNAL mt_tensor *mt_tape_number(mt_tape *tape, double value);
 /* Between the two, what operations make on the tape is temporary: it lives in the tape's scratch memory, and
  * at the end is forgotten as after a rewind, but for gradients and for value (NULL: none), of which a copy,
  * or a handle where it shows a lasting storage, is returned; NULL with the failure in the tape. Within
- * another such pair the outer one's end does it. */
+ * another such pair the outer one's end does it. (tape_struct.h has the beginning.) */
 typedef struct mt_scratch {
     const void *since;
     mt_arena_mark start;
     bool within;
 } mt_scratch;
-MT_INTERNAL mt_scratch mt_tape_begin_scratch(mt_tape *tape);
-MT_INTERNAL mt_tensor *mt_tape_end_scratch(mt_tape *tape, mt_scratch scratch, mt_tensor *value);
+MT_INTERNAL mt_tensor *mt_tape_end_scratch(mt_tape *tape, const mt_scratch *scratch, mt_tensor *value);
 
 /* The inputs that require a gradient, bit i for in[i]; 0 when the tape does not record. */
 MT_INTERNAL unsigned mt_tape_wants(const mt_tape *tape, mt_tensor *const *in, int inputs);
-/* What the VJP reads for the inputs that want a gradient. */
-MT_INTERNAL unsigned mt_call_saves(const mt_call *call);
 /* The end of every operation: records a node when an input wants a gradient. Returns out, or NULL with the
  * failure in the tape. */
 MT_INTERNAL mt_tensor *mt_tape_node(const mt_call *call, mt_tensor *out);
@@ -81,10 +78,10 @@ MT_INTERNAL mt_tensor *mt_tape_node(const mt_call *call, mt_tensor *out);
  * the input's shape and adds it to what is there. The end of a VJP. NULL (what made it failed, and the tape
  * has the sentence) and an input that wants nothing are passed over. */
 MT_INTERNAL void mt_send(mt_tape *tape, const mt_node *node, int input, mt_tensor *g);
-/* Room for a share of that shape, to be written and then given to mt_send: the input's own gradient where
+/* Room for a share of like's shape, to be written and then given to mt_send: the input's own gradient where
  * nothing is there yet and the shape is its own, so that nothing is copied. NULL with the failure in the
  * tape. */
-MT_INTERNAL mt_tensor *mt_share(mt_tape *tape, const mt_node *node, int input, mt_shape shape);
+MT_INTERNAL mt_tensor *mt_share(mt_tape *tape, const mt_node *node, int input, const mt_tensor *like);
 /* Room of x's shape that lasts until the reset, for a share that mt_send is to keep without a copy, or a view
  * of it. */
 MT_INTERNAL mt_tensor *mt_lasting(mt_tape *tape, const mt_tensor *x);
@@ -92,9 +89,6 @@ MT_INTERNAL mt_tensor *mt_lasting(mt_tape *tape, const mt_tensor *x);
  * exactly its shape; *add says whether to add to what is there. NULL with the failure in the tape. What came
  * of writing goes through mt_arrived. */
 MT_INTERNAL mt_tensor *mt_target(mt_tape *tape, const mt_node *node, int input, bool *add);
-MT_INTERNAL void mt_arrived(mt_tape *tape, const mt_node *node, int input, mt_status status);
-/* What mt_op_ functions give back, in a VJP: whether it was right; a failure is the tape's. */
-MT_INTERNAL bool mt_did(mt_tape *tape, mt_status status);
 
 /* The rows of tensor/scalar/op_table.inc as operations; i is an mt_op. */
 MT_INTERNAL int mt_row_count(void);
@@ -109,6 +103,19 @@ MT_END
 static inline bool mt_wants(const mt_node *node, int input)
 {
     return node->wants >> input & 1 && node->in[input].tensor->requires_grad;
+}
+
+/* What mt_op_ functions give back, in a VJP: whether it was right; a failure is the tape's. */
+static inline bool mt_did(mt_tape *tape, mt_status status)
+{
+    if (status != MT_OK) mt_tape_give_up(tape);
+    return status == MT_OK;
+}
+
+/* Ends what mt_target began: the input has a gradient once it has been written. */
+static inline void mt_arrived(mt_tape *tape, const mt_node *node, int input, mt_status status)
+{
+    if (mt_did(tape, status)) node->in[input].tensor->has_grad = true;
 }
 
 /* x with another layout, to pass to tensor/ops: no handle is made. */

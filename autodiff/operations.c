@@ -1,7 +1,7 @@
 /* autodiff/operations.c - the list of operations, and what applies one of them. */
 #include <string.h>
 
-#include "node.h"
+#include "tape_struct.h"
 
 /* ---- the list: rows of op_table.inc, then these ---- */
 
@@ -31,33 +31,6 @@ const mt_operation *mt_operation_by_name(const char *name)
 
 /* ---- applying one ---- */
 
-static int inputs_of(const mt_operation *operation)
-{
-    int inputs = 0;
-    while (inputs < MT_MAX_INPUTS && operation->input[inputs].name) inputs++;
-    return inputs;
-}
-
-/* The description of input i; those of a list share the last. */
-static const mt_input *input_at(const mt_operation *operation, int i)
-{
-    const int last = inputs_of(operation) - 1;
-    return &operation->input[i < last ? i : last];
-}
-
-static unsigned reads_at(const mt_operation *operation, int i)
-{
-    return operation->reads[input_at(operation, i) - operation->input];
-}
-
-unsigned mt_call_saves(const mt_call *call)
-{
-    unsigned saves = 0;
-    for (int i = 0; i < call->inputs; i++)
-        if (call->wants >> i & 1) saves |= reads_at(call->operation, i);
-    return saves;
-}
-
 static mt_status check_attributes(const mt_operation *operation, const mt_attribute *attribute)
 {
     for (int i = 0; i < MT_MAX_ATTRIBUTES && operation->attribute[i].name; i++)
@@ -66,22 +39,33 @@ static mt_status check_attributes(const mt_operation *operation, const mt_attrib
     return MT_OK;
 }
 
-static mt_status check_inputs(const mt_call *call)
+static mt_status check_input(const mt_operation *operation, const mt_input *input, const mt_tensor *x)
+{
+    if (input->takes == MT_TAKES_REAL && x->kind != MT_REAL)
+        return mt_fail(MT_ERR_KIND, "%s: %s holds indices (INDEX); convert it with mt_tensor_as(%s, MT_REAL)",
+                       operation->name, input->name, input->name);
+    if (input->takes == MT_TAKES_INDEX && x->kind != MT_INDEX)
+        return mt_fail(MT_ERR_KIND, "%s: %s must be an INDEX tensor; this one is REAL", operation->name,
+                       input->name);
+    if (input->constant && x->requires_grad)
+        return mt_fail(MT_ERR_STATE,
+                       "%s: %s requires a gradient, and %s gives it none; pass mt_detach(tape, %s)",
+                       operation->name, input->name, operation->name, input->name);
+    return MT_OK;
+}
+
+/* Checks the inputs and notes which of them want a gradient, and what the VJP reads for these. */
+static mt_status check_inputs(mt_call *call, int expected)
 {
     const mt_operation *operation = call->operation;
+    const bool records = operation->vjp && call->tape->recording;
     for (int i = 0; i < call->inputs; i++) {
-        const mt_input *input = input_at(operation, i);
-        if (input->takes == MT_TAKES_REAL && call->in[i]->kind != MT_REAL)
-            return mt_fail(MT_ERR_KIND,
-                           "%s: %s holds indices (INDEX); convert it with mt_tensor_as(%s, MT_REAL)",
-                           operation->name, input->name, input->name);
-        if (input->takes == MT_TAKES_INDEX && call->in[i]->kind != MT_INDEX)
-            return mt_fail(MT_ERR_KIND, "%s: %s must be an INDEX tensor; this one is REAL", operation->name,
-                           input->name);
-        if (input->constant && call->in[i]->requires_grad)
-            return mt_fail(MT_ERR_STATE,
-                           "%s: %s requires a gradient, and %s gives it none; pass mt_detach(tape, %s)",
-                           operation->name, input->name, operation->name, input->name);
+        const int described = i < expected ? i : expected - 1;
+        mt_status status = check_input(operation, &operation->input[described], call->in[i]);
+        if (status != MT_OK) return status;
+        if (!records || !call->in[i]->requires_grad) continue;
+        call->wants |= 1u << i;
+        call->saves |= operation->reads[described];
     }
     return MT_OK;
 }
@@ -112,33 +96,32 @@ static mt_tensor *new_value(mt_call *call)
     mt_tape_record(tape, false);
     mt_tensor *value = call->operation->expression(call);
     mt_tape_record(tape, recording);
-    return mt_tape_end_scratch(tape, scratch, value);
+    return mt_tape_end_scratch(tape, &scratch, value);
 }
 
 mt_tensor *mt_apply_operation(mt_tape *tape, const mt_operation *operation, mt_tensor *const *in, int inputs,
                               const mt_attribute *attribute)
 {
     if (!operation || !in) return NULL;
-    if (!mt_tape_enter(tape, operation->name, NULL, 0)) return NULL;
-    const int expected = inputs_of(operation);
-    if (operation->list ? inputs < expected || inputs > MT_MAX_LIST : inputs != expected) {
+    int expected = 0;
+    while (expected < MT_MAX_INPUTS && operation->input[expected].name) expected++;
+    const bool counted = operation->list ? inputs >= expected && inputs <= MT_MAX_LIST : inputs == expected;
+    if (!mt_tape_enter(tape, operation->name, in, counted ? inputs : 0)) return NULL;
+    if (!counted) {
         mt_fail(MT_ERR_VALUE, "%s: %d inputs; it takes %d%s", operation->name, inputs, expected,
                 operation->list ? " or more" : "");
         return mt_tape_give_up(tape);
     }
-    if (!mt_tape_enter(tape, operation->name, in, inputs)) return NULL;
     mt_call call = {.tape = tape, .in = in, .attribute = attribute, .operation = operation, .inputs = inputs};
-    if (check_attributes(operation, attribute) != MT_OK || check_inputs(&call) != MT_OK)
+    if (check_attributes(operation, attribute) != MT_OK || check_inputs(&call, expected) != MT_OK)
         return mt_tape_give_up(tape);
     mt_shape shape;
     if (operation->shape && operation->shape(&call, &shape) != MT_OK) return mt_tape_give_up(tape);
     mt_tensor *out;
-    if (operation->expression && (!operation->vjp || (operation->run && !mt_tape_is_fusing(tape)))) {
+    if (operation->expression && (!operation->vjp || (operation->run && !tape->fusing))) {
         out = operation->expression(&call); /* which records its parts */
         return out ? out : mt_tape_give_up(tape);
     }
-    if (operation->vjp) call.wants = mt_tape_wants(tape, in, inputs);
-    call.saves = mt_call_saves(&call);
     if (operation->view)
         out = new_view(&call);
     else if (operation->run)

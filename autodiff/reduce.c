@@ -107,7 +107,7 @@ static void vjp_nothing(mt_tape *tape, const mt_node *node, mt_tensor *g) { (voi
 static void give_to(mt_tape *tape, const mt_node *node, mt_tensor *g, mt_tensor *index)
 {
     const mt_tensor *x = node->in[0].tensor;
-    mt_tensor *share = index ? mt_share(tape, node, 0, mt_tensor_shape(x)) : NULL;
+    mt_tensor *share = index ? mt_share(tape, node, 0, x) : NULL;
     if (share && mt_did(tape, mt_op_scatter(share, index, g, dims_of(x, node->attribute))))
         mt_send(tape, node, 0, share);
 }
@@ -222,8 +222,7 @@ static void vjp_prod(mt_tape *tape, const mt_node *node, mt_tensor *g)
      * for zeros gives the same bits where there are none. */
     const bool zeros = !mt_tape_backend(tape)->host || mt_item(mt_all(tape, x)) == 0;
     mt_tensor *others = zeros ? products_beside_zeros(tape, x, node, &r) : products_of_others(tape, x, &r);
-    mt_tensor *share = others ? mt_share(tape, node, 0, mt_tensor_shape(x)) : NULL,
-              *wide = stretch(tape, node, g);
+    mt_tensor *share = others ? mt_share(tape, node, 0, x) : NULL, *wide = stretch(tape, node, g);
     if (share && wide && mt_did(tape, mt_op_mul(share, others, wide))) mt_send(tape, node, 0, share);
 }
 

@@ -317,27 +317,11 @@ mt_status mt_tape_rewind(mt_tape *tape, mt_tape_position mark)
 
 /* ---- temporaries ---- */
 
-mt_scratch mt_tape_begin_scratch(mt_tape *tape)
+/* Takes back every temporary handle that is newer than since, and the values. */
+static void forget_temporaries(mt_tape *tape, const mt_scratch *scratch)
 {
-    const mt_scratch scratch = {tape->newest_handle, mt_arena_position(&tape->scratch), tape->scratching};
-    tape->scratching = true;
-    return scratch;
-}
-
-mt_tensor *mt_tape_end_scratch(mt_tape *tape, mt_scratch scratch, mt_tensor *value)
-{
-    tape->scratching = scratch.within;
-    if (scratch.within) return value;
-    mt_tensor *lasting = NULL;
-    if (value && value->storage->borrowed && value->storage->scratch) {
-        lasting = mt_tape_empty(tape, mt_tensor_shape(value), value->kind);
-        if (lasting && mt_op_copy(lasting, value) != MT_OK) lasting = NULL;
-    } else if (value) {
-        lasting = mt_tape_alias(tape, value, &value->layout);
-    }
-    if (value && !lasting) mt_tape_give_up(tape);
     bool any = false;
-    for (mt_handle **link = &tape->newest_handle; *link != scratch.since;) {
+    for (mt_handle **link = &tape->newest_handle; *link != scratch->since;) {
         mt_handle *handle = *link;
         if (!handle->scratch) {
             link = &handle->older;
@@ -347,7 +331,22 @@ mt_tensor *mt_tape_end_scratch(mt_tape *tape, mt_scratch scratch, mt_tensor *val
         *link = handle->older;
         forget(tape, handle);
     }
-    if (any) mt_arena_rewind(&tape->scratch, scratch.start);
+    if (any) mt_arena_rewind(&tape->scratch, scratch->start);
+}
+
+mt_tensor *mt_tape_end_scratch(mt_tape *tape, const mt_scratch *scratch, mt_tensor *value)
+{
+    tape->scratching = scratch->within;
+    if (scratch->within) return value;
+    mt_tensor *lasting = NULL;
+    if (value && value->storage->borrowed && value->storage->scratch) {
+        lasting = mt_tape_empty(tape, mt_tensor_shape(value), value->kind);
+        if (lasting && mt_op_copy(lasting, value) != MT_OK) lasting = NULL;
+    } else if (value) {
+        lasting = mt_tape_alias(tape, value, &value->layout);
+    }
+    if (value && !lasting) mt_tape_give_up(tape);
+    forget_temporaries(tape, scratch);
     return lasting;
 }
 

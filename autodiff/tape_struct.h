@@ -60,4 +60,11 @@ struct mt_tape {
     uint64_t failures;
 };
 
+static inline mt_scratch mt_tape_begin_scratch(mt_tape *tape)
+{
+    const mt_scratch scratch = {tape->newest_handle, mt_arena_position(&tape->scratch), tape->scratching};
+    tape->scratching = true;
+    return scratch;
+}
+
 #endif

@@ -3,39 +3,41 @@
 
 /* ---- reductions ---- */
 
+static mt_status mark_dims(const char *what, const mt_layout *x, const mt_shape *dims, bool *reduced)
+{
+    mt_status status = mt_shape_check_dims(*dims, what);
+    for (int i = 0; i < dims->rank && status == MT_OK; i++) {
+        int d;
+        status = mt_layout_dim(x, dims->size[i], what, &d);
+        if (status != MT_OK) return status;
+        if (reduced[d]) {
+            char text[MT_SHAPE_TEXT], text_dims[MT_SHAPE_TEXT];
+            return mt_fail(MT_ERR_SHAPE, "%s: dimensions %s of shape %s; dimension %d is named twice", what,
+                           mt_shape_text(*dims, text_dims), mt_shape_text(mt_layout_shape(x), text), d);
+        }
+        reduced[d] = true;
+    }
+    return status;
+}
+
 mt_status mt_rule_reduce(const char *what, const mt_layout *x, const mt_shape *dims, mt_reduced *result)
 {
-    mt_reduced r;
     const int rank = x->rank;
-    for (int d = 0; d < MT_MAX_DIMS; d++) r.reduced[d] = !dims && d < rank;
-    if (dims) {
-        mt_status status = mt_shape_check_dims(*dims, what);
-        for (int i = 0; i < dims->rank && status == MT_OK; i++) {
-            int d;
-            status = mt_layout_dim(x, dims->size[i], what, &d);
-            if (status != MT_OK) return status;
-            if (r.reduced[d]) {
-                char text[MT_SHAPE_TEXT], text_dims[MT_SHAPE_TEXT];
-                return mt_fail(MT_ERR_SHAPE, "%s: dimensions %s of shape %s; dimension %d is named twice",
-                               what, mt_shape_text(*dims, text_dims), mt_shape_text(mt_layout_shape(x), text),
-                               d);
-            }
-            r.reduced[d] = true;
-        }
-        if (status != MT_OK) return status;
-    }
-    r.length = 1;
-    r.kept.rank = rank;
-    r.dropped.rank = 0;
+    for (int d = 0; d < MT_MAX_DIMS; d++) result->reduced[d] = !dims && d < rank;
+    mt_status status = dims ? mark_dims(what, x, dims, result->reduced) : MT_OK;
+    if (status != MT_OK) return status;
+    int left = 0;
+    result->length = 1;
     for (int d = 0; d < rank; d++) {
-        if (r.reduced[d])
-            r.length *= x->size[d];
+        if (result->reduced[d])
+            result->length *= x->size[d];
         else
-            r.dropped.size[r.dropped.rank++] = x->size[d];
-        r.kept.size[d] = r.reduced[d] ? 1 : x->size[d];
+            result->dropped.size[left++] = x->size[d];
+        result->kept.size[d] = result->reduced[d] ? 1 : x->size[d];
     }
-    if (r.dropped.rank == 0) r.dropped = mt_shape(1);
-    *result = r;
+    if (left == 0) result->dropped.size[left++] = 1;
+    result->kept.rank = rank;
+    result->dropped.rank = left;
     return MT_OK;
 }
 
