@@ -133,9 +133,9 @@ const mt_operation mt_operation_bce_with_logits = {
     .examples = pair_examples,
 };
 
-mt_tensor *mt_bce_with_logits(mt_tape *tape, mt_tensor *logits, mt_tensor *target)
+mt_tensor *mt_bce_with_logits(mt_tape *tape, mt_tensor *z, mt_tensor *target)
 {
-    return mt_apply_operation(tape, &mt_operation_bce_with_logits, (mt_tensor *[]){logits, target}, 2, NULL);
+    return mt_apply_operation(tape, &mt_operation_bce_with_logits, (mt_tensor *[]){z, target}, 2, NULL);
 }
 
 static mt_tensor *express_bce(mt_call *call)

@@ -1,7 +1,8 @@
 /* autodiff/ops.h - differentiable operations: each computes its result at once and records itself on the
  * tape.
  *
- * The result belongs to the tape. Operands are tensors of this tape or of a constructor, all on the tape's
+ * Each line above a declaration is the operation's formula, as its descriptor (operation.h) has it. The
+ * result belongs to the tape. Operands are tensors of this tape or of a constructor, all on the tape's
  * backend. A failure is recorded in the tape and the result is NULL; a NULL operand passes through. Shapes
  * broadcast as in NumPy.
  */
@@ -16,71 +17,107 @@ MT_BEGIN
 MT_API mt_tensor *mt_map(mt_tape *tape, mt_op op, mt_tensor *x, double p0, double p1);
 MT_API mt_tensor *mt_zip(mt_tape *tape, mt_op op, mt_tensor *a, mt_tensor *b, double p0, double p1);
 
-/* Reductions: over everything, to shape (1); over one dimension; over several. keepdim leaves them as size 1;
- * dropping every dimension gives (1). mean's gradient is shared evenly, max and min give theirs to the first,
- * prod is right with zeros among the factors. all, argmax and argmin (INDEX) pass no gradient on. */
-#define MT_DECLARE_REDUCTION(name)                                                             \
-    MT_API mt_tensor *mt_##name(mt_tape *tape, mt_tensor *x);                                  \
-    MT_API mt_tensor *mt_##name##_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim); \
-    MT_API mt_tensor *mt_##name##_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim);
-MT_DECLARE_REDUCTION(sum)
-MT_DECLARE_REDUCTION(mean)
-MT_DECLARE_REDUCTION(prod)
-MT_DECLARE_REDUCTION(max)
-MT_DECLARE_REDUCTION(min)
-MT_DECLARE_REDUCTION(all)
-MT_DECLARE_REDUCTION(argmax)
-MT_DECLARE_REDUCTION(argmin)
-#undef MT_DECLARE_REDUCTION
+/* ---- reductions: over everything, to shape (1); over one dimension; over several, each named once. keepdim
+ * leaves them as size 1; dropping every dimension gives (1). max, min, argmax and argmin of nothing are
+ * errors. ---- */
 
-/* The variance: the sum of square distances from the mean, divided by n - correction; 1 gives the unbiased
- * estimate. Any finite correction, a negative one too; where n - correction is not above 0 the result is
- * infinite, or NaN where the distances are 0. */
+/* sum: the sum of x over dims; 0 over nothing */
+MT_API mt_tensor *mt_sum(mt_tape *tape, mt_tensor *x);
+MT_API mt_tensor *mt_sum_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim);
+MT_API mt_tensor *mt_sum_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim);
+/* mean: the sum of x over dims divided by their count; NaN over nothing */
+MT_API mt_tensor *mt_mean(mt_tape *tape, mt_tensor *x);
+MT_API mt_tensor *mt_mean_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim);
+MT_API mt_tensor *mt_mean_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim);
+/* prod: the product of x over dims; 1 over nothing */
+MT_API mt_tensor *mt_prod(mt_tape *tape, mt_tensor *x);
+MT_API mt_tensor *mt_prod_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim);
+MT_API mt_tensor *mt_prod_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim);
+/* max: the largest of x over dims; its gradient goes to the first */
+MT_API mt_tensor *mt_max(mt_tape *tape, mt_tensor *x);
+MT_API mt_tensor *mt_max_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim);
+MT_API mt_tensor *mt_max_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim);
+/* min: the smallest of x over dims; its gradient goes to the first */
+MT_API mt_tensor *mt_min(mt_tape *tape, mt_tensor *x);
+MT_API mt_tensor *mt_min_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim);
+MT_API mt_tensor *mt_min_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim);
+/* all: 1 when no x over dims is 0, else 0; passes no gradient on */
+MT_API mt_tensor *mt_all(mt_tape *tape, mt_tensor *x);
+MT_API mt_tensor *mt_all_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim);
+MT_API mt_tensor *mt_all_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim);
+/* argmax: where in dims, in row-major order, the first largest of x stands */
+MT_API mt_tensor *mt_argmax(mt_tape *tape, mt_tensor *x);
+MT_API mt_tensor *mt_argmax_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim);
+MT_API mt_tensor *mt_argmax_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim);
+/* argmin: where in dims, in row-major order, the first smallest of x stands */
+MT_API mt_tensor *mt_argmin(mt_tape *tape, mt_tensor *x);
+MT_API mt_tensor *mt_argmin_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim);
+MT_API mt_tensor *mt_argmin_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim);
+/* var: the sum over dims of (x - mean)^2 divided by their count - correction, at least 0. A correction of 1
+ * gives the unbiased estimate; any finite one is allowed, a negative one too; where count - correction is not
+ * above 0 the result is infinite, or NaN where the distances are 0. */
 MT_API mt_tensor *mt_var(mt_tape *tape, mt_tensor *x, double correction);
 MT_API mt_tensor *mt_var_dim(mt_tape *tape, mt_tensor *x, int64_t dim, double correction, bool keepdim);
 MT_API mt_tensor *mt_var_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, double correction, bool keepdim);
 
-/* a (..., m, k) times b (..., k, n), batches broadcast; vectors as in NumPy. */
+/* ---- products ---- */
+
+/* matmul: the sum over k of a[..., i, k] b[..., k, j]; batches broadcast, vectors as in NumPy. a (..., m, k),
+ * b (..., k, n). */
 MT_API mt_tensor *mt_matmul(mt_tape *tape, mt_tensor *a, mt_tensor *b);
-/* x w + bias: x (..., in), w (in, out), bias (out). mt_linear_act applies a map without parameters
- * (MT_OP_relu, ...) in the same pass, as one node of the tape. */
+/* linear: x w + bias, x (..., in), w (in, out), bias (out) */
 MT_API mt_tensor *mt_linear(mt_tape *tape, mt_tensor *x, mt_tensor *w, mt_tensor *bias);
+/* linear_act: act(x w + bias), act a map without constants, such as MT_OP_relu: in one pass, as one node of
+ * the tape */
 MT_API mt_tensor *mt_linear_act(mt_tape *tape, mt_tensor *x, mt_tensor *w, mt_tensor *bias, mt_op act);
 
-/* Views: nothing is copied, the gradient finds its way back through any layout. See tensor/tensor.h for the
- * meaning of the arguments. mt_reshape and mt_flatten copy when they must. */
+/* ---- views: nothing is copied, the gradient finds its way back through any layout. See tensor/tensor.h for
+ * the meaning of the arguments ---- */
+
+/* view: x, which must be contiguous, in that shape; one size may be -1 */
 MT_API mt_tensor *mt_view(mt_tape *tape, mt_tensor *x, mt_shape shape);
+/* reshape: x in that shape, row-major, a copy when it must; one size may be -1 */
 MT_API mt_tensor *mt_reshape(mt_tape *tape, mt_tensor *x, mt_shape shape);
+/* permute: x with its dimensions in that order: dimension i is x's order[i] */
 MT_API mt_tensor *mt_permute(mt_tape *tape, mt_tensor *x, mt_shape order);
+/* transpose: x with dimensions dim0 and dim1 exchanged */
 MT_API mt_tensor *mt_transpose(mt_tape *tape, mt_tensor *x, int64_t dim0, int64_t dim1);
+/* slice: elements start, start + step, ... before stop of x along dim */
 MT_API mt_tensor *mt_slice(mt_tape *tape, mt_tensor *x, int64_t dim, int64_t start, int64_t stop,
                            int64_t step);
+/* select: element index of x along dim, which disappears */
 MT_API mt_tensor *mt_select(mt_tape *tape, mt_tensor *x, int64_t dim, int64_t index);
+/* expand: x with sizes of 1 stretched to that shape; -1 keeps a size */
 MT_API mt_tensor *mt_expand(mt_tape *tape, mt_tensor *x, mt_shape shape);
+/* squeeze: x without dim where its size is 1, otherwise x */
 MT_API mt_tensor *mt_squeeze(mt_tape *tape, mt_tensor *x, int64_t dim);
+/* unsqueeze: x with a dimension of size 1 before dim; -1 appends it */
 MT_API mt_tensor *mt_unsqueeze(mt_tape *tape, mt_tensor *x, int64_t dim);
+/* flatten: x with dimensions first to last joined into one, a copy when it must */
 MT_API mt_tensor *mt_flatten(mt_tape *tape, mt_tensor *x, int64_t first, int64_t last);
-/* contiguous: x's elements row-major; a view of x when they are so already, otherwise a copy. Either way it
- * is another handle, the tape's like every result. copy: a row-major copy always. */
+/* contiguous: x row-major: a view of it where it is so already, otherwise a copy. Either way another handle,
+ * the tape's like every result. */
 MT_API mt_tensor *mt_contiguous(mt_tape *tape, mt_tensor *x);
+/* copy: a row-major copy of x, always */
 MT_API mt_tensor *mt_copy(mt_tape *tape, mt_tensor *x);
 
-/* Rows of x in the order that index (a vector of INDEX) names; a row may be named more than once. */
+/* take_rows: rows of x in the order that index names; a row may be named more than once. index: a vector of
+ * INDEX. */
 MT_API mt_tensor *mt_take_rows(mt_tape *tape, mt_tensor *x, mt_tensor *index);
 
-/* Losses, each a mean over all elements, of shape (1). target has the shape of the first operand and gets no
- * gradient.
- * mt_mse: mean of (p - y)^2, mt_squared_difference.
- * mt_bce: mean of -(y ln p + (1 - y) ln(1 - p)), with each logarithm at least -100 as in PyTorch. A p outside
- * [0, 1], which PyTorch refuses, makes the loss NaN; its gradient is (p - y) / 1e-12, divided by the count.
- * mt_bce_with_logits: the same for p = sigmoid(z), not forming p: mean of mt_sigmoid_cross_entropy, which is
- * max(z, 0) - z y + log1p(exp(-|z|)). At z = +inf that is (1 - y) z and at -inf it is -y z: +inf for y in
- * [0, 1], but NaN (0 times infinity) for the y that agrees with z, 1 or 0. An infinite y makes the loss
- * infinite or NaN. The gradient, (sigmoid(z) - y) / count, is finite for every finite y, at an infinite z
- * too. */
+/* ---- losses, each of shape (1). target has the shape of the first operand and gets no gradient ---- */
+
+/* mse: the mean of (p - target)^2 */
 MT_API mt_tensor *mt_mse(mt_tape *tape, mt_tensor *p, mt_tensor *target);
+/* bce: the mean of -(target ln p + (1 - target) ln(1 - p)), each logarithm at least -100, as in PyTorch. A p
+ * outside [0, 1], which PyTorch refuses, makes the loss NaN; its gradient is (p - target) / 1e-12, divided by
+ * the count. */
 MT_API mt_tensor *mt_bce(mt_tape *tape, mt_tensor *p, mt_tensor *target);
-MT_API mt_tensor *mt_bce_with_logits(mt_tape *tape, mt_tensor *logits, mt_tensor *target);
+/* bce_with_logits: the mean of max(z, 0) - z target + log1p(exp(-|z|)), which is bce of sigmoid(z). At z =
+ * +inf that is (1 - target) z and at -inf it is -target z: +inf for a target in [0, 1], but NaN (0 times
+ * infinity) for the target that agrees with z, 1 or 0. An infinite target makes the loss infinite or NaN. The
+ * gradient, (sigmoid(z) - target) / count, is finite for every finite target, at an infinite z too. */
+MT_API mt_tensor *mt_bce_with_logits(mt_tape *tape, mt_tensor *z, mt_tensor *target);
 
 MT_END
 
