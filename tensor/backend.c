@@ -48,16 +48,50 @@ mt_backend *mt_backend_get(const char *name)
     return NULL;
 }
 
-/* Only a note may be missing. */
-static mt_status check_slots(const mt_backend *backend)
+/* ---- what stands in for a slot that is missing ---- */
+
+static mt_status absent(const mt_backend *backend, const char *slot, const char *text)
+{
+    return mt_fail(MT_ERR_BACKEND,
+                   "backend %.40s lacks the slot %s (%s), and its memory is not the host's, where simple "
+                   "would do that; give it one",
+                   backend->name, slot, text);
+}
+
+#define FOR_WORK(result, slot, parameters, text) \
+    static result absent_##slot parameters { return absent(backend, #slot, text); }
+#define FOR_MEMORY(result, slot, parameters, text)
+#define FOR_NOTE(result, slot, parameters, text)
+#define MT_SLOT(need, result, slot, parameters, text) FOR_##need(result, slot, parameters, text)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-parameter" /* each is as long as its slot, and reads the first */
+#include "slots.inc"
+#pragma GCC diagnostic pop
+
+#define ABSENT_WORK(slot)   absent_##slot
+#define ABSENT_MEMORY(slot) NULL
+#define ABSENT_NOTE(slot)   NULL
+
+/* Fills in what a backend lacks; an error where nothing can stand in. */
+static mt_status complete(mt_backend *whole)
 {
     enum { MEMORY, WORK, NOTE };
-#define MT_SLOT(need, result, slot, parameters, text) \
-    if (need != NOTE && !backend->slot)               \
-        return mt_fail(MT_ERR_VALUE, "backend %.40s lacks the slot %s: %s", backend->name, #slot, text);
+    const mt_backend *simple = mt_backend_simple();
+    if (!whole->allocate != !whole->release)
+        return mt_fail(MT_ERR_VALUE,
+                       "backend %.40s has one of allocate and release; give it both, or neither",
+                       whole->name);
+#define MT_SLOT(need, result, slot, parameters, text)                                                     \
+    if (!whole->slot) whole->slot = whole->host ? simple->slot : ABSENT_##need(slot);                     \
+    if (need == MEMORY && !whole->slot)                                                                   \
+        return mt_fail(MT_ERR_VALUE,                                                                      \
+                       "backend %.40s lacks the slot %s (%s), which memory that is not the host's needs", \
+                       whole->name, #slot, text);
 #include "slots.inc"
     return MT_OK;
 }
+
+/* ---- registering ---- */
 
 /* Copies a backend of any header's size into one of this header's; a slot that it does not reach is NULL. */
 static mt_status take(mt_backend *whole, const mt_backend *backend)
@@ -81,7 +115,7 @@ mt_status mt_backend_register(const mt_backend *backend)
     if (!backend) return MT_ERR_NULL;
     mt_backend whole = {0};
     mt_status status = take(&whole, backend);
-    if (status == MT_OK) status = check_slots(&whole);
+    if (status == MT_OK) status = complete(&whole);
     if (status != MT_OK) return status;
     while (atomic_flag_test_and_set(&registering)) {}
     const char *name;

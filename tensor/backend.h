@@ -149,8 +149,9 @@ MT_BEGIN
  * live as long as the program and are shared by all threads. */
 MT_API mt_backend *mt_backend_get(const char *name);
 /* Adds a copy of a backend, which mt_backend_get then gives out, and which its slots receive: what they need
- * stands in context. The caller keeps name, summary and context alive. An error when the name is taken, a
- * slot is missing or the size is none. */
+ * stands in context. The caller keeps name, summary and context alive. What it
+ * lacks is filled in as slots.inc says: on the host every slot may be missing. An error when the name is
+ * taken, a slot of memory is missing elsewhere, or the size is none. */
 MT_API mt_status mt_backend_register(const mt_backend *backend);
 /* The i-th name and a line about it, or NULL past the last: available or not, which mt_backend_get tells. */
 MT_API const char *mt_backend_name(int i);

@@ -1492,8 +1492,8 @@ static void test_backend_names(void **data)
     own.name = "cpu";
     TEST_FAILS(mt_backend_register(&own), MT_ERR_NAME, "cpu");
     own.name = "test-own";
-    own.matmul = NULL;
-    TEST_FAILS(mt_backend_register(&own), MT_ERR_VALUE, "test-own");
+    own.host = false, own.download = NULL;
+    TEST_FAILS(mt_backend_register(&own), MT_ERR_VALUE, "test-own lacks the slot download");
     TEST_TRUE(!mt_backend_get("test-own"));
     own = *test_simple();
     own.name = "test-own";
