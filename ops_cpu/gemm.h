@@ -39,16 +39,14 @@ struct mt_gemm_packing {
 
 struct mt_gemm_kernels {
     int lanes, mr, nr; /* numbers in a vector; rows and columns of the register tile */
-    int few_rows;      /* up to so many rows of A, B is not packed */
-    double small;      /* up to so many multiplications, neither is */
-    int64_t direct_b;  /* nor with k up to direct_kc and so many numbers in B */
-    int dot_ratio;     /* dot products where k is at least so many times the rows of a small product */
-    /* Blocks of packed: A is cut to mc x kc, B to kc x nc, which stays in the second cache with 32 registers
-     * and in the last with 16; rows of A are packed too from pack_a_from columns of C on. The others cut k
-     * alone. kc are part of the result's bits, mc and nc are not. */
+    /* The limits of the paths (gemm_plan.c), from this set's row of tuning.h, which says what each is. small
+     * counts multiplications, the others rows, columns or numbers. */
+    int few_rows;
+    double small;
+    int64_t direct_b;
+    int dot_ratio;
     int64_t mc, nc, kc, direct_kc, dot_kc, pack_a_from;
-
-    bool columns_of_a; /* packed reads columns of A in place as well as rows */
+    bool columns_of_a;
 
     /* Any A, rows of B contiguous (b.col = 1): reads both in place. */
     void (*direct)(const mt_gemm_block *block);

@@ -10,29 +10,8 @@
 #include "gemm_tile.h"
 #include "kernels.h"
 
-/* Tiles of v vectors have up to so many rows. */
-#define TO_6(X, v)  X(1, v) X(2, v) X(3, v) X(4, v) X(5, v) X(6, v)
-#define TO_8(X, v)  TO_6(X, v) X(7, v) X(8, v)
-#define TO_10(X, v) TO_8(X, v) X(9, v) X(10, v)
-#define TO_12(X, v) TO_10(X, v) X(11, v) X(12, v)
-#if MT_SIMD_REGISTERS == 32
-enum { TALLEST = 12, DOT_ROWS = 5 };
-static const int most_rows[VECS + 1] = {0, 12, 10, 8, 6};
-#define EACH_FULL(X) TO_6(X, 4)
-#define EACH_EDGE(X) TO_12(X, 1) TO_10(X, 2) TO_8(X, 3) TO_6(X, 4)
-#define EACH_HALF(X) EACH_EDGE(X)
-#define EACH_WIDE(X) X(1, 8) X(2, 8) X(3, 8) X(4, 6)         /* rows, vectors */
-#define EACH_DOT(X)  X(1, 8) X(2, 8) X(3, 8) X(4, 4) X(5, 4) /* rows, columns */
-#else
-enum { TALLEST = 6, DOT_ROWS = 4 };
-static const int most_rows[VECS + 1] = {0, 6, 6};
-#define EACH_FULL(X) TO_6(X, 2)
-#define EACH_EDGE(X) TO_6(X, 1) TO_6(X, 2)
-#define EACH_HALF(X)
-#define EACH_WIDE(X) X(1, 8) X(2, 6) X(3, 4) X(4, 3)
-#define EACH_DOT(X)  X(1, 8) X(2, 6) X(3, 4) X(4, 3)
-#endif
-enum { WIDE_ROWS = 4, MAX_VECS = 8, ASK_STEPS = 16 };
+static const int most_rows[VECS + 1] = MT_MOST_ROWS;
+enum { ASK_STEPS = 16 };
 enum { HALVES = MT_SIMD_BYTES == 64 }; /* whether half a vector is worth an instruction of its own */
 
 /* ---- a tile with a row of B in vectors ---- */
@@ -131,32 +110,32 @@ MT_ALWAYS_INLINE void tile(const int rows, const int vecs, const tile_end end, c
 #define DEFINE_EDGE(rows, vecs)                                                                      \
     static void edge_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, CUT, false, false, w); } \
     static void even_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, WHOLE, false, false, w); }
-#define DEFINE_HALF(rows, vecs) \
-    static void half_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, HALF, false, false, w); }
 #define DEFINE_WIDE(rows, vecs) \
     static void wide_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, WHOLE, false, false, w); }
-EACH_FULL(DEFINE_FULL)
-EACH_EDGE(DEFINE_EDGE)
-EACH_HALF(DEFINE_HALF)
-EACH_WIDE(DEFINE_WIDE)
+MT_EACH_FULL(DEFINE_FULL)
+MT_EACH_EDGE(DEFINE_EDGE)
+MT_EACH_WIDE(DEFINE_WIDE)
 
 #define LIST_NEXT(rows, vecs) [rows] = next_##rows##x##vecs,
 #define LIST_PACK(rows, vecs) [rows] = pack_##rows##x##vecs,
 #define LIST_EDGE(rows, vecs) [vecs][rows] = edge_##rows##x##vecs,
-#define LIST_HALF(rows, vecs) [vecs][rows] = half_##rows##x##vecs,
 #define LIST_EVEN(rows, vecs) [vecs][rows] = even_##rows##x##vecs,
 #define LIST_WIDE(rows, vecs) [rows] = {wide_##rows##x##vecs, (vecs)*MT_LANES},
-static const tile_fn tile_next[MR + 1] = {EACH_FULL(LIST_NEXT)};
-static const tile_fn tile_pack[MR + 1] = {EACH_FULL(LIST_PACK)};
-static const tile_fn tile_edge[VECS + 1][TALLEST + 1] = {EACH_EDGE(LIST_EDGE)};
-static const tile_fn tile_even[VECS + 1][TALLEST + 1] = {EACH_EDGE(LIST_EVEN)};
+static const tile_fn tile_next[MR + 1] = {MT_EACH_FULL(LIST_NEXT)};
+static const tile_fn tile_pack[MR + 1] = {MT_EACH_FULL(LIST_PACK)};
+static const tile_fn tile_edge[VECS + 1][TALLEST + 1] = {MT_EACH_EDGE(LIST_EDGE)};
+static const tile_fn tile_even[VECS + 1][TALLEST + 1] = {MT_EACH_EDGE(LIST_EVEN)};
 #if MT_SIMD_BYTES == 64
-static const tile_fn tile_half[VECS + 1][TALLEST + 1] = {EACH_HALF(LIST_HALF)};
+#define DEFINE_HALF(rows, vecs) \
+    static void half_##rows##x##vecs(const tile_work *w) { tile(rows, vecs, HALF, false, false, w); }
+#define LIST_HALF(rows, vecs) [vecs][rows] = half_##rows##x##vecs,
+MT_EACH_EDGE(DEFINE_HALF)
+static const tile_fn tile_half[VECS + 1][TALLEST + 1] = {MT_EACH_EDGE(LIST_HALF)};
 #endif
 static const struct {
     tile_fn run;
     int width;
-} tile_wide[WIDE_ROWS + 1] = {EACH_WIDE(LIST_WIDE)};
+} tile_wide[WIDE_ROWS + 1] = {MT_EACH_WIDE(LIST_WIDE)};
 
 /* The tiles for n columns, 0 < n <= NR, by their rows. */
 static const tile_fn *tiles_for(int64_t n)
@@ -214,10 +193,9 @@ static void gemm_packed(const mt_gemm_block *g)
     const panel cut = panel_cut(g->m, MR);
     const int64_t strips = mt_gemm_panels(g->n, NR),
                   lines = g->panels || g->a.col != 1 ? 0 : mt_gemm_panels(g->k, LINE);
-    const bool panels_first = MT_SIMD_REGISTERS == 32;
     tile_work w = {.k = g->k, .a = g->a, .c = g->c, .add = g->add};
     if (g->panels) w.a = (mt_matrix){1, MR, NULL};
-    const int64_t outer = panels_first ? 1 : strips, inner = panels_first ? strips : 1;
+    const int64_t outer = PANELS_FIRST ? 1 : strips, inner = PANELS_FIRST ? strips : 1;
     for (int64_t o = 0; o < outer; o++) {
         int64_t row = 0;
         for (int64_t i = 0; i < cut.count; i++) {
@@ -226,8 +204,8 @@ static void gemm_packed(const mt_gemm_block *g)
             w.a.data = g->panels ? g->panels + i * MR * g->k : g->a.data + row * g->a.row;
             next = w.a.data + rows * w.a.row;
             for (int64_t s = o; s < o + inner; s++) {
-                const int64_t from = panels_first ? s * lines / strips : 0,
-                              to = panels_first ? (s + 1) * lines / strips : 0;
+                const int64_t from = PANELS_FIRST ? s * lines / strips : 0,
+                              to = PANELS_FIRST ? (s + 1) * lines / strips : 0;
                 w.lines = (int)(to - from);
                 w.next = next + from * LINE;
                 w.c.data = g->c.data + row * g->c.row + s * NR * g->c.col;
@@ -384,13 +362,13 @@ MT_ALWAYS_INLINE void dot_tile(const int rows, const int columns, const mt_gemm_
     {                                                                                                    \
         dot_tile(rows, 1, g, a, b, c);                                                                   \
     }
-EACH_DOT(DEFINE_DOT)
+MT_EACH_DOT(DEFINE_DOT)
 
 #define LIST_DOT(rows, columns) [rows] = {dot_##rows, dot_##rows##_one, columns},
 static const struct {
     dot_fn run, one;
     int columns;
-} dot_table[DOT_ROWS + 1] = {EACH_DOT(LIST_DOT)};
+} dot_table[DOT_ROWS + 1] = {MT_EACH_DOT(LIST_DOT)};
 
 /* Columns of B go by in groups that stay in the second cache while every row of A meets them. */
 static void gemm_dot(const mt_gemm_block *g)
@@ -436,17 +414,17 @@ const struct mt_gemm_kernels MT_FOR_ISA(mt_gemm_kernels) = {
     .lanes = MT_LANES,
     .mr = MR,
     .nr = NR,
-    .few_rows = MT_SIMD_REGISTERS == 32 ? 28 : 12,
-    .mc = MT_SIMD_REGISTERS == 32 ? 8 * MR : 24 * MR,
-    .nc = (MT_SIMD_REGISTERS == 32 ? 512 : 2048) * 4 / (int)sizeof(mt_real),
-    .columns_of_a = MT_SIMD_REGISTERS == 32,
-    .pack_a_from = MT_SIMD_REGISTERS == 32 ? INT_MAX : 1024,
-    .kc = 256,
-    .small = MT_SIMD_REGISTERS == 32 ? 160. * 160 * 160 : 72. * 72 * 72,
-    .direct_kc = 64,
-    .direct_b = (MT_SIMD_REGISTERS == 32 ? 1 << 16 : 1 << 13) * 4 / (int)sizeof(mt_real),
-    .dot_kc = 4096 / (int)sizeof(mt_real),
-    .dot_ratio = MT_SIMD_REGISTERS == 32 ? 3 : 6,
+    .few_rows = FEW_ROWS,
+    .small = (double)SMALL * SMALL * SMALL,
+    .direct_b = DIRECT_B,
+    .dot_ratio = DOT_RATIO,
+    .mc = MC,
+    .nc = NC,
+    .kc = KC,
+    .direct_kc = DIRECT_KC,
+    .dot_kc = DOT_KC,
+    .pack_a_from = PACK_A_FROM,
+    .columns_of_a = COLUMNS_OF_A,
     .direct = gemm_direct,
     .dot = gemm_dot,
     .packed = gemm_packed,

@@ -1,5 +1,6 @@
-/* ops_cpu/gemm_tile.h - the size of matmul's register tile, for the files that are compiled once for each
- * instruction set: gemm_kernel.c, which computes with it, and gemm_pack.c, which packs for it.
+/* ops_cpu/gemm_tile.h - how rows are cut into panels for matmul's register tile, for the files that are
+ * compiled once for each instruction set: gemm_kernel.c, which computes with it, and gemm_pack.c, which packs
+ * for it.
  */
 #ifndef MT_GEMM_TILE_H
 #define MT_GEMM_TILE_H
@@ -7,11 +8,9 @@
 #include <limits.h>
 
 #include "gemm.h"
-#include "simd.h"
+#include "tuning.h"
 
-/* MR rows by NR columns, which are VECS vectors; LINE: numbers in a line of the caches. */
-enum { MR = 6, VECS = MT_SIMD_REGISTERS == 32 ? 4 : 2, NR = VECS * MT_LANES };
-enum { LINE = 64 / (int)sizeof(mt_real) };
+enum { LINE = 64 / (int)sizeof(mt_real) }; /* numbers in a line of the caches */
 
 /* Rows are shared out evenly over the panels: the first m % panels of them have one more. */
 typedef struct panel {

@@ -1,7 +1,7 @@
 /* ops_cpu/simd.h - one vector of numbers, whatever the instruction set: the few operations that the kernels
  * need.
  *
- * The compiler's flags choose the width: 512 bits with AVX-512, 256 with AVX2 and FMA, else 128 bits in the
+ * The compiler's flags choose the section: 512 bits with AVX-512, 256 with AVX2 and FMA, else 128 bits in the
  * vector extension of gcc and clang, which is SSE2 on x86-64 and NEON on aarch64. Nothing needs an aligned
  * address. A mask names the first n lanes; lanes outside it are never read or written, and a masked load
  * fills them with 0.
@@ -13,13 +13,18 @@
 
 #include "tensor/base.h"
 
+/* The instruction set by name, which is its row of tuning.h, the bytes of a vector, and the number of
+ * registers. */
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
+#define MT_SIMD_NAME      AVX512
 #define MT_SIMD_BYTES     64
 #define MT_SIMD_REGISTERS 32
 #elif defined(__AVX2__) && defined(__FMA__)
+#define MT_SIMD_NAME      AVX2
 #define MT_SIMD_BYTES     32
 #define MT_SIMD_REGISTERS 16
 #else
+#define MT_SIMD_NAME      BASE
 #define MT_SIMD_BYTES     16
 #define MT_SIMD_REGISTERS 16
 #endif
