@@ -1,17 +1,10 @@
-/* ops_cpu/cpu.c - the cpu backend: host memory, the choice of an instruction set, the slots. */
-#define _POSIX_C_SOURCE 200809L
+/* ops_cpu/cpu.c - the cpu backend: host memory and the slots. */
 #include "cpu.h"
 #include "gemm_plan.h"
 #include "threads.h"
 
-#include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
 
 #include "tensor/arena.h"
 
@@ -41,85 +34,6 @@ mt_status mt_host_copy(mt_backend *backend, void *to, const void *from, size_t b
     (void)backend;
     if (bytes) memcpy(to, from, bytes);
     return MT_OK;
-}
-
-/* ---- instruction sets ---- */
-
-static struct {
-    const mt_cpu_kernels *kernels; /* NULL when MT_ISA names one that this processor does not have */
-    double stream_bytes;           /* a larger result is streamed */
-    char wish[16];
-} settings;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static const mt_cpu_kernels *best_kernels(const char *wish)
-{
-    const mt_cpu_kernels *best = &mt_cpu_kernels_base;
-    bool named = strcmp(wish, best->isa) == 0;
-#ifdef MT_HAVE_X86
-    __builtin_cpu_init();
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-                  __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
-    const struct {
-        bool there;
-        const mt_cpu_kernels *kernels;
-    } candidates[] = {{avx2, &mt_cpu_kernels_avx2}, {avx512, &mt_cpu_kernels_avx512}};
-    for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
-        if (!candidates[i].there || named) continue;
-        best = candidates[i].kernels;
-        named = strcmp(wish, best->isa) == 0;
-    }
-#endif
-    return *wish && !named ? NULL : best;
-}
-
-/* Bytes of the last cache; 0 when nobody tells. What sysconf says of AMD's in a virtual machine is wrong. */
-static double last_cache(void)
-{
-    double bytes = 0;
-#if defined(__x86_64__)
-    static const unsigned leaves[] = {4, 0x8000001du}; /* Intel's, AMD's */
-    for (int i = 0; i < 2 && bytes == 0; i++) {
-        unsigned a, b, c, d;
-        for (unsigned k = 0; k < 8 && __get_cpuid_count(leaves[i], k, &a, &b, &c, &d) && a & 31; k++)
-            if ((a & 31) != 2 && (a >> 5 & 7) >= 2) /* not for instructions, and level 2 or more */
-                bytes = ((b >> 22) + 1.0) * ((b >> 12 & 1023) + 1.0) * ((b & 4095) + 1.0) * (c + 1.0);
-    }
-#elif defined(_SC_LEVEL3_CACHE_SIZE)
-    bytes = (double)sysconf(_SC_LEVEL3_CACHE_SIZE);
-#endif
-    return bytes;
-}
-
-/* Half of the last cache: the operands want the other half. A cache of a hundred megabytes is other
- * programs' too. */
-static double stream_bytes(void)
-{
-    const double half = last_cache() / 2, least = 4 << 20, most = 32 << 20, unknown = 8 << 20;
-    return half <= 0 ? unknown : half < least ? least : half > most ? most : half;
-}
-
-/* The environment is read here, and in threads.c, once. */
-static void read_settings(void)
-{
-    const char *isa = getenv("MT_ISA");
-    snprintf(settings.wish, sizeof settings.wish, "%s", isa ? isa : "");
-    settings.kernels = best_kernels(settings.wish);
-    settings.stream_bytes = stream_bytes();
-}
-
-const mt_cpu_kernels *mt_cpu_kernels_get(void)
-{
-    pthread_once(&once, read_settings);
-    return settings.kernels ? settings.kernels : &mt_cpu_kernels_base;
-}
-
-bool mt_cpu_streams(double bytes)
-{
-    if (bytes < 4 << 20) return false;
-    pthread_once(&once, read_settings);
-    return bytes >= settings.stream_bytes;
 }
 
 /* ---- the backend ---- */
@@ -167,13 +81,6 @@ static mt_backend cpu = {
 
 mt_backend *mt_backend_cpu(void)
 {
-    pthread_once(&once, read_settings);
     mt_threads_prepare();
-    if (settings.kernels) return &cpu;
-    mt_fail(
-        MT_ERR_BACKEND,
-        "MT_ISA is \"%s\", which this processor or this build does not have; use base, avx2 or avx512, or "
-        "leave it unset",
-        settings.wish);
-    return NULL;
+    return mt_cpu_kernels_found() == MT_OK ? &cpu : NULL;
 }

@@ -7,6 +7,7 @@
 #ifndef MT_GEMM_H
 #define MT_GEMM_H
 
+#include "kernels.h"
 #include "tensor/plan.h"
 
 /* c[i,j] = sum over p < k of a[i,p] b[p,j], added to what c holds when add is set. 1 <= m, n, k. */
@@ -71,14 +72,10 @@ static inline mt_matrix mt_matrix_transpose(mt_matrix x) { return (mt_matrix){x.
 static inline int64_t mt_gemm_panels(int64_t n, int64_t width) { return (n + width - 1) / width; }
 
 MT_BEGIN
-MT_INTERNAL extern const struct mt_gemm_kernels mt_gemm_kernels_base;
-MT_INTERNAL extern const struct mt_gemm_packing mt_gemm_packing_base;
-#ifdef MT_HAVE_X86
-MT_INTERNAL extern const struct mt_gemm_kernels mt_gemm_kernels_avx2;
-MT_INTERNAL extern const struct mt_gemm_packing mt_gemm_packing_avx2;
-MT_INTERNAL extern const struct mt_gemm_kernels mt_gemm_kernels_avx512;
-MT_INTERNAL extern const struct mt_gemm_packing mt_gemm_packing_avx512;
-#endif
+#define MT_DECLARE_GEMM(isa)                                               \
+    MT_INTERNAL extern const struct mt_gemm_kernels mt_gemm_kernels_##isa; \
+    MT_INTERNAL extern const struct mt_gemm_packing mt_gemm_packing_##isa;
+MT_EACH_ISA(MT_DECLARE_GEMM)
 MT_END
 
 #endif

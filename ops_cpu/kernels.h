@@ -3,8 +3,8 @@
  *
  * Drivers (elementwise.c, reduce.c, matmul.c) own the plan and the parallel loop and are compiled once; they
  * call row functions through the table that fits the processor. rows.c, folds.c, steps.c, gemm_kernel.c
- * and gemm_pack.c are compiled for each instruction set with -DMT_ISA_NAME=base, avx2 or avx512, and define
- * one constant each with external linkage.
+ * and gemm_pack.c are compiled for each instruction set with -DMT_ISA_NAME=base, avx2, ..., and define one
+ * constant each with external linkage.
  */
 #ifndef MT_KERNELS_H
 #define MT_KERNELS_H
@@ -15,6 +15,11 @@
 #define MT_ISA_JOIN_(name, isa) name##_##isa
 #define MT_ISA_JOIN(name, isa)  MT_ISA_JOIN_(name, isa)
 #define MT_FOR_ISA(name)        MT_ISA_JOIN(name, MT_ISA_NAME)
+
+/* The instruction sets that the library is built for, from the least to the best; meson.build defines it. */
+#ifndef MT_EACH_ISA
+#define MT_EACH_ISA(X) X(base)
+#endif
 
 /* A tile of an elementwise operation: size[0] rows of size[1] elements each. data[0] is the output, data[1..]
  * are the inputs; step[k][0] leads from row to row of data[k], step[k][1] from element to element; p are the
@@ -79,21 +84,16 @@ typedef struct mt_cpu_kernels {
 } mt_cpu_kernels;
 
 MT_BEGIN
-MT_INTERNAL extern const mt_cpu_kernels mt_cpu_kernels_base;
-MT_INTERNAL extern const mt_fold_kernels mt_fold_kernels_base;
-MT_INTERNAL extern const mt_step_kernels mt_step_kernels_base;
-#ifdef MT_HAVE_X86
-MT_INTERNAL extern const mt_cpu_kernels mt_cpu_kernels_avx2;
-MT_INTERNAL extern const mt_fold_kernels mt_fold_kernels_avx2;
-MT_INTERNAL extern const mt_step_kernels mt_step_kernels_avx2;
-MT_INTERNAL extern const mt_cpu_kernels mt_cpu_kernels_avx512;
-MT_INTERNAL extern const mt_fold_kernels mt_fold_kernels_avx512;
-MT_INTERNAL extern const mt_step_kernels mt_step_kernels_avx512;
-#endif
+#define MT_DECLARE_KERNELS(isa)                                     \
+    MT_INTERNAL extern const mt_cpu_kernels mt_cpu_kernels_##isa;   \
+    MT_INTERNAL extern const mt_fold_kernels mt_fold_kernels_##isa; \
+    MT_INTERNAL extern const mt_step_kernels mt_step_kernels_##isa;
+MT_EACH_ISA(MT_DECLARE_KERNELS)
 
-/* The table that fits this processor, chosen once; MT_ISA=base|avx2|avx512 in the environment asks for
- * another. */
+/* The table of the best set that this processor has, chosen once; MT_ISA in the environment names another. */
 MT_INTERNAL const mt_cpu_kernels *mt_cpu_kernels_get(void);
+/* Fails where MT_ISA names a set that is not there; the table is then that of base. */
+MT_INTERNAL mt_status mt_cpu_kernels_found(void);
 
 /* How many threads to use for work of about that many elementary steps (a load, an addition and a store of
  * one number): 1 below the grain, in a forked child, or in a parallel region of the caller's; fewer than were

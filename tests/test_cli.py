@@ -147,6 +147,9 @@ def backends():
         result = run("--backend", name, *FAST)
         check(f"backend {name}, not available: exit 1, a sentence, no lines",
               result.returncode == 1 and result.stdout == b"" and name in sentence(result), result)
+    result = run(*FAST, env={"MT_ISA": "none"})
+    check("an instruction set that no build has: exit 1, and a sentence that names what there is",
+          result.returncode == 1 and result.stdout == b"" and "use one of base" in sentence(result), result)
     for dataset in ["simple", "spiral"]:
         result = run("--backend", "simple", "--dataset", dataset, "--hidden", "4", "--epochs", "2")
         check(f"backend simple trains {dataset}", result.returncode == 0 and result.stdout.count(b"\n") == 2, result)
