@@ -10,7 +10,7 @@ using namespace mt_sim;
 
 namespace {
 
-void before(const void *at, size_t bytes, const Site &site)
+void before(const void *at, size_t bytes, const code_site &site)
 {
     uintptr_t address = (uintptr_t)at;
     if (--g_now.fuel < 0) out_of_fuel(site);
@@ -20,7 +20,7 @@ void before(const void *at, size_t bytes, const Site &site)
     g_block.kernel->stats.atomics++;
 }
 
-template <class T> void after(const T *at, T old, const Site &site)
+template <class T> void after(const T *at, T old, const code_site &site)
 {
     u64 was = 0, is = 0;
     memcpy(&was, &old, sizeof old);
@@ -49,7 +49,7 @@ template <class T> T whole(int kind, T old, T value, T compare)
 
 template <class T> T integer(int kind, T *at, T value, T compare, const char *file, int line)
 {
-    Site site = {file, line, nullptr};
+    code_site site = {file, line, nullptr};
     before(at, sizeof *at, site);
     T old = *at;
     *at = whole(kind, old, value, compare);
@@ -59,7 +59,7 @@ template <class T> T integer(int kind, T *at, T value, T compare, const char *fi
 
 template <class T> T real(int kind, T *at, T value, const char *file, int line)
 {
-    Site site = {file, line, nullptr};
+    code_site site = {file, line, nullptr};
     before(at, sizeof *at, site);
     T old = *at;
     *at = kind == MT_SIM_EXCH ? value : old + value;

@@ -20,15 +20,15 @@ namespace {
 
 enum { MOST_KEPT = 1 << 20, BANKS = 32 };
 
-struct Access {
+struct counted_access {
     uintptr_t code;
     u32 warp, lane, turn, bytes;
     size_t offset;
 };
 
-std::deque<Kernel> s_kernels; /* stays in place as it grows */
+std::deque<kernel_record> s_kernels; /* stays in place as it grows */
 std::vector<const void *> s_launched;
-std::vector<Access> s_accesses;
+std::vector<counted_access> s_accesses;
 std::vector<size_t> s_units;
 
 size_t distinct(std::vector<size_t> &units)
@@ -37,16 +37,16 @@ size_t distinct(std::vector<size_t> &units)
     return (size_t)(std::unique(units.begin(), units.end()) - units.begin());
 }
 
-u64 sectors(const Access *first, const Access *last)
+u64 sectors(const counted_access *first, const counted_access *last)
 {
     s_units.clear();
-    for (const Access *a = first; a < last; ++a)
+    for (const counted_access *a = first; a < last; ++a)
         for (size_t s = a->offset / 32; s <= (a->offset + a->bytes - 1) / 32; ++s) s_units.push_back(s);
     return distinct(s_units);
 }
 
 /* Lanes are served in groups that ask for at most 128 bytes: 32 of 4 bytes, 16 of 8, 8 of 16. */
-u64 extra_passes(const Access *first, const Access *last)
+u64 extra_passes(const counted_access *first, const counted_access *last)
 {
     u32 lanes = first->bytes > 4 ? 128 / first->bytes : 32;
     u64 extra = 0;
@@ -63,7 +63,7 @@ u64 extra_passes(const Access *first, const Access *last)
     return extra;
 }
 
-void count_request(const Access *first, const Access *last)
+void count_request(const counted_access *first, const counted_access *last)
 {
     mt_sim_stats *stats = &g_block.kernel->stats;
     if (first->offset < g_shared_size) {
@@ -79,19 +79,19 @@ void count_request(const Access *first, const Access *last)
 
 } // namespace
 
-Kernel *kernel_named(const char *name)
+kernel_record *kernel_named(const char *name)
 {
-    char clean[sizeof(Kernel::name)];
+    char clean[sizeof(kernel_record::name)];
     snprintf(clean, sizeof clean, "%s", name);
     size_t length = strlen(clean);
     if (length > 1 && clean[0] == '(' && clean[length - 1] == ')') {
         clean[length - 1] = '\0';
         memmove(clean, clean + 1, length - 1);
     }
-    for (Kernel &kernel : s_kernels)
+    for (kernel_record &kernel : s_kernels)
         if (strcmp(kernel.name, clean) == 0) return &kernel;
     if (!attempt([] { s_kernels.emplace_back(); })) return nullptr;
-    Kernel *kernel = &s_kernels.back();
+    kernel_record *kernel = &s_kernels.back();
     memcpy(kernel->name, clean, sizeof clean);
     kernel->stats.kernel = kernel->name;
     return kernel;
@@ -104,20 +104,20 @@ void count_launch(const void *code)
 
 void count_access(uintptr_t address, size_t bytes, const void *code)
 {
-    Access access = {(uintptr_t)code,        g_now.warp, g_now.thread % WARP, 0, (u32)bytes,
-                     address - g_memory.base};
+    counted_access access = {(uintptr_t)code,        g_now.warp, g_now.thread % WARP, 0, (u32)bytes,
+                             address - g_memory.base};
     if (!attempt([&] { s_accesses.push_back(access); })) out_of_memory();
     if (s_accesses.size() >= MOST_KEPT) count_interval_end();
 }
 
 static void count_all()
 {
-    auto by_thread = [](const Access &a, const Access &b) {
+    auto by_thread = [](const counted_access &a, const counted_access &b) {
         if (a.code != b.code) return a.code < b.code;
         if (a.warp != b.warp) return a.warp < b.warp;
         return a.lane < b.lane;
     };
-    auto by_turn = [](const Access &a, const Access &b) {
+    auto by_turn = [](const counted_access &a, const counted_access &b) {
         if (a.code != b.code) return a.code < b.code;
         if (a.warp != b.warp) return a.warp < b.warp;
         if (a.turn != b.turn) return a.turn < b.turn;
@@ -125,14 +125,14 @@ static void count_all()
     };
     std::stable_sort(s_accesses.begin(), s_accesses.end(), by_thread);
     for (size_t i = 1; i < s_accesses.size(); ++i) {
-        const Access &before = s_accesses[i - 1];
-        Access &a = s_accesses[i];
+        const counted_access &before = s_accesses[i - 1];
+        counted_access &a = s_accesses[i];
         if (a.code == before.code && a.warp == before.warp && a.lane == before.lane) a.turn = before.turn + 1;
     }
     std::sort(s_accesses.begin(), s_accesses.end(), by_turn);
-    const Access *all = s_accesses.data(), *end = all + s_accesses.size();
-    for (const Access *first = all; first < end;) {
-        const Access *last = first + 1;
+    const counted_access *all = s_accesses.data(), *end = all + s_accesses.size();
+    for (const counted_access *first = all; first < end;) {
+        const counted_access *last = first + 1;
         while (last < end && last->code == first->code && last->warp == first->warp &&
                last->turn == first->turn)
             ++last;
@@ -171,7 +171,7 @@ bool mt_sim_stats_at(int i, mt_sim_stats *stats)
 void mt_sim_stats_reset(void)
 {
     std::lock_guard<std::recursive_mutex> lock(g_lock);
-    for (Kernel &kernel : s_kernels) {
+    for (kernel_record &kernel : s_kernels) {
         const char *name = kernel.stats.kernel;
         kernel.stats = {};
         kernel.stats.kernel = name;

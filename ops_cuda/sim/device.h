@@ -1,6 +1,6 @@
 /* ops_cuda/sim/device.h - the calls that a kernel, compiled for the simulator, makes into it.
  *
- * Only twin.cuh and warp.cuh, the simulator's face towards .cu files, and sim/ itself include this. The
+ * Only twin.cuh, the simulator's face towards .cu files, and the files of sim/ include this. The
  * functions are compiled without the sanitizer, so what they touch is checked only where they say so. file
  * and line are the caller's, taken by default arguments.
  */

@@ -20,7 +20,7 @@ namespace mt_sim {
 
 enum { STACK_BYTES = 2 * 1024 * 1024, STACKS = 1024, GUARD_BYTES = 64 * 1024 };
 
-struct Fiber {
+struct sim_fiber {
 #ifdef MT_SIM_UCONTEXT
     ucontext_t context;
 #else
@@ -31,11 +31,11 @@ struct Fiber {
     int number;
 };
 
-static Fiber s_fibers[STACKS];
-static Fiber *s_free[STACKS];
+static sim_fiber s_fibers[STACKS];
+static sim_fiber *s_free[STACKS];
 static int s_free_count, s_made;
 static uintptr_t s_stacks;
-static Fiber *s_starting; /* handed to the first frame of a fiber */
+static sim_fiber *s_starting; /* handed to the first frame of a fiber */
 
 #ifdef MT_SIM_UCONTEXT
 static ucontext_t s_scheduler;
@@ -109,7 +109,7 @@ __asm__(".text\n.p2align 4\n.globl " MT_SIM_SYMBOL(mt_sim_switch) "\n"
 /* The first frame of every fiber. */
 static void first_frame()
 {
-    Fiber *self = s_starting;
+    sim_fiber *self = s_starting;
     self->entry(self->argument);
     __builtin_trap();
 }
@@ -117,7 +117,7 @@ static void first_frame()
 static uintptr_t stack_of(int number) { return s_stacks + (size_t)number * STACK_BYTES; }
 
 /* Sets the fiber up so that the next resume enters first_frame. */
-static void prepare(Fiber *fiber)
+static void prepare(sim_fiber *fiber)
 {
 #ifdef MT_SIM_UCONTEXT
     getcontext(&fiber->context);
@@ -141,7 +141,7 @@ static void prepare(Fiber *fiber)
 #endif
 }
 
-Fiber *fiber_take(void (*entry)(void *), void *argument)
+sim_fiber *fiber_take(void (*entry)(void *), void *argument)
 {
     if (!s_stacks) {
         void *base = mmap(nullptr, (size_t)STACKS * STACK_BYTES, PROT_READ | PROT_WRITE,
@@ -149,7 +149,7 @@ Fiber *fiber_take(void (*entry)(void *), void *argument)
         if (base == MAP_FAILED) return nullptr;
         s_stacks = (uintptr_t)base;
     }
-    Fiber *fiber;
+    sim_fiber *fiber;
     if (s_free_count > 0) {
         fiber = s_free[--s_free_count];
     } else if (s_made < STACKS) {
@@ -165,7 +165,7 @@ Fiber *fiber_take(void (*entry)(void *), void *argument)
     return fiber;
 }
 
-void fiber_resume(Fiber *fiber)
+void fiber_resume(sim_fiber *fiber)
 {
     s_starting = fiber;
 #ifdef MT_SIM_UCONTEXT
@@ -175,7 +175,7 @@ void fiber_resume(Fiber *fiber)
 #endif
 }
 
-void fiber_pause(Fiber *self)
+void fiber_pause(sim_fiber *self)
 {
 #ifdef MT_SIM_UCONTEXT
     swapcontext(&self->context, &s_scheduler);
@@ -184,11 +184,14 @@ void fiber_pause(Fiber *self)
 #endif
 }
 
-void fiber_release(Fiber *fiber) { s_free[s_free_count++] = fiber; }
+void fiber_release(sim_fiber *fiber) { s_free[s_free_count++] = fiber; }
 
-uintptr_t fiber_stack_end(const Fiber *fiber) { return stack_of(fiber->number) + STACK_BYTES - LOCAL_MEMORY; }
+uintptr_t fiber_stack_end(const sim_fiber *fiber)
+{
+    return stack_of(fiber->number) + STACK_BYTES - LOCAL_MEMORY;
+}
 
-bool fiber_has(const Fiber *fiber, uintptr_t address)
+bool fiber_has(const sim_fiber *fiber, uintptr_t address)
 {
     return address - stack_of(fiber->number) < STACK_BYTES;
 }

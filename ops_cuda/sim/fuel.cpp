@@ -19,8 +19,6 @@ enum : u64 { FIRST_SLICE = 1 << 16, MOST_FUEL = (u64)1 << 46 };
 enum : u32 { SPINS_BETWEEN_YIELDS = 1024, SPINS_UNTIL_STUCK = 1u << 22 };
 enum { WATCHED_TICKS = 2 };
 
-u64 s_fuel = 1 << 30;
-char s_wrong_fuel[64]; /* what MT_SIM_FUEL holds where that is no number */
 const void *s_watched_code;
 int64_t s_watched_fuel;
 int s_watched_ticks;
@@ -40,34 +38,43 @@ const void *code_of(const void *context)
 
 } // namespace
 
-int64_t fuel_slice(const Thread *thread)
+number_setting g_fuel = {
+    1 << 30,
+    1,
+    MOST_FUEL,
+    "MT_SIM_FUEL",
+    "MT_SIM_FUEL is \"%s\", which is no number of accesses and turns; use a whole number from %llu to %llu, "
+    "or leave it unset",
+    ""};
+
+int64_t fuel_slice(const cuda_thread *thread)
 {
-    u64 slice = FIRST_SLICE << thread->slices, left = s_fuel - thread->spent;
+    u64 slice = FIRST_SLICE << thread->slices, left = g_fuel.value - thread->spent;
     return (int64_t)(slice < left ? slice : left);
 }
 
-void out_of_fuel(const Site &site)
+void out_of_fuel(const code_site &site)
 {
-    Thread *self = g_now.self;
+    cuda_thread *self = g_now.self;
     self->spent += (u64)fuel_slice(self);
-    if (self->spent >= s_fuel) {
+    if (self->spent >= g_fuel.value) {
         report_threads(
             MT_SIM_STUCK, (int)g_now.thread, &site, -1, nullptr,
             "has gone on for %llu accesses and turns since it last waited for anything: it seems to loop "
             "for ever (MT_SIM_FUEL=N allows N)",
-            (unsigned long long)s_fuel);
+            (unsigned long long)g_fuel.value);
         stop_launch();
     }
     self->slices++;
     yield_here();
 }
 
-void fuel_wait(const Site &site)
+void fuel_wait(const code_site &site)
 {
-    Thread *self = g_now.self;
+    cuda_thread *self = g_now.self;
     self->spent = self->slices = 0;
     spin_ends();
-    if (++g_block.waits < s_fuel / 4) return;
+    if (++g_block.waits < g_fuel.value / 4) return;
     report_threads(
         MT_SIM_STUCK, (int)g_now.thread, &site, -1, nullptr,
         "waits once more, after %llu waits of its block: it seems to loop for ever (MT_SIM_FUEL=N allows "
@@ -76,29 +83,9 @@ void fuel_wait(const Site &site)
     stop_launch();
 }
 
-bool fuel_known(void)
+void spin(const void *at, u64 value, const code_site &site)
 {
-    if (!s_wrong_fuel[0]) return true;
-    report_threads(
-        MT_SIM_LAUNCH, -1, nullptr, -1, nullptr,
-        "MT_SIM_FUEL is \"%s\", which is no number of accesses and turns; use a whole number from 1 to "
-        "%llu, or leave it unset",
-        s_wrong_fuel, (unsigned long long)MOST_FUEL);
-    return false;
-}
-
-void read_fuel(const char *text)
-{
-    u64 fuel;
-    if (read_whole(text, &fuel) && fuel > 0 && fuel <= MOST_FUEL)
-        s_fuel = fuel;
-    else if (text[0])
-        snprintf(s_wrong_fuel, sizeof s_wrong_fuel, "%s", text);
-}
-
-void spin(const void *at, u64 value, const Site &site)
-{
-    Thread *self = g_now.self;
+    cuda_thread *self = g_now.self;
     if (at != self->spin_at || value != self->spin_value) {
         self->spin_at = at, self->spin_value = value;
         self->spins = 0;
@@ -106,7 +93,7 @@ void spin(const void *at, u64 value, const Site &site)
     }
     /* At 1024 times, at 2048, 4096 and so on. */
     if (++self->spins < SPINS_BETWEEN_YIELDS || (self->spins & (self->spins - 1))) return;
-    if (self->spins >= SPINS_UNTIL_STUCK || self->spins >= s_fuel / 4) {
+    if (self->spins >= SPINS_UNTIL_STUCK || self->spins >= g_fuel.value / 4) {
         report_threads(MT_SIM_STUCK, (int)g_now.thread, &site, -1, nullptr,
                        "has looked %u times and found the same value: it seems to wait for what never comes",
                        self->spins);
@@ -123,7 +110,7 @@ void spin_ends(void)
 
 void fail_deep(const void *code)
 {
-    Site site = {nullptr, 0, code};
+    code_site site = {nullptr, 0, code};
     report_threads(
         MT_SIM_STACK, (int)g_now.thread, &site, -1, nullptr,
         "needs more than %d bytes for its calls, the most that a card gives a thread: a recursion without "
@@ -152,7 +139,7 @@ void mt_sim_watch(const void *context)
     s_watched_fuel = g_now.fuel;
     s_watched_ticks = still ? s_watched_ticks + 1 : 0;
     if (s_watched_ticks < WATCHED_TICKS) return;
-    Site site = {nullptr, 0, (const char *)code + 1}; /* as if a call returned there */
+    code_site site = {nullptr, 0, (const char *)code + 1}; /* as if a call returned there */
     report_threads(MT_SIM_STUCK, (int)g_now.thread, &site, -1, nullptr,
                    "is in a loop that does nothing and never ends");
     stop_launch();
@@ -162,8 +149,7 @@ void mt_sim_set_fuel(uint64_t fuel)
 {
     std::lock_guard<std::recursive_mutex> lock(g_lock);
     setup_once();
-    s_fuel = fuel < 1 ? 1 : fuel < MOST_FUEL ? fuel : MOST_FUEL;
-    s_wrong_fuel[0] = '\0';
+    g_fuel.set(fuel);
 }
 
 } // extern "C"

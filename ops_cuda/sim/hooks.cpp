@@ -30,10 +30,10 @@ __attribute__((noinline, cold)) void slow_access(uintptr_t address, size_t bytes
 }
 
 /* Records an access to one granule; false when more has to be known of it. */
-template <bool WRITE> MT_SIM_HOT bool granule(Now *now, size_t offset, const void *code)
+template <bool WRITE> MT_SIM_HOT bool granule(hook_state *now, size_t offset, const void *code)
 {
     uint16_t *state = &g_state[offset >> 2];
-    Cell *cell = &g_cells[offset >> 2];
+    shadow_cell *cell = &g_cells[offset >> 2];
     u32 from = first_stamp(now, offset);
     if (WRITE) {
         if (MT_UNLIKELY(*state != USABLE && *state != LIVE)) return false;
@@ -52,7 +52,7 @@ template <bool WRITE> MT_SIM_HOT bool granule(Now *now, size_t offset, const voi
 
 template <size_t N, bool WRITE> MT_SIM_HOT void access(const void *pointer, const void *code)
 {
-    Now *now = t_now;
+    hook_state *now = t_now;
     if (!now) return;
     if (MT_UNLIKELY(--now->fuel < 0)) burn(code);
     uintptr_t address = (uintptr_t)pointer;
@@ -97,7 +97,7 @@ void volatile_access(const void *pointer, size_t bytes, bool write, const void *
         return;
     }
     if (address % (bytes < 8 ? bytes : 8)) fail_misaligned(address, bytes, write, false, code, nullptr);
-    const Thread *self = g_now.self;
+    const cuda_thread *self = g_now.self;
     if (write)
         spin_ends();
     else
@@ -154,12 +154,12 @@ void mt_sim_hook_write_range(void *p, size_t bytes) { range(p, bytes, true, CALL
 
 void mt_sim_misaligned(const void *address, size_t bytes, bool write, const char *file, int line)
 {
-    Site site = {file, line, nullptr};
+    code_site site = {file, line, nullptr};
     if (t_now) fail_misaligned((uintptr_t)address, bytes, write, false, nullptr, &site);
 }
 
 /* What -fsanitize=bounds gives its handler; both compilers know this layout. */
-struct Bounds {
+struct array_bounds {
     const char *file;
     uint32_t line, column;
     const struct Type {
@@ -171,7 +171,7 @@ struct Bounds {
 
 void mt_sim_index(const void *place, uintptr_t index)
 {
-    const Bounds *b = static_cast<const Bounds *>(place);
+    const array_bounds *b = static_cast<const array_bounds *>(place);
     if (!t_now) return;
     int unused = 64 - (1 << (b->index->info >> 1));
     long long value = (long long)((u64)index << unused);
@@ -181,7 +181,7 @@ void mt_sim_index(const void *place, uintptr_t index)
     for (const char *c = b->array->name; *c && length < sizeof type - 1; ++c)
         if (c[0] != ' ' || c[1] != '[') type[length++] = *c;
     type[length] = '\0';
-    Site site = {b->file, (int)b->line, nullptr};
+    code_site site = {b->file, (int)b->line, nullptr};
     report_threads(MT_SIM_OUT_OF_BOUNDS, (int)g_now.thread, &site, -1, nullptr,
                    "uses index %lld of an array that is %s: out of bounds", value, type);
     stop_launch();

@@ -2,6 +2,7 @@
  * and whether a card would take grid and block. The settings' environment is read once, at the first use.
  */
 #include "internal.h"
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -11,8 +12,14 @@ namespace mt_sim {
 namespace {
 
 __thread int t_device;
-u64 s_seed = 1, s_launches;
-char s_wrong_seed[64]; /* what MT_SIM_SEED holds where that is no seed, until another one is set */
+number_setting s_seed = {
+    1,
+    0,
+    UINT64_MAX,
+    "MT_SIM_SEED",
+    "MT_SIM_SEED is \"%s\", which is no schedule; use a whole number from %llu to %llu, or leave it unset",
+    ""};
+u64 s_launches;
 
 u64 mix(u64 x)
 {
@@ -22,23 +29,12 @@ u64 mix(u64 x)
     return x ^ (x >> 31);
 }
 
-bool seed_known()
-{
-    if (!s_wrong_seed[0]) return true;
-    report_threads(
-        MT_SIM_LAUNCH, -1, nullptr, -1, nullptr,
-        "MT_SIM_SEED is \"%s\", which is no schedule; use a whole number from 0 to %llu, or leave it "
-        "unset",
-        s_wrong_seed, (unsigned long long)UINT64_MAX);
-    return false;
-}
-
 bool acceptable(const mt_sim_launch *launch)
 {
-    if (!seed_known() || !fuel_known()) return false;
+    if (!s_seed.known() || !g_fuel.known()) return false;
     const unsigned *g = launch->grid, *b = launch->block;
     u64 threads = (u64)b[0] * b[1] * b[2];
-    Site site = {launch->file, launch->line, nullptr};
+    code_site site = {launch->file, launch->line, nullptr};
     if (threads == 0 || threads > MAX_THREADS || b[2] > 64) {
         report_threads(MT_SIM_LAUNCH, -1, &site, -1, nullptr,
                        "blocks of %u x %u x %u threads: 1 to %d are possible", b[0], b[1], b[2], MAX_THREADS);
@@ -56,16 +52,21 @@ bool acceptable(const mt_sim_launch *launch)
     return false;
 }
 
-/* An empty text is as good as none. */
-void read_seed(const char *text)
+/* A whole number, decimal or 0x and hexadecimal, and nothing else; false: it is none. */
+bool read_whole(const char *text, u64 *value)
 {
-    if (text[0] && !read_whole(text, &s_seed)) snprintf(s_wrong_seed, sizeof s_wrong_seed, "%s", text);
+    char *end = nullptr;
+    errno = 0;
+    u64 read = strtoull(text, &end, text[0] == '0' && (text[1] == 'x' || text[1] == 'X') ? 16 : 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0) return false;
+    *value = read;
+    return true;
 }
 
 void read_environment()
 {
-    if (const char *seed = getenv("MT_SIM_SEED")) read_seed(seed);
-    if (const char *fuel = getenv("MT_SIM_FUEL")) read_fuel(fuel);
+    s_seed.read();
+    g_fuel.read();
     if (const char *trap = getenv("MT_SIM_HOST_TRAP")) mt_sim_set_host_trap(trap[0] == '1');
     if (const char *detail = getenv("MT_SIM_DETAIL")) mt_sim_set_detail(detail[0] == '1');
 }
@@ -91,14 +92,29 @@ bool device_current(const char *what)
     return false;
 }
 
-bool read_whole(const char *text, u64 *value)
+void number_setting::read(void)
 {
-    char *end = nullptr;
-    errno = 0;
-    u64 read = strtoull(text, &end, text[0] == '0' && (text[1] == 'x' || text[1] == 'X') ? 16 : 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0) return false;
-    *value = read;
-    return true;
+    const char *text = getenv(variable);
+    u64 number;
+    if (text == nullptr || text[0] == '\0') return;
+    if (read_whole(text, &number) && number >= least && number <= most)
+        set(number);
+    else
+        snprintf(wrong, sizeof wrong, "%s", text);
+}
+
+void number_setting::set(u64 number)
+{
+    value = std::clamp(number, least, most);
+    wrong[0] = '\0';
+}
+
+bool number_setting::known(void) const
+{
+    if (wrong[0] == '\0') return true;
+    report_threads(MT_SIM_LAUNCH, -1, nullptr, -1, nullptr, sentence, wrong, (unsigned long long)least,
+                   (unsigned long long)most);
+    return false;
 }
 
 } // namespace mt_sim
@@ -115,7 +131,7 @@ int mt_sim_run(const mt_sim_launch *launch)
     g_block.launch = launch;
     g_block.kernel = kernel_named(launch->kernel);
     if (!memory_reserve()) {
-        Site site = {launch->file, launch->line, nullptr};
+        code_site site = {launch->file, launch->line, nullptr};
         report_threads(MT_SIM_MEMORY, -1, &site, -1, nullptr,
                        "no addresses can be reserved for device memory");
     } else if (!g_block.kernel) {
@@ -123,7 +139,7 @@ int mt_sim_run(const mt_sim_launch *launch)
     } else if (device_current("a launch") && acceptable(launch)) {
         memory_open(true);
         t_now = &g_now;
-        run_grid(launch, mix(s_seed * 0x2545f4914f6cdd1du + s_launches++));
+        run_grid(launch, mix(s_seed.value * 0x2545f4914f6cdd1du + s_launches++));
         t_now = nullptr;
         memory_open(false);
     }
@@ -137,9 +153,8 @@ void mt_sim_set_seed(uint64_t seed)
 {
     std::lock_guard<std::recursive_mutex> lock(g_lock);
     setup_once();
-    s_seed = seed;
+    s_seed.set(seed);
     s_launches = 0;
-    s_wrong_seed[0] = '\0';
 }
 
 bool mt_sim_ready(void)
@@ -147,7 +162,7 @@ bool mt_sim_ready(void)
     std::lock_guard<std::recursive_mutex> lock(g_lock);
     setup_once();
     u64 faults = faults_seen();
-    if (seed_known()) fuel_known();
+    if (s_seed.known()) g_fuel.known();
     return call_end(faults);
 }
 
@@ -155,7 +170,7 @@ uint64_t mt_sim_seed(void)
 {
     std::lock_guard<std::recursive_mutex> lock(g_lock);
     setup_once();
-    return s_seed;
+    return s_seed.value;
 }
 
 } // extern "C"

@@ -23,7 +23,7 @@ namespace {
 typedef unsigned char byte;
 
 /* Bytes of a section; reading past the end gives zeros. */
-struct Bytes {
+struct byte_span {
     const byte *at, *end;
     bool empty() const { return at >= end; }
     u64 fixed(unsigned n)
@@ -70,19 +70,19 @@ struct Bytes {
     void skip(u64 n) { at = n < (u64)(end - at) ? at + n : end; }
 };
 
-struct Image {
-    Bytes line, line_str, str;
+struct elf_image {
+    byte_span line, line_str, str;
 };
 
-const char *string_at(const Bytes &section, u64 offset)
+const char *string_at(const byte_span &section, u64 offset)
 {
     if (offset >= (u64)(section.end - section.at)) return "";
-    Bytes b = {section.at + offset, section.end};
+    byte_span b = {section.at + offset, section.end};
     return b.text();
 }
 
 /* One field of a version 5 file table; the text when it is one. */
-const char *form(Bytes *b, u64 kind, const Image &image, unsigned offset_size)
+const char *form(byte_span *b, u64 kind, const elf_image &image, unsigned offset_size)
 {
     switch (kind) {
     case 0x08: return b->text();                                        /* DW_FORM_string */
@@ -99,7 +99,7 @@ const char *form(Bytes *b, u64 kind, const Image &image, unsigned offset_size)
 }
 
 /* The name of the index-th file of a unit, from its file table. */
-const char *file_name(Bytes b, const Image &image, unsigned version, unsigned offset_size, u64 index)
+const char *file_name(byte_span b, const elf_image &image, unsigned version, unsigned offset_size, u64 index)
 {
     if (version >= 5) {
         for (int table = 0; table < 2; ++table) { /* directories, then files */
@@ -129,18 +129,19 @@ const char *file_name(Bytes b, const Image &image, unsigned version, unsigned of
     return "";
 }
 
-struct Row {
+struct line_row {
     u64 address, file, line;
 };
 
 /* Runs one unit's line program; true when a row covers the address. */
-bool search_unit(Bytes b, const Image &image, unsigned offset_size, u64 target, char *text, size_t size)
+bool search_unit(byte_span b, const elf_image &image, unsigned offset_size, u64 target, char *text,
+                 size_t size)
 {
     unsigned version = (unsigned)b.fixed(2);
     if (version < 2 || version > 5) return false;
     if (version >= 5) b.skip(2);
     u64 header = b.fixed(offset_size);
-    Bytes program = b;
+    byte_span program = b;
     program.skip(header);
     u64 shortest = b.fixed(1);
     if (version >= 4) b.skip(1);
@@ -151,7 +152,7 @@ bool search_unit(Bytes b, const Image &image, unsigned offset_size, u64 target, 
     if (line_range == 0 || opcode_base == 0) return false;
     b.skip(opcode_base - 1);
 
-    Row row = {0, 1, 1}, last = {0, 0, 0};
+    line_row row = {0, 1, 1}, last = {0, 0, 0};
     bool have_last = false;
     u64 good_line = 0; /* a row of line 0 has no line of its own: the one before it stands in */
     while (!program.empty()) {
@@ -164,7 +165,7 @@ bool search_unit(Bytes b, const Image &image, unsigned offset_size, u64 target, 
             emit = true;
         } else if (op == 0) {
             u64 length = program.uleb();
-            Bytes extended = program;
+            byte_span extended = program;
             program.skip(length);
             unsigned what = (unsigned)extended.fixed(1);
             if (what == 1) emit = end_sequence = true;
@@ -199,9 +200,9 @@ bool search_unit(Bytes b, const Image &image, unsigned offset_size, u64 target, 
     return false;
 }
 
-bool search_image(const Image &image, u64 target, char *text, size_t size)
+bool search_image(const elf_image &image, u64 target, char *text, size_t size)
 {
-    Bytes all = image.line;
+    byte_span all = image.line;
     while (!all.empty()) {
         u64 length = all.fixed(4);
         unsigned offset_size = 4;
@@ -209,7 +210,7 @@ bool search_image(const Image &image, u64 target, char *text, size_t size)
             length = all.fixed(8);
             offset_size = 8;
         }
-        Bytes unit = all;
+        byte_span unit = all;
         all.skip(length);
         unit.end = all.at;
         if (search_unit(unit, image, offset_size, target, text, size)) return true;
@@ -217,7 +218,7 @@ bool search_image(const Image &image, u64 target, char *text, size_t size)
     return false;
 }
 
-struct Module {
+struct loaded_module {
     u64 address, base;
     char path[512];
     bool found;
@@ -225,7 +226,7 @@ struct Module {
 
 int find_module(struct dl_phdr_info *info, size_t, void *data)
 {
-    Module *m = static_cast<Module *>(data);
+    loaded_module *m = static_cast<loaded_module *>(data);
     for (int i = 0; i < info->dlpi_phnum; ++i) {
         const ElfW(Phdr) &segment = info->dlpi_phdr[i];
         if (segment.p_type != PT_LOAD || m->address - info->dlpi_addr - segment.p_vaddr >= segment.p_memsz)
@@ -240,9 +241,9 @@ int find_module(struct dl_phdr_info *info, size_t, void *data)
 
 bool in_file(u64 offset, u64 bytes, size_t size) { return offset <= size && bytes <= size - offset; }
 
-Image read_sections(const byte *file, size_t size)
+elf_image read_sections(const byte *file, size_t size)
 {
-    Image image = {};
+    elf_image image = {};
     const ElfW(Ehdr) *header = (const ElfW(Ehdr) *)file;
     if (size < sizeof *header || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0) return image;
     if (!in_file(header->e_shoff, (u64)header->e_shnum * sizeof(ElfW(Shdr)), size)) return image;
@@ -250,13 +251,13 @@ Image read_sections(const byte *file, size_t size)
     if (header->e_shstrndx >= header->e_shnum) return image;
     const ElfW(Shdr) &names = sections[header->e_shstrndx];
     if (!in_file(names.sh_offset, names.sh_size, size)) return image;
-    Bytes name_bytes = {file + names.sh_offset, file + names.sh_offset + names.sh_size};
+    byte_span name_bytes = {file + names.sh_offset, file + names.sh_offset + names.sh_size};
     for (unsigned i = 0; i < header->e_shnum; ++i) {
         const ElfW(Shdr) &s = sections[i];
         if (s.sh_type == SHT_NOBITS || (s.sh_flags & SHF_COMPRESSED) ||
             !in_file(s.sh_offset, s.sh_size, size))
             continue;
-        Bytes bytes = {file + s.sh_offset, file + s.sh_offset + s.sh_size};
+        byte_span bytes = {file + s.sh_offset, file + s.sh_offset + s.sh_size};
         const char *name = string_at(name_bytes, s.sh_name);
         if (strcmp(name, ".debug_line") == 0) image.line = bytes;
         if (strcmp(name, ".debug_line_str") == 0) image.line_str = bytes;
@@ -270,7 +271,7 @@ Image read_sections(const byte *file, size_t size)
 bool line_of(const void *code, char *text, size_t size)
 {
     text[0] = '\0';
-    Module module = {};
+    loaded_module module = {};
     module.address = (u64)(uintptr_t)code - 1; /* a return address is the byte after its call */
     dl_iterate_phdr(find_module, &module);
     int fd = module.found ? open(module.path, O_RDONLY | O_CLOEXEC) : -1;
@@ -281,7 +282,7 @@ bool line_of(const void *code, char *text, size_t size)
         size_t bytes = (size_t)info.st_size;
         void *file = mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
         if (file != MAP_FAILED) {
-            Image image = read_sections(static_cast<const byte *>(file), bytes);
+            elf_image image = read_sections(static_cast<const byte *>(file), bytes);
             found = search_image(image, module.address - module.base, text, size);
             munmap(file, bytes);
         }

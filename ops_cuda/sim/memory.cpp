@@ -27,12 +27,12 @@ enum : size_t {
 const size_t s_apart[] = {(size_t)16 << 20, 64 << 10,
                           MT_SIM_GUARD}; /* bytes between allocations: most wanted first */
 
-struct Allocation {
+struct device_allocation {
     size_t offset, bytes;
 };
-std::vector<Allocation> s_allocations;
-std::vector<Piece> s_pieces;
-Piece s_freed[FREED];
+std::vector<device_allocation> s_allocations;
+std::vector<memory_piece> s_pieces;
+memory_piece s_freed[FREED];
 unsigned s_freed_count;
 size_t s_cursor; /* where the next allocation is tried first */
 size_t s_capacity = (size_t)4 << 30;
@@ -96,7 +96,7 @@ void forget_pieces(size_t offset, size_t bytes)
     if (first > 0 && s_pieces[first - 1].offset + s_pieces[first - 1].bytes > offset) --first;
     size_t last = first;
     while (last < s_pieces.size() && s_pieces[last].offset < offset + bytes) {
-        const Piece &p = s_pieces[last++];
+        const memory_piece &p = s_pieces[last++];
         mark_state(p.offset, p.bytes, 0);
         if (!p.whole || bytes >= p.bytes) s_freed[s_freed_count++ % FREED] = p;
     }
@@ -105,7 +105,7 @@ void forget_pieces(size_t offset, size_t bytes)
 
 void add_piece(size_t offset, size_t bytes, bool whole, const char *name)
 {
-    Piece piece = {offset, bytes, ALIGN, whole, ""};
+    memory_piece piece = {offset, bytes, ALIGN, whole, ""};
     snprintf(piece.name, sizeof piece.name, "%s", name ? name : "");
     if (!attempt([&] { s_pieces.insert(s_pieces.begin() + (ptrdiff_t)lower(s_pieces, offset), piece); }))
         s_unlisted = true; /* it is guarded all the same; a report has no name for it */
@@ -168,16 +168,16 @@ bool range_usable(const char *what, const void *pointer, size_t bytes, bool read
 }
 
 /* What a call from the host holds while it touches device memory. */
-struct Call {
+struct api_call {
     std::lock_guard<std::recursive_mutex> lock;
     u64 faults;
-    Call() : lock(g_lock), faults(faults_seen())
+    api_call() : lock(g_lock), faults(faults_seen())
     {
         setup_once();
         memory_reserve();
         memory_open(true);
     }
-    ~Call()
+    ~api_call()
     {
         memory_open(false);
         call_end(faults);
@@ -196,7 +196,7 @@ bool memory_reserve(void)
         void *cells = reserve(size / 4 * sizeof *g_cells);
         if (memory && state && cells) {
             g_state = static_cast<uint16_t *>(state);
-            g_cells = static_cast<Cell *>(cells);
+            g_cells = static_cast<shadow_cell *>(cells);
             g_shared_size = s_cursor = SHARED_BYTES;
             g_memory = {(uintptr_t)memory, size};
             g_fast_size = g_detail ? 0 : size;
@@ -249,14 +249,14 @@ void mark_state(size_t offset, size_t bytes, uint16_t state)
     }
 }
 
-const Piece *piece_near(size_t offset)
+const memory_piece *piece_near(size_t offset)
 {
     if (offset < g_shared_size) return shared_piece_near(offset);
     size_t i = lower(s_pieces, offset + 1);
     return i > 0 ? &s_pieces[i - 1] : nullptr;
 }
 
-const Piece *piece_after(size_t offset)
+const memory_piece *piece_after(size_t offset)
 {
     if (offset < g_shared_size) return shared_piece_after(offset);
     size_t i = lower(s_pieces, offset + 1);
@@ -268,10 +268,10 @@ bool memory_wild(uintptr_t address)
     return address - (g_memory.base - s_wild) < s_wild + g_memory.size + s_wild;
 }
 
-const Piece *piece_freed(size_t offset)
+const memory_piece *piece_freed(size_t offset)
 {
     for (unsigned i = 0; i < FREED && i < s_freed_count; ++i) {
-        const Piece &p = s_freed[(s_freed_count - 1 - i) % FREED];
+        const memory_piece &p = s_freed[(s_freed_count - 1 - i) % FREED];
         if (offset - p.offset < p.bytes) return &p;
     }
     return nullptr;
@@ -285,7 +285,7 @@ extern "C" {
 
 void *mt_sim_alloc(size_t bytes, const char *name)
 {
-    Call call;
+    api_call call;
     if (bytes == 0 || !device_current("an allocation")) return nullptr;
     size_t offset = 0;
     if (!memory_reserve()) {
@@ -305,7 +305,7 @@ void *mt_sim_alloc(size_t bytes, const char *name)
                        s_capacity);
         return nullptr;
     }
-    Allocation allocation = {offset, bytes};
+    device_allocation allocation = {offset, bytes};
     auto place = s_allocations.begin() + (ptrdiff_t)lower(s_allocations, offset);
     if (!attempt([&] { s_allocations.insert(place, allocation); })) {
         out_of_memory();
@@ -321,7 +321,7 @@ void *mt_sim_alloc(size_t bytes, const char *name)
 
 void *mt_sim_pinned(size_t bytes)
 {
-    Call call;
+    api_call call;
     void *pinned = reserve(bytes);
     if (!pinned) out_of_memory();
     return pinned;
@@ -329,7 +329,7 @@ void *mt_sim_pinned(size_t bytes)
 
 bool mt_sim_free(void *pointer)
 {
-    Call call;
+    api_call call;
     if (!device_current("a free")) return false;
     size_t offset = offset_of(pointer), i = lower(s_allocations, offset);
     if (i == s_allocations.size() || s_allocations[i].offset != offset) {
@@ -354,7 +354,7 @@ bool mt_sim_free(void *pointer)
 
 void mt_sim_mark(void *pointer, size_t bytes, bool live)
 {
-    Call call;
+    api_call call;
     if (!is_device(pointer) || bytes == 0 || !device_current("a mark")) return;
     forget_pieces(offset_of(pointer), bytes);
     if (live)
@@ -373,7 +373,7 @@ void mt_sim_name(void *pointer, const char *name)
 
 bool mt_sim_upload(void *to, const void *from_host, size_t bytes)
 {
-    Call call;
+    api_call call;
     if (!range_usable("a copy to the device", to, bytes, false)) return false;
     memcpy(to, from_host, bytes);
     mark_state(offset_of(to), bytes, USABLE);
@@ -383,7 +383,7 @@ bool mt_sim_upload(void *to, const void *from_host, size_t bytes)
 
 bool mt_sim_download(void *to_host, const void *from, size_t bytes)
 {
-    Call call;
+    api_call call;
     if (!range_usable("a copy from the device", from, bytes, true)) return false;
     memcpy(to_host, from, bytes);
     s_stats.downloads++, s_stats.download_bytes += bytes;
@@ -392,7 +392,7 @@ bool mt_sim_download(void *to_host, const void *from, size_t bytes)
 
 bool mt_sim_copy(void *to, const void *from, size_t bytes)
 {
-    Call call;
+    api_call call;
     if (!range_usable("a copy on the device", from, bytes, true)) return false;
     if (!range_usable("a copy on the device", to, bytes, false)) return false;
     memmove(to, from, bytes);
@@ -403,7 +403,7 @@ bool mt_sim_copy(void *to, const void *from, size_t bytes)
 
 bool mt_sim_fill(void *to, int byte, size_t bytes)
 {
-    Call call;
+    api_call call;
     if (!range_usable("a fill on the device", to, bytes, false)) return false;
     memset(to, byte, bytes);
     mark_state(offset_of(to), bytes, USABLE);

@@ -16,30 +16,30 @@ namespace {
 enum { FENCE_FUEL = 16 }; /* stamps are few: an endless loop of fences must end before they do */
 
 /* What the threads of a block had fenced when a barrier came: any of them may release it afterwards. */
-struct Snapshot {
+struct fence_snapshot {
     u32 all;
     std::vector<u32> own;
 };
 
-struct Release {
+struct release_entry {
     u32 block, thread, at; /* the block's first stamp; the atomic's thread and stamp */
-    Fence fence;
+    fence_stamps fence;
     u32 snapshot; /* index + 1, 0: none */
 };
 
 /* An address that atomics met at, with its releases in the order in which they happened: blocks ascend. */
-struct Var {
-    std::vector<Release> releases;
-    std::vector<Acquired> passed_on; /* what the releasing threads had acquired themselves */
+struct atomic_variable {
+    std::vector<release_entry> releases;
+    std::vector<acquisition> passed_on; /* what the releasing threads had acquired themselves */
 };
 
-std::vector<Snapshot> s_snapshots;
-std::vector<Var> s_vars;
+std::vector<fence_snapshot> s_snapshots;
+std::vector<atomic_variable> s_vars;
 std::unordered_map<u64, u32> s_var_of;
 
-void learn(std::vector<Acquired> &to, Acquired what)
+void learn(std::vector<acquisition> &to, acquisition what)
 {
-    for (Acquired &have : to) {
+    for (acquisition &have : to) {
         if (have.var != what.var) continue;
         if (have.length < what.length) have.length = what.length;
         return;
@@ -47,25 +47,25 @@ void learn(std::vector<Acquired> &to, Acquired what)
     if (!attempt([&] { to.push_back(what); })) out_of_memory();
 }
 
-void learn_all(std::vector<Acquired> &to, const std::vector<Acquired> &what)
+void learn_all(std::vector<acquisition> &to, const std::vector<acquisition> &what)
 {
-    for (const Acquired &one : what) learn(to, one);
+    for (const acquisition &one : what) learn(to, one);
 }
 
-bool covers(const Release &r, u32 thread, u32 stamp, bool atomic)
+bool covers(const release_entry &r, u32 thread, u32 stamp, bool atomic)
 {
     if (stamp < r.fence.all) return true;
     if (thread >> 5 == r.thread >> 5 && stamp < r.fence.warp) return true;
     if (thread == r.thread && (stamp < r.fence.own || (atomic && stamp <= r.at))) return true;
     if (r.snapshot == 0) return false;
-    const Snapshot &snapshot = s_snapshots[r.snapshot - 1];
+    const fence_snapshot &snapshot = s_snapshots[r.snapshot - 1];
     return stamp < snapshot.all || stamp < snapshot.own[thread];
 }
 
-bool released(const std::vector<Acquired> &acquired, u32 block, u32 thread, u32 stamp, bool atomic)
+bool released(const std::vector<acquisition> &acquired, u32 block, u32 thread, u32 stamp, bool atomic)
 {
-    for (const Acquired &a : acquired) {
-        const std::vector<Release> &all = s_vars[a.var].releases;
+    for (const acquisition &a : acquired) {
+        const std::vector<release_entry> &all = s_vars[a.var].releases;
         size_t low = 0, high = a.length;
         while (low < high) {
             size_t middle = (low + high) / 2;
@@ -82,7 +82,7 @@ bool released(const std::vector<Acquired> &acquired, u32 block, u32 thread, u32 
 
 u32 known_of(u32 thread)
 {
-    const Warp &warp = g_warps[g_now.warp];
+    const cuda_warp &warp = g_warps[g_now.warp];
     return warp.partial ? warp.known[g_now.thread & 31][thread & 31] : g_now.self->warp_known;
 }
 
@@ -119,13 +119,13 @@ void order_block_start(void)
 void order_barrier(void)
 {
     if (g_block.fenced) {
-        Snapshot snapshot = {0, {}};
+        fence_snapshot snapshot = {0, {}};
         if (!attempt([&] { snapshot.own.resize(g_block.threads), s_snapshots.emplace_back(); })) {
             out_of_memory();
             return;
         }
         for (u32 t = 0; t < g_block.threads; ++t) {
-            const Fence &fence = g_threads[t].fence;
+            const fence_stamps &fence = g_threads[t].fence;
             if (fence.all > snapshot.all) snapshot.all = fence.all;
             snapshot.own[t] = fence.own;
         }
@@ -142,7 +142,7 @@ void order_barrier(void)
 void order_join_lanes(u32 first_thread, u32 lanes)
 {
     if (!g_block.atomics) return;
-    std::vector<Acquired> all;
+    std::vector<acquisition> all;
     for (u32 l = lanes; l; l &= l - 1)
         learn_all(all, g_threads[first_thread + (u32)__builtin_ctz(l)].acquired);
     for (u32 l = lanes; l; l &= l - 1)
@@ -154,7 +154,7 @@ bool order_fenced(void) { return g_now.self->fence.own != 0 || g_block.fences !=
 
 void order_atomic(const void *address, bool reads, bool writes)
 {
-    Thread *self = g_now.self;
+    cuda_thread *self = g_now.self;
     size_t offset = (uintptr_t)address - g_memory.base;
     u64 key = (u64)offset << 1; /* a block's shared memory is its own: the block's stamp tells them apart */
     if (offset < g_shared_size) key = (u64)g_now.block << 32 | key | 1;
@@ -166,7 +166,7 @@ void order_atomic(const void *address, bool reads, bool writes)
         if (!attempt([&] { s_vars.emplace_back(), found = s_var_of.emplace(key, number).first; }))
             out_of_memory();
     }
-    Var &var = s_vars[found->second];
+    atomic_variable &var = s_vars[found->second];
     if (reads && !var.releases.empty()) {
         learn(self->acquired, {found->second, (u32)var.releases.size()});
         learn_all(self->acquired, var.passed_on);
@@ -175,7 +175,7 @@ void order_atomic(const void *address, bool reads, bool writes)
     if (releases) {
         learn_all(var.passed_on, self->acquired);
         learn_all(var.passed_on, g_block.acquired);
-        Release release = {g_now.block, g_now.thread, g_now.stamp, self->fence, g_block.fences};
+        release_entry release = {g_now.block, g_now.thread, g_now.stamp, self->fence, g_block.fences};
         if (!attempt([&] { var.releases.push_back(release); })) out_of_memory();
     }
 }
@@ -186,7 +186,7 @@ using namespace mt_sim;
 
 extern "C" void mt_sim_fence(void)
 {
-    Thread *self = g_now.self;
+    cuda_thread *self = g_now.self;
     u32 stamp = ++g_block.clock;
     self->fence = {stamp, self->warp_known, g_now.interval};
     self->stamp = g_now.stamp = stamp;

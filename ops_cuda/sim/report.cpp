@@ -15,34 +15,34 @@ namespace {
 enum { MAX_REPORTS = 64, MAX_SITES = 1000, NULL_BYTES = 1 << 16, FAR = 16 << 20 };
 
 /* What makes two faults the same one. */
-struct Key {
+struct report_key {
     mt_sim_kind kind;
-    const Kernel *kernel;
+    const kernel_record *kernel;
     const void *code;
     int line, other_place;
 };
 
 mt_sim_report s_reports[MAX_REPORTS];
-Key s_keys[MAX_REPORTS];
+report_key s_keys[MAX_REPORTS];
 int s_count, s_delivered;
 int s_call_first = -1; /* the report of the first fault of the running launch or copy */
 bool s_call_memory;    /* whether it found no memory */
 __thread bool t_no_memory;
 __thread char t_message[sizeof(mt_sim_report::sentence)];
 u64 s_faults;
-Site s_sites[MAX_SITES]; /* of atomics */
+code_site s_sites[MAX_SITES]; /* of atomics */
 u32 s_site_count;
 void (*s_callback)(void *, const mt_sim_report *);
 void *s_context;
 
-bool same(const Key &a, const Key &b)
+bool same(const report_key &a, const report_key &b)
 {
     return a.kind == b.kind && a.kernel == b.kernel && a.code == b.code && a.line == b.line &&
            a.other_place == b.other_place;
 }
 
 /* A new report for the key, or null when it is an old one or there are too many. */
-mt_sim_report *begin(const Key &key)
+mt_sim_report *begin(const report_key &key)
 {
     ++s_faults;
     if (key.kind == MT_SIM_MEMORY) s_call_memory = true;
@@ -73,7 +73,7 @@ mt_sim_report *begin(const Key &key)
 void forget_unwritten(const void *code, int line)
 {
     for (int i = s_delivered; i < s_count; ++i) {
-        const Key &key = s_keys[i];
+        const report_key &key = s_keys[i];
         if (key.kind != MT_SIM_UNINITIALISED || key.kernel != g_block.kernel) continue;
         if (code ? key.code != code : key.line != line) continue;
         size_t after = (size_t)(s_count - i - 1);
@@ -86,7 +86,7 @@ void forget_unwritten(const void *code, int line)
     }
 }
 
-void place_of(char *text, size_t size, const Site *site, const void *code)
+void place_of(char *text, size_t size, const code_site *site, const void *code)
 {
     text[0] = '\0';
     if (site && site->file) {
@@ -97,7 +97,7 @@ void place_of(char *text, size_t size, const Site *site, const void *code)
     }
 }
 
-struct Text {
+struct sentence_buffer {
     char *at;
     size_t left;
     void add(const char *format, ...) __attribute__((format(printf, 2, 3)))
@@ -113,7 +113,7 @@ struct Text {
     void triple(const char *what, const unsigned i[3]) { add("%s (%u,%u,%u)", what, i[0], i[1], i[2]); }
 };
 
-void add_place(Text *text, const char *place)
+void add_place(sentence_buffer *text, const char *place)
 {
     if (place[0])
         text->add(" at %s", place);
@@ -122,7 +122,7 @@ void add_place(Text *text, const char *place)
 }
 
 /* Addresses that no array is near. */
-bool add_elsewhere(Text *text, const Fault &f)
+bool add_elsewhere(sentence_buffer *text, const access_fault &f)
 {
     if (f.kind == MT_SIM_HOST_MEMORY && f.offset < NULL_BYTES)
         text->add("%zu bytes at 0x%zx, through a null pointer", f.bytes, f.offset);
@@ -142,12 +142,12 @@ bool add_elsewhere(Text *text, const Fault &f)
 }
 
 /* The piece that a fault is about: the one that its first byte lies in, else the nearest. */
-const Piece *piece_of(const Fault &f)
+const memory_piece *piece_of(const access_fault &f)
 {
     const char *kernel;
     if (f.kind == MT_SIM_USE_AFTER_FREE)
         return f.offset < g_shared_size ? shared_piece_ended(f.offset, &kernel) : piece_freed(f.offset);
-    const Piece *before = piece_near(f.offset), *after = piece_after(f.offset);
+    const memory_piece *before = piece_near(f.offset), *after = piece_after(f.offset);
     if (!before || !after) return before ? before : after;
     size_t end = before->offset + before->bytes;
     return f.offset < end || f.offset - end < after->offset - f.offset ? before : after;
@@ -156,12 +156,12 @@ const Piece *piece_of(const Fault &f)
 /* Allocations that stand apart are never as near to each other as that. */
 const char *far(size_t distance) { return distance >= FAR ? " far from every array" : ""; }
 
-void add_location(Text *text, const Fault &f)
+void add_location(sentence_buffer *text, const access_fault &f)
 {
     if (add_elsewhere(text, f)) return;
     bool shared = f.offset < g_shared_size;
     const char *space = shared ? "shared memory" : "device memory";
-    const Piece *p = piece_of(f);
+    const memory_piece *p = piece_of(f);
     if (!p) {
         text->add("%zu bytes of %s outside every tensor", f.bytes, space);
         return;
@@ -184,16 +184,16 @@ void add_location(Text *text, const Fault &f)
 }
 
 /* Where the index is right and the array's own address is what is not aligned, that is the fault. */
-void add_alignment(Text *text, const Fault &f)
+void add_alignment(sentence_buffer *text, const access_fault &f)
 {
     text->add(": the address is not a multiple of %zu", f.bytes);
-    const Piece *p = (ptrdiff_t)f.offset < 0 ? nullptr : piece_near(f.offset);
+    const memory_piece *p = (ptrdiff_t)f.offset < 0 ? nullptr : piece_near(f.offset);
     if (!p || f.offset - p->offset >= p->bytes || (f.offset - p->offset) % f.bytes != 0) return;
     text->add(", since '%s' is declared with alignment %zu; write __align__(%zu) before its type", p->name,
               p->align, f.bytes);
 }
 
-void add_end(Text *text, const Fault &f)
+void add_end(sentence_buffer *text, const access_fault &f)
 {
     const char *kernel = "";
     if (f.offset < g_shared_size && shared_piece_ended(f.offset, &kernel))
@@ -207,12 +207,12 @@ const char *verb(bool write, bool atomic)
     return atomic ? "updates atomically" : write ? "writes" : "reads";
 }
 
-/* Where the other thread's access stands: Who holds a code place or, for atomics, a site's number. */
-struct Other {
+/* Where the other thread's access stands: an accessor holds a code place or, for atomics, a site's number. */
+struct other_access {
     const void *code;
-    const Site *site;
+    const code_site *site;
 };
-Other other_of(const Fault &f)
+other_access other_of(const access_fault &f)
 {
     int place = f.other.place();
     if (place == 0) return {nullptr, nullptr};
@@ -220,14 +220,14 @@ Other other_of(const Fault &f)
     return {(const char *)g_block.launch->code + place, nullptr};
 }
 
-void add_other(Text *text, const Fault &f, mt_sim_report *r)
+void add_other(sentence_buffer *text, const access_fault &f, mt_sim_report *r)
 {
     unsigned block[3];
-    const BlockRun *run = block_of_stamp(f.other_stamp);
+    const block_run *run = block_of_stamp(f.other_stamp);
     block_index_of(run->linear, block);
     thread_index_of(f.other.thread(), r->other);
     bool same_block = f.other_stamp >= g_now.block;
-    Other other = other_of(f);
+    other_access other = other_of(f);
     place_of(r->other_place, sizeof r->other_place, other.site, other.code);
     text->triple(", which thread", r->other);
     if (!same_block) text->triple(" of block", block);
@@ -242,17 +242,18 @@ void add_other(Text *text, const Fault &f, mt_sim_report *r)
 
 } // namespace
 
-void report_access(const Fault &f)
+void report_access(const access_fault &f)
 {
-    Key key = {f.kind, g_block.kernel, f.code, f.site ? f.site->line : 0, f.has_other ? f.other.place() : 0};
+    report_key key = {f.kind, g_block.kernel, f.code, f.site ? f.site->line : 0,
+                      f.has_other ? f.other.place() : 0};
     if (f.has_other) {
-        Other other = other_of(f);
+        other_access other = other_of(f);
         if (other.code || other.site) forget_unwritten(other.code, other.site ? other.site->line : 0);
     }
     mt_sim_report *r = begin(key);
     if (!r) return;
     place_of(r->place, sizeof r->place, f.site, f.code);
-    Text text = {r->sentence, sizeof r->sentence};
+    sentence_buffer text = {r->sentence, sizeof r->sentence};
     text.add("%s: ", r->kernel);
     text.triple("thread", r->thread);
     text.triple(" of block", r->block);
@@ -270,16 +271,16 @@ void report_access(const Fault &f)
     ++s_count;
 }
 
-void report_threads(mt_sim_kind kind, int thread, const Site *site, int other, const Site *other_site,
-                    const char *format, ...)
+void report_threads(mt_sim_kind kind, int thread, const code_site *site, int other,
+                    const code_site *other_site, const char *format, ...)
 {
-    Key key = {kind, thread >= 0 || site ? g_block.kernel : nullptr, format, site ? site->line : 0,
-               other_site ? other_site->line : 0};
+    report_key key = {kind, thread >= 0 || site ? g_block.kernel : nullptr, format, site ? site->line : 0,
+                      other_site ? other_site->line : 0};
     mt_sim_report *r = begin(key);
     if (!r) return;
     place_of(r->place, sizeof r->place, site, nullptr);
     place_of(r->other_place, sizeof r->other_place, other_site, nullptr);
-    Text text = {r->sentence, sizeof r->sentence};
+    sentence_buffer text = {r->sentence, sizeof r->sentence};
     if (r->kernel[0]) text.add("%s: ", r->kernel);
     if (thread >= 0) {
         thread_index_of((u32)thread, r->thread);
@@ -305,7 +306,7 @@ void report_threads(mt_sim_kind kind, int thread, const Site *site, int other, c
 
 u64 faults_seen(void) { return s_faults; }
 
-u32 site_number(const Site *site)
+u32 site_number(const code_site *site)
 {
     for (u32 i = 0; i < s_site_count; ++i)
         if (s_sites[i].line == site->line && s_sites[i].file == site->file && s_sites[i].code == site->code)

@@ -11,12 +11,12 @@
 namespace mt_sim {
 
 std::recursive_mutex g_lock;
-Now g_now;
-Block g_block;
-Thread g_threads[MAX_THREADS];
-Warp g_warps[MAX_WARPS];
-__thread Now *t_now;
-std::vector<BlockRun> g_block_runs;
+hook_state g_now;
+running_block g_block;
+cuda_thread g_threads[MAX_THREADS];
+cuda_warp g_warps[MAX_WARPS];
+__thread hook_state *t_now;
+std::vector<block_run> g_block_runs;
 
 namespace {
 
@@ -27,18 +27,18 @@ bool s_stop;
 
 void thread_main(void *argument)
 {
-    Thread *self = static_cast<Thread *>(argument);
+    cuda_thread *self = static_cast<cuda_thread *>(argument);
     g_block.launch->call(g_block.launch->arguments);
     u32 thread = (u32)(self - g_threads);
     g_warps[thread / WARP].live &= ~(1u << thread % WARP);
     g_block.live--;
-    self->state = State::done;
+    self->state = thread_state::done;
     fiber_pause(self->fiber);
 }
 
 void run_thread(u32 thread)
 {
-    Thread *t = &g_threads[thread];
+    cuda_thread *t = &g_threads[thread];
     if (!t->fiber) t->fiber = fiber_take(thread_main, t);
     if (!t->fiber) {
         report_threads(MT_SIM_MEMORY, (int)thread, nullptr, -1, nullptr,
@@ -54,7 +54,7 @@ void run_thread(u32 thread)
     g_now.fuel = fuel_slice(t);
     g_now.stack_end = fiber_stack_end(t->fiber);
     fiber_resume(t->fiber);
-    if (t->state == State::done) {
+    if (t->state == thread_state::done) {
         fiber_release(t->fiber);
         t->fiber = nullptr;
     }
@@ -79,7 +79,7 @@ void start_block(u32 linear)
     shared_block_start();
     u32 index[3] = {0, 0, 0};
     for (u32 i = 0; i < g_block.threads; ++i) {
-        Thread *t = &g_threads[i];
+        cuda_thread *t = &g_threads[i];
         memcpy(t->index, index, sizeof index);
         t->fiber = nullptr;
         t->fence = {};
@@ -104,16 +104,16 @@ void start_block(u32 linear)
 /* Tells of one thread that waits at a barrier and one that does not wait there. */
 void report_divergence(u32 waiting)
 {
-    const Thread *w = &g_threads[waiting];
+    const cuda_thread *w = &g_threads[waiting];
     for (u32 t = 0; t < g_block.threads; ++t) {
-        const Thread *o = &g_threads[t];
-        if (o->state == State::done) {
+        const cuda_thread *o = &g_threads[t];
+        if (o->state == thread_state::done) {
             report_threads(
                 MT_SIM_DIVERGED_BARRIER, (int)waiting, &w->site, (int)t, nullptr,
                 "waits at a __syncthreads that not all threads reach: another one has left the kernel");
             return;
         }
-        if (o->state == State::at_barrier && !same_site(o->site, w->site)) {
+        if (o->state == thread_state::at_barrier && !same_site(o->site, w->site)) {
             report_threads(
                 MT_SIM_DIVERGED_BARRIER, (int)waiting, &w->site, (int)t, &o->site,
                 "waits at a __syncthreads that not all threads reach: another one waits elsewhere");
@@ -127,8 +127,8 @@ void open_barrier()
     u32 first = MAX_THREADS, count = 0, all = 1, any = 0;
     bool even = g_block.live == g_block.threads;
     for (u32 t = 0; t < g_block.threads; ++t) {
-        Thread *thread = &g_threads[t];
-        if (thread->state != State::at_barrier) continue;
+        cuda_thread *thread = &g_threads[t];
+        if (thread->state != thread_state::at_barrier) continue;
         if (first == MAX_THREADS)
             first = t;
         else if (even && !same_site(thread->site, g_threads[first].site))
@@ -143,8 +143,8 @@ void open_barrier()
     order_barrier();
     start_interval();
     for (u32 t = 0; t < g_block.threads; ++t) {
-        Thread *thread = &g_threads[t];
-        if (thread->state != State::at_barrier) continue;
+        cuda_thread *thread = &g_threads[t];
+        if (thread->state != thread_state::at_barrier) continue;
         int kind = thread->barrier_result;
         thread->barrier_result = (int)(kind == MT_SIM_BARRIER_COUNT ? count
                                        : kind == MT_SIM_BARRIER_AND ? all
@@ -219,7 +219,7 @@ void out_of_memory(void)
     s_stop = true;
 }
 
-bool same_site(const Site &a, const Site &b)
+bool same_site(const code_site &a, const code_site &b)
 {
     return a.line == b.line && (a.file == b.file || (a.file && b.file && !strcmp(a.file, b.file)));
 }
@@ -234,11 +234,11 @@ u32 random_below(u32 n)
 
 void make_ready(u32 thread)
 {
-    g_threads[thread].state = State::ready;
+    g_threads[thread].state = thread_state::ready;
     s_ready[s_ready_count++] = thread;
 }
 
-void pause_here(const Site &site)
+void pause_here(const code_site &site)
 {
     fuel_wait(site);
     fiber_pause(g_now.self->fiber);
@@ -246,7 +246,7 @@ void pause_here(const Site &site)
 
 void yield_here(void)
 {
-    Thread *self = g_now.self;
+    cuda_thread *self = g_now.self;
     if (s_ready_count == 0) {
         g_now.fuel = fuel_slice(self);
         return;
@@ -262,7 +262,7 @@ void stop_launch(void)
     __builtin_trap();
 }
 
-const BlockRun *block_of_stamp(u32 stamp)
+const block_run *block_of_stamp(u32 stamp)
 {
     size_t low = 0, high = g_block_runs.size();
     while (high - low > 1) {
@@ -304,11 +304,11 @@ unsigned mt_sim_grid_size(int axis) { return g_block.launch->grid[axis]; }
 
 int mt_sim_barrier(int kind, int predicate, const char *file, int line)
 {
-    Thread *self = g_now.self;
+    cuda_thread *self = g_now.self;
     self->site = {file, line, nullptr};
     self->predicate = predicate;
     self->barrier_result = kind;
-    self->state = State::at_barrier;
+    self->state = thread_state::at_barrier;
     pause_here(self->site);
     return self->barrier_result;
 }

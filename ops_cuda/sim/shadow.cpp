@@ -15,26 +15,26 @@
 
 namespace mt_sim {
 
-Range g_memory;
+memory_range g_memory;
 size_t g_shared_size, g_fast_size;
 uint16_t *g_state;
-Cell *g_cells;
+shadow_cell *g_cells;
 
 namespace {
 
-struct ByteCell {
-    Cell cell;
-    Readers atomics; /* and fenced volatile writes */
-    Readers looks;   /* volatile reads */
+struct byte_cell {
+    shadow_cell cell;
+    reader_set atomics; /* and fenced volatile writes */
+    reader_set looks;   /* volatile reads */
 };
-struct ByteCells {
-    ByteCell byte[4];
+struct split_granule {
+    byte_cell byte[4];
 };
-std::unordered_map<size_t, ByteCells> s_byte_cells;
+std::unordered_map<size_t, split_granule> s_byte_cells;
 
-ByteCell *byte_cells(size_t g)
+byte_cell *byte_cells(size_t g)
 {
-    ByteCell *byte = nullptr;
+    byte_cell *byte = nullptr;
     if (!attempt([&] { byte = s_byte_cells[g].byte; })) out_of_memory();
     if (!(g_state[g] & SPLIT)) {
         for (int i = 0; i < 4; ++i) byte[i] = {g_cells[g], {}, {}};
@@ -45,13 +45,13 @@ ByteCell *byte_cells(size_t g)
 
 /* One of the accesses in the set that is not ordered before the running thread's; false when there is none.
  */
-bool find_conflict(const Readers &r, u32 from, bool atomic, Who *found, u32 *stamp)
+bool find_conflict(const reader_set &r, u32 from, bool atomic, accessor *found, u32 *stamp)
 {
     if (r.stamp >= g_now.block && r.who.thread() >> 5 == g_now.warp) {
         for (u32 lanes = r.lanes; lanes; lanes &= lanes - 1) {
             u32 thread = (r.who.thread() & ~31u) + (u32)__builtin_ctz(lanes);
             if (thread == g_now.thread || ordered(thread, r.stamp, from, atomic)) continue;
-            *found = thread == r.who.thread() ? r.who : Who{thread | (r.who.bits & ~1023u)};
+            *found = thread == r.who.thread() ? r.who : accessor{thread | (r.who.bits & ~1023u)};
             *stamp = r.stamp;
             return true;
         }
@@ -61,29 +61,29 @@ bool find_conflict(const Readers &r, u32 from, bool atomic, Who *found, u32 *sta
         return true;
     }
     if (!ordered(r.other, r.other_stamp, from, atomic)) {
-        *found = Who{r.other};
+        *found = accessor{r.other};
         *stamp = r.other_stamp;
         return true;
     }
     if (!ordered(r.earlier, r.earlier_stamp, from, atomic)) {
-        *found = Who{r.earlier};
+        *found = accessor{r.earlier};
         *stamp = r.earlier_stamp;
         return true;
     }
     return false;
 }
 
-struct Access {
+struct checked_access {
     size_t offset, bytes; /* the whole access, for the report */
     bool write, atomic;   /* atomic: it is no race with other atomics */
     const void *code;
-    const Site *site;
+    const code_site *site;
     bool flag; /* it is volatile */
 };
 
-void race(const Access &a, Who other, u32 stamp, bool other_write, bool other_atomic)
+void race(const checked_access &a, accessor other, u32 stamp, bool other_write, bool other_atomic)
 {
-    Fault fault = {};
+    access_fault fault = {};
     fault.kind = a.offset < g_shared_size ? MT_SIM_RACE_SHARED : MT_SIM_RACE_GLOBAL;
     fault.offset = a.offset, fault.bytes = a.bytes;
     fault.write = a.write, fault.atomic = a.atomic;
@@ -95,7 +95,7 @@ void race(const Access &a, Who other, u32 stamp, bool other_write, bool other_at
 
 /* Adds the running thread to the readers. Where its warp has read and synchronised since, perhaps in part,
  * lanes that are ordered before this one need not be known any more. */
-void add_lane(Readers *r, Who me, u32 from)
+void add_lane(reader_set *r, accessor me, u32 from)
 {
     if (readers_full(&g_now, r) || add_reader(&g_now, r, me, from)) return;
     u32 first = r->who.thread() & ~31u, kept = 0;
@@ -109,12 +109,12 @@ void add_lane(Readers *r, Who me, u32 from)
 }
 
 /* Compares an access with what one cell remembers, reports at most one race, and remembers it. */
-void check_cell(Cell *cell, ByteCell *byte, const Access &a)
+void check_cell(shadow_cell *cell, byte_cell *byte, const checked_access &a)
 {
-    Readers *atomics = byte ? &byte->atomics : nullptr, *looks = byte ? &byte->looks : nullptr;
+    reader_set *atomics = byte ? &byte->atomics : nullptr, *looks = byte ? &byte->looks : nullptr;
     bool look = a.flag && !a.write;
     u32 from = first_stamp(&g_now, a.offset);
-    Who other;
+    accessor other;
     u32 stamp;
     if (!ordered(cell->writer.thread(), cell->stamp, from, false))
         race(a, cell->writer, cell->stamp, true, false);
@@ -124,9 +124,9 @@ void check_cell(Cell *cell, ByteCell *byte, const Access &a)
         race(a, other, stamp, true, true);
     else if (looks && a.write && !a.atomic && find_conflict(*looks, from, false, &other, &stamp))
         race(a, other, stamp, false, false);
-    Who me = who(&g_now, a.code);
+    accessor me = who(&g_now, a.code);
     if (a.atomic) {
-        me = Who{g_now.thread | site_number(a.site) << 10};
+        me = accessor{g_now.thread | site_number(a.site) << 10};
         add_lane(atomics, me, from);
     } else if (a.write) {
         cell->stamp = g_now.stamp;
@@ -140,9 +140,9 @@ void check_cell(Cell *cell, ByteCell *byte, const Access &a)
     }
 }
 
-[[noreturn]] void fatal(mt_sim_kind kind, const Access &a)
+[[noreturn]] void fatal(mt_sim_kind kind, const checked_access &a)
 {
-    Fault fault = {};
+    access_fault fault = {};
     fault.kind = kind;
     fault.offset = a.offset, fault.bytes = a.bytes;
     fault.write = a.write, fault.atomic = a.atomic;
@@ -153,15 +153,15 @@ void check_cell(Cell *cell, ByteCell *byte, const Access &a)
 
 /* An access just past a live piece, or just before it, is an overrun of it, whatever the bytes were before.
  */
-[[noreturn]] void fail_dead(const Access &a, size_t offset)
+[[noreturn]] void fail_dead(const checked_access &a, size_t offset)
 {
     const char *kernel;
     bool freed = false;
     if (offset < g_shared_size) {
         freed = shared_piece_ended(offset, &kernel);
     } else {
-        const Piece *near = piece_near(offset);
-        const Piece *after = piece_after(offset);
+        const memory_piece *near = piece_near(offset);
+        const memory_piece *after = piece_after(offset);
         bool beside = (near && offset - (near->offset + near->bytes) < MT_SIM_GUARD) ||
                       (after && after->offset - offset <= MT_SIM_GUARD);
         freed = !beside && piece_freed(offset);
@@ -169,9 +169,9 @@ void check_cell(Cell *cell, ByteCell *byte, const Access &a)
     fatal(freed ? MT_SIM_USE_AFTER_FREE : MT_SIM_OUT_OF_BOUNDS, a);
 }
 
-void check_unwritten(const Access &a)
+void check_unwritten(const checked_access &a)
 {
-    Fault fault = {};
+    access_fault fault = {};
     fault.kind = MT_SIM_UNINITIALISED;
     fault.offset = a.offset, fault.bytes = a.bytes;
     fault.atomic = a.atomic;
@@ -179,7 +179,7 @@ void check_unwritten(const Access &a)
     report_access(fault);
 }
 
-void check(const Access &a)
+void check(const checked_access &a)
 {
     size_t end = a.offset + a.bytes;
     if (end > g_memory.size) fail_dead(a, g_memory.size - 1);
@@ -201,20 +201,20 @@ void check(const Access &a)
             check_cell(&g_cells[g], nullptr, a);
             continue;
         }
-        ByteCell *cells = byte_cells(g);
+        byte_cell *cells = byte_cells(g);
         for (size_t i = first; i < last; ++i) check_cell(&cells[i].cell, &cells[i], a);
     }
 }
 
 #ifdef __ELF__
-struct StaticSearch {
+struct static_search {
     uintptr_t address;
     bool found;
 };
 
 int search_segments(struct dl_phdr_info *info, size_t, void *data)
 {
-    StaticSearch *search = static_cast<StaticSearch *>(data);
+    static_search *search = static_cast<static_search *>(data);
     for (int i = 0; i < info->dlpi_phnum; ++i) {
         const ElfW(Phdr) &segment = info->dlpi_phdr[i];
         if (segment.p_type != PT_LOAD) continue;
@@ -228,7 +228,7 @@ bool is_static(uintptr_t address)
     static uintptr_t found[64]; /* pages found before, counted from 1: tables are read again and again */
     uintptr_t page = (address >> 12) + 1;
     if (found[page % 64] == page) return true;
-    StaticSearch search = {address, false};
+    static_search search = {address, false};
     dl_iterate_phdr(search_segments, &search);
     if (search.found) found[page % 64] = page;
     return search.found;
@@ -239,7 +239,7 @@ bool is_static(uintptr_t) { return true; }
 
 /* Kernels may read their arguments and the program's constants, and use their own stack. a.offset: an
  * address. */
-void outside(const Access &a)
+void outside(const checked_access &a)
 {
     const mt_sim_launch *launch = g_block.launch;
     if (fiber_has(g_now.self->fiber, a.offset)) return;
@@ -247,7 +247,7 @@ void outside(const Access &a)
     if (!a.atomic && a.offset - (uintptr_t)launch->arguments < launch->argument_bytes) return;
     if (!a.write && is_static(a.offset)) return;
     if (!memory_wild(a.offset)) fatal(MT_SIM_HOST_MEMORY, a);
-    Access wild = a;
+    checked_access wild = a;
     wild.offset -= g_memory.base;
     fatal(MT_SIM_OUT_OF_BOUNDS, wild);
 }
@@ -259,7 +259,7 @@ void check_access(uintptr_t address, size_t bytes, bool write, const void *code)
     check({address - g_memory.base, bytes, write, false, code, nullptr, false});
 }
 
-void check_atomic(uintptr_t address, size_t bytes, const Site *site)
+void check_atomic(uintptr_t address, size_t bytes, const code_site *site)
 {
     if (address - g_memory.base >= g_memory.size)
         outside({address, bytes, true, true, nullptr, site, false});
@@ -269,14 +269,14 @@ void check_atomic(uintptr_t address, size_t bytes, const Site *site)
 
 void check_volatile(uintptr_t address, size_t bytes, bool write, const void *code)
 {
-    Site site = {nullptr, 0, code};
+    code_site site = {nullptr, 0, code};
     bool flag = write && order_fenced();
     check({address - g_memory.base, bytes, write, flag, code, flag ? &site : nullptr, true});
     order_atomic((const void *)address, !write, write);
 }
 
 void fail_misaligned(uintptr_t address, size_t bytes, bool write, bool atomic, const void *code,
-                     const Site *site)
+                     const code_site *site)
 {
     fatal(MT_SIM_MISALIGNED, {address - g_memory.base, bytes, write, atomic, code, site, false});
 }

@@ -26,18 +26,18 @@ enum : size_t {
     APART = 40 * 1024 + 64
 };
 
-struct Array {
+struct shared_array {
     const mt_sim_shared_site *site; /* null: the dynamic one */
-    Piece piece;
+    memory_piece piece;
 };
-Array s_arrays[MAX_ARRAYS], s_ended[MAX_ARRAYS]; /* of this launch, and of the one before */
+shared_array s_arrays[MAX_ARRAYS], s_ended[MAX_ARRAYS]; /* of this launch, and of the one before */
 int s_count, s_ended_count;
 size_t s_half, s_end, s_static_bytes; /* half: where this launch's addresses begin */
 const char *s_kernel, *s_ended_kernel;
 
 void add_array(const mt_sim_shared_site *site, const char *name, size_t bytes, size_t align)
 {
-    Array *a = &s_arrays[s_count++];
+    shared_array *a = &s_arrays[s_count++];
     a->site = site;
     a->piece.offset = ((s_end + align - 1) / align | 1) * align;
     a->piece.bytes = bytes;
@@ -71,22 +71,22 @@ void shared_block_start(void)
     for (int i = 0; i < s_count; ++i) mark_state(s_arrays[i].piece.offset, s_arrays[i].piece.bytes, LIVE);
 }
 
-const Piece *shared_piece_near(size_t offset)
+const memory_piece *shared_piece_near(size_t offset)
 {
-    const Piece *near = nullptr;
+    const memory_piece *near = nullptr;
     for (int i = 0; i < s_count; ++i)
         if (s_arrays[i].piece.offset <= offset) near = &s_arrays[i].piece;
     return near;
 }
 
-const Piece *shared_piece_after(size_t offset)
+const memory_piece *shared_piece_after(size_t offset)
 {
     for (int i = 0; i < s_count; ++i)
         if (s_arrays[i].piece.offset > offset) return &s_arrays[i].piece;
     return nullptr;
 }
 
-const Piece *shared_piece_ended(size_t offset, const char **kernel)
+const memory_piece *shared_piece_ended(size_t offset, const char **kernel)
 {
     *kernel = s_ended_kernel;
     for (int i = 0; i < s_ended_count; ++i)

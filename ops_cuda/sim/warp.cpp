@@ -23,13 +23,13 @@ u32 group_of(u32 warp, int kind, u32 mask)
     u32 group = 0;
     for (u32 l = g_warps[warp].waiting & mask; l; l &= l - 1) {
         u32 lane = (u32)__builtin_ctz(l);
-        const WarpCall &call = g_threads[warp * WARP + lane].call;
+        const warp_call &call = g_threads[warp * WARP + lane].call;
         if (call.kind == kind && call.mask == mask) group |= 1u << lane;
     }
     return group;
 }
 
-int source_lane(int lane, const WarpCall &call)
+int source_lane(int lane, const warp_call &call)
 {
     int first = lane & ~(call.width - 1), last = first + call.width - 1, source = lane;
     switch (call.kind) {
@@ -45,7 +45,7 @@ void shuffle(u32 warp, u32 group)
     bool told = false;
     for (u32 l = group; l; l &= l - 1) {
         u32 lane = (u32)__builtin_ctz(l);
-        Thread *t = &g_threads[warp * WARP + lane];
+        cuda_thread *t = &g_threads[warp * WARP + lane];
         u32 source = (u32)source_lane((int)lane, t->call);
         t->call.result = t->call.value;
         if (group >> source & 1) {
@@ -76,13 +76,13 @@ void vote(u32 warp, u32 group, int kind)
  * next. */
 void synchronise(u32 warp, u32 group)
 {
-    Warp *w = &g_warps[warp];
-    Thread *threads = &g_threads[warp * WARP];
+    cuda_warp *w = &g_warps[warp];
+    cuda_thread *threads = &g_threads[warp * WARP];
     u32 stamp = ++g_block.clock;
     order_join_lanes(warp * WARP, group);
     if (group == w->all) {
         for (u32 l = group; l; l &= l - 1) {
-            Thread *t = &threads[__builtin_ctz(l)];
+            cuda_thread *t = &threads[__builtin_ctz(l)];
             t->stamp = t->warp_known = stamp;
         }
         w->partial = false;
@@ -110,12 +110,12 @@ void synchronise(u32 warp, u32 group)
 /* The lanes that a group still waits for: lanes that the block has not are not waited for. */
 u32 missing_lanes(u32 warp, int kind, u32 mask, u32 group)
 {
-    const Warp &w = g_warps[warp];
+    const cuda_warp &w = g_warps[warp];
     return mask & (is_shuffle(kind) ? w.all : w.live) & ~group;
 }
 
 /* Whether the thread's latest warp operation was this one, with another mask. */
-bool called_otherwise(const Thread &thread, const WarpCall &call)
+bool called_otherwise(const cuda_thread &thread, const warp_call &call)
 {
     return thread.call.kind == call.kind && thread.call.mask != call.mask &&
            same_site(thread.call.site, call.site);
@@ -124,17 +124,17 @@ bool called_otherwise(const Thread &thread, const WarpCall &call)
 void report_missing(u32 warp, u32 group, u32 missing)
 {
     u32 first = warp * WARP + (u32)__builtin_ctz(group), other = warp * WARP + (u32)__builtin_ctz(missing);
-    const Thread &t = g_threads[first], &o = g_threads[other];
-    const Site *site = o.state == State::done         ? nullptr
-                       : o.state == State::at_barrier ? &o.site
-                                                      : &o.call.site;
+    const cuda_thread &t = g_threads[first], &o = g_threads[other];
+    const code_site *site = o.state == thread_state::done         ? nullptr
+                            : o.state == thread_state::at_barrier ? &o.site
+                                                                  : &o.call.site;
     char where[64], before[80] = "";
-    if (o.state == State::at_warp)
+    if (o.state == thread_state::at_warp)
         snprintf(where, sizeof where, "waits in %s with mask 0x%08x", s_names[o.call.kind], o.call.mask);
     else
         snprintf(where, sizeof where, "%s",
-                 o.state == State::done ? "has left the kernel" : "waits at __syncthreads");
-    if (o.state != State::at_warp && called_otherwise(o, t.call))
+                 o.state == thread_state::done ? "has left the kernel" : "waits at __syncthreads");
+    if (o.state != thread_state::at_warp && called_otherwise(o, t.call))
         snprintf(before, sizeof before, " after a call with mask 0x%08x", o.call.mask);
     report_threads(MT_SIM_WARP_MASK, (int)first, &t.call.site, (int)other, site,
                    "waits in %s with mask 0x%08x for lane %u, which %s%s", s_names[t.call.kind], t.call.mask,
@@ -143,7 +143,7 @@ void report_missing(u32 warp, u32 group, u32 missing)
 
 void finish(u32 warp, u32 group, int kind)
 {
-    const WarpCall &call = g_threads[warp * WARP + (u32)__builtin_ctz(group)].call;
+    const warp_call &call = g_threads[warp * WARP + (u32)__builtin_ctz(group)].call;
     /* Lanes that have left are not waited for in a vote, unless they left because they named other lanes. */
     for (u32 l = call.mask & g_warps[warp].all & ~g_warps[warp].live; l && !is_shuffle(kind); l &= l - 1)
         if (called_otherwise(g_threads[warp * WARP + (u32)__builtin_ctz(l)], call)) {
@@ -165,7 +165,7 @@ void finish(u32 warp, u32 group, int kind)
 
 void warp_start(u32 warp, u32 lanes)
 {
-    Warp *w = &g_warps[warp];
+    cuda_warp *w = &g_warps[warp];
     w->partial = false;
     w->waiting = 0;
     w->live = w->all = lanes;
@@ -177,7 +177,7 @@ bool warp_resolve_stuck(void)
     for (u32 warp = 0; warp < g_block.warps; ++warp) {
         while (g_warps[warp].waiting) {
             u32 lane = (u32)__builtin_ctz(g_warps[warp].waiting);
-            const WarpCall &call = g_threads[warp * WARP + lane].call;
+            const warp_call &call = g_threads[warp * WARP + lane].call;
             int kind = call.kind;
             u32 group = group_of(warp, kind, call.mask),
                 missing = missing_lanes(warp, kind, call.mask, group);
@@ -196,8 +196,8 @@ using namespace mt_sim;
 extern "C" uint64_t mt_sim_warp(int kind, unsigned mask, uint64_t value, int argument, int width,
                                 const char *file, int line)
 {
-    Thread *self = g_now.self;
-    Site site = {file, line, nullptr};
+    cuda_thread *self = g_now.self;
+    code_site site = {file, line, nullptr};
     if (!(mask & g_now.lane_bit)) {
         report_threads(MT_SIM_WARP_MASK, (int)g_now.thread, &site, -1, nullptr,
                        "calls %s with mask 0x%08x, which does not name its own lane %u", s_names[kind], mask,
@@ -210,7 +210,7 @@ extern "C" uint64_t mt_sim_warp(int kind, unsigned mask, uint64_t value, int arg
         width = WARP;
     }
     self->call = {kind, mask, value, argument, width, site, value};
-    self->state = State::at_warp;
+    self->state = thread_state::at_warp;
     u32 warp = g_now.warp;
     g_warps[warp].waiting |= g_now.lane_bit;
     if (!(mask & g_warps[warp].live & ~g_warps[warp].waiting)) {

@@ -17,12 +17,12 @@ extern "C" int mt_sim_launch_random_program(const int *kind, const unsigned *op,
 
 enum { SCHEDULES = 4, ALL = RANDOM_BLOCKS * RANDOM_THREADS };
 
-struct Program {
+struct drawn_program {
     int steps, kind[RANDOM_STEPS];
     unsigned op[RANDOM_STEPS][RANDOM_BLOCKS][RANDOM_THREADS];
 };
 
-struct Access {
+struct drawn_access {
     int block, thread, when;
     bool write, atomic, global;
     unsigned word;
@@ -48,7 +48,7 @@ static void draw_masks(unsigned *op, int lanes)
         op[lane] = group >> lane & 1 ? group : both && how > 1 ? all & ~group : 0;
 }
 
-static void draw(Program *p)
+static void draw(drawn_program *p)
 {
     memset(p, 0, sizeof *p);
     p->steps = 4 + (int)below(RANDOM_STEPS - 4);
@@ -84,7 +84,7 @@ static void join(int (*known)[RANDOM_THREADS], const unsigned *mask, int first, 
     }
 }
 
-static void collect(const Program *p, std::vector<Access> *accesses)
+static void collect(const drawn_program *p, std::vector<drawn_access> *accesses)
 {
     for (int b = 0; b < RANDOM_BLOCKS; ++b) {
         static int known[RANDOM_THREADS][RANDOM_THREADS];
@@ -93,7 +93,7 @@ static void collect(const Program *p, std::vector<Access> *accesses)
             for (int t = 0; p->kind[s] == 0 && t < RANDOM_THREADS; ++t) {
                 unsigned op = p->op[s][b][t];
                 if (!op) continue;
-                Access a = {b, t, s, (op & 3) >= 2, (op & 3) == 3, (op & 4) != 0, op >> 3, {}};
+                drawn_access a = {b, t, s, (op & 3) >= 2, (op & 3) == 3, (op & 4) != 0, op >> 3, {}};
                 memcpy(a.known, known[t], sizeof a.known);
                 accesses->push_back(a);
             }
@@ -108,7 +108,7 @@ static void collect(const Program *p, std::vector<Access> *accesses)
     }
 }
 
-static bool is_race(const Access &a, const Access &b)
+static bool is_race(const drawn_access &a, const drawn_access &b)
 {
     if (a.global != b.global || a.word != b.word || !(a.write || b.write) || (a.atomic && b.atomic))
         return false;
@@ -117,9 +117,9 @@ static bool is_race(const Access &a, const Access &b)
     return !(a.when < b.known[a.thread]) && !(b.when < a.known[b.thread]);
 }
 
-static bool has_race(const Program *p, bool global)
+static bool has_race(const drawn_program *p, bool global)
 {
-    std::vector<Access> accesses;
+    std::vector<drawn_access> accesses;
     collect(p, &accesses);
     for (size_t i = 0; i < accesses.size(); ++i)
         for (size_t j = 0; j < i; ++j)
@@ -138,7 +138,7 @@ int main(int argc, char **argv)
 {
     uint64_t first = argc > 1 ? strtoull(argv[1], nullptr, 0) : 1;
     int programs = argc > 2 ? atoi(argv[2]) : 500, failed = 0, races[2] = {0, 0};
-    static Program p;
+    static drawn_program p;
     for (int i = 0; i < programs; ++i) {
         s_random = (first + (uint64_t)i) * 0x9e3779b97f4a7c15u;
         draw(&p);

@@ -12,7 +12,7 @@
 
 enum { SEEDS = 20, ANY = -1, FUEL = 1 << 20 };
 
-struct Wrong {
+struct wrong_kernel {
     const char *name; /* of the kernel, and of the file: wrong_<name>.cu */
     int (*run)(void);
     mt_sim_kind kind;
@@ -20,7 +20,7 @@ struct Wrong {
     const char *says;  /* part of the sentence */
 };
 
-struct Right {
+struct right_kernel {
     const char *name;
     int (*run)(void);
 };
@@ -80,8 +80,8 @@ RIGHT(DECLARE_RIGHT)
 #define ROW_WRONG(name, kind, block, thread, says) \
     {#name, mt_sim_launch_##name, MT_SIM_##kind, block, thread, says},
 #define ROW_RIGHT(name) {#name, mt_sim_launch_##name},
-static const Wrong s_wrong[] = {WRONG(ROW_WRONG)};
-static const Right s_right[] = {RIGHT(ROW_RIGHT)};
+static const wrong_kernel s_wrong[] = {WRONG(ROW_WRONG)};
+static const right_kernel s_right[] = {RIGHT(ROW_RIGHT)};
 
 static int s_passed, s_failed;
 static const char *s_folder;
@@ -116,7 +116,7 @@ static bool is_bug_line(const char *name, const char *place)
 }
 
 /* Which of the things that a report must say are wrong in it; "" when none is. */
-static const char *complaint(const Wrong *w, const mt_sim_report *r)
+static const char *complaint(const wrong_kernel *w, const mt_sim_report *r)
 {
     if (r->kind != w->kind) return "kind";
     if (strcmp(r->kernel, w->name) != 0) return "kernel";
@@ -128,7 +128,7 @@ static const char *complaint(const Wrong *w, const mt_sim_report *r)
     return "";
 }
 
-static void check_wrong(const Wrong *w, uint64_t seed)
+static void check_wrong(const wrong_kernel *w, uint64_t seed)
 {
     mt_sim_set_seed(seed);
     mt_sim_clear();
@@ -146,7 +146,7 @@ static void check_wrong(const Wrong *w, uint64_t seed)
     if (seed == 1) printf("  %s\n", mt_sim_last_report());
 }
 
-static void check_right(const Right *r, uint64_t seed)
+static void check_right(const right_kernel *r, uint64_t seed)
 {
     mt_sim_set_seed(seed);
     mt_sim_clear();
@@ -159,9 +159,9 @@ int main(int argc, char **argv)
 {
     s_folder = argc > 1 ? argv[1] : ".";
     mt_sim_set_fuel(FUEL); /* endless loops end soon */
-    for (const Wrong &w : s_wrong)
+    for (const wrong_kernel &w : s_wrong)
         for (uint64_t seed = 1; seed <= SEEDS; ++seed) check_wrong(&w, seed);
-    for (const Right &r : s_right)
+    for (const right_kernel &r : s_right)
         for (uint64_t seed = 1; seed <= SEEDS; ++seed) check_right(&r, seed);
     printf("%d passed, %d failed\n", s_passed, s_failed);
     return s_failed != 0;
