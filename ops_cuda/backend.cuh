@@ -253,7 +253,7 @@ template <class T, size_t N> MT_DEVICE void load16(const T *from, T (&v)[N], MT_
 template <class T, size_t N> MT_DEVICE void store16(T *to, const T (&v)[N], MT_SIM_AT)
 {
     expect_aligned(to, 16, true, file, line);
-    typename wide<T>::type all;
+    typename wide<T>::type all = {};
     for (size_t j = 0; j < N; j++) all[j] = v[j];
     WHOLE(all);
     *reinterpret_cast<typename wide<T>::type *>(to) = all;

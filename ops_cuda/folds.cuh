@@ -182,7 +182,7 @@ static __device__ __forceinline__ void put(const fold_work<N> &w, int64_t output
                 w.out_index[base[1] + c] = at;
         }
     } else {
-        mt_real *to = w.partial ? w.partial + place : w.out + base[1], v[COLUMNS], old[COLUMNS];
+        mt_real *to = w.partial ? w.partial + place : w.out + base[1], v[COLUMNS], old[COLUMNS] = {};
         if (COLUMNS > 1 && w.wide_out) {
             if constexpr (COLUMNS > 1) {
                 if (w.accumulate && !w.partial) load16(to, old);
