@@ -211,7 +211,7 @@ template <int LANES> static mt_status run_direct(mt_backend *backend, const char
     });
 }
 
-static product gather(const mt_matmul_work *work, const mt_matmul_plan *plan)
+static product product_of(const mt_matmul_work *work, const mt_matmul_plan *plan)
 {
     product w;
     w.m = plan->m, w.n = plan->n, w.k = plan->k;
@@ -256,7 +256,7 @@ extern "C" mt_status MT_LAUNCHER(matmul)(mt_backend *backend, const mt_matmul_wo
     mt_matmul_plan plan;
     mt_plan_matmul(work, &plan);
     if (plan.m * plan.n * plan.batch == 0) return MT_OK;
-    product w = gather(work, &plan);
+    product w = product_of(work, &plan);
     turn(&w);
     bool vector = w.m == 1 || w.n == 1, along_k = (w.n == 1 || w.b_row == 1) && (w.m == 1 || w.a_col == 1);
     bool few = w.m < NARROW || w.n < NARROW || w.m * w.n * w.batch <= FEW_OUTPUTS;

@@ -87,8 +87,8 @@ static bool is_column_wide(const stage &s)
 }
 
 template <class N>
-static fold_work<N> gather(const mt_reduce_work *work, const stage &s, const fold_cut &c, bool columns,
-                           bool line)
+static fold_work<N> fold_work_of(const mt_reduce_work *work, const stage &s, const fold_cut &c, bool columns,
+                                 bool line)
 {
     const mt_reduce_plan &p = s.plan;
     fold_work<N> w;
@@ -154,9 +154,9 @@ static mt_status choose(mt_backend *backend, const char *name, const mt_reduce_w
 {
     const bool line = s.plan.reduced_rank == 1 && small;
     if (!columns && !line)
-        return start_rows(backend, name, gather<uint64_t>(work, s, c, false, false),
+        return start_rows(backend, name, fold_work_of<uint64_t>(work, s, c, false, false),
                           fold_rows<OP, uint64_t, false>, c);
-    const fold_work<uint32_t> w = gather<uint32_t>(work, s, c, columns, line);
+    const fold_work<uint32_t> w = fold_work_of<uint32_t>(work, s, c, columns, line);
     if (!columns) return start_rows(backend, name, w, fold_rows<OP, uint32_t, true>, c);
     if (line && w.wide)
         return start_columns(backend, name, w, fold_columns<OP, FOLD_WIDTH, true>, c, FOLD_WIDTH);

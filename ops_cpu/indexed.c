@@ -1,5 +1,5 @@
-/* ops_cpu/rows_by_index.c - work that an INDEX tensor steers: taking and putting rows, and scatter. Serial
- * where two indices may name the same place, and for both host backends. */
+/* ops_cpu/indexed.c - the slots whose positions are the values of an INDEX tensor, of both host backends:
+ * rows and scatter. put is serial, since two indices may name the same row. */
 #include <inttypes.h>
 #include <string.h>
 

@@ -1,8 +1,9 @@
-/* ops_cuda/select.cu - work that an INDEX tensor steers: taking and putting rows, and scatter.
+/* ops_cuda/indexed.cu - the slots whose positions are the values of an INDEX tensor: rows and scatter.
  *
- * Indices are checked on the device before anything is written: the first bad entry comes back in two words,
- * and the slot fails with its place and value. Rows that are put at the same place are added in the order of
- * their entries, by one thread, so that no atomic decides a rounding.
+ * Indices are checked on the device before anything is written; the number of the first entry outside the
+ * range and its value are downloaded, for the sentence. put adds all entries of a row in one thread, in the
+ * order of the entries: with an atomicAdd for each, the order, and so the rounding, would differ from run to
+ * run.
  */
 #include <type_traits>
 
@@ -31,8 +32,8 @@ MT_KERNEL void index_check(check_work w)
     if (value < 0 || value >= w.limit) atomicMin(w.first_bad, (unsigned long long)i);
 }
 
-/* The number of the first entry outside 0 .. limit-1 and its value; -1 when there is none. Waits for the
- * device. */
+/* *entry: the number, row-major, of the first entry of index outside 0 .. limit-1, and *value its value; -1
+ * when there is none. Waits for the device. */
 static mt_status first_bad(mt_backend *backend, const mt_operand &index, int64_t limit, int64_t *entry,
                            int64_t *value)
 {
@@ -71,21 +72,23 @@ static mt_status first_bad(mt_backend *backend, const mt_operand &index, int64_t
     return MT_LAUNCHER(download)(backend, value, w.index + at, sizeof *value);
 }
 
-/* ---- taking rows ---- */
+/* ---- take: out[i, ...] = in[index[i], ...] ---- */
 
 template <class T> struct rows_work {
     T *out;
     const T *in;
     const int64_t *index;
     int64_t index_step, out_step, in_step; /* from row to row */
-    uint64_t entries, width;               /* elements of a row */
-    int64_t *last;         /* put: of a row's entries, the one linked last; -1 where there is none */
-    int64_t *next, *first; /* of an entry: the one linked before it, in the end the next in order, or -1; and,
-                              of the entry linked last, the smallest of its row */
-    walk<uint64_t, 2> dims; /* of a row, in out and in */
+    uint64_t entries, width;               /* how many indices; elements of a row */
+    /* For put, the entries i with the same index[i] are a linked list: */
+    int64_t *last; /* last[row]: the entry linked last, where put_order and put_add begin; -1: no entry */
+    int64_t *next; /* next[i]: after put_link the entry linked before i, after put_order the next larger entry
+                      of the same row; -1 at the end */
+    int64_t *first;         /* first[last[row]]: the row's smallest entry, from put_order on */
+    walk<uint64_t, 2> dims; /* from an element's number in a row to its offsets in out and in */
 };
 
-/* One element a thread, neighbours along the row. */
+/* Thread number of entries*width: element number % width of entry number / width. */
 template <class T> MT_KERNEL void take(rows_work<T> w)
 {
     uint64_t number = (uint64_t)thread_number(), at[2] = {0, 0};
@@ -95,9 +98,10 @@ template <class T> MT_KERNEL void take(rows_work<T> w)
     w.out[(int64_t)(i * w.out_step) + at[0]] = w.in[w.index[i * w.index_step] * w.in_step + at[1]];
 }
 
-/* ---- putting rows ---- */
+/* ---- put: out[index[i], ...] += in[i, ...], in the order of i ---- */
 
-/* Entries of one row become a chain, in whatever order they come: the exchange decides no sum yet. */
+/* Thread i links entry i in front of its row's list. The order of the list depends on the schedule; put_order
+ * sorts it. */
 MT_KERNEL void put_link(rows_work<mt_real> w)
 {
     int64_t i = thread_number();
@@ -106,8 +110,9 @@ MT_KERNEL void put_link(rows_work<mt_real> w)
     w.next[i] = (int64_t)atomicExch(last, (unsigned long long)i);
 }
 
-/* The thread of a chain's last entry puts the chain in order, by merging runs of 1, 2, 4 and so on of its
- * links: n log n steps for n entries of one row. */
+/* Thread i, where i = last[row] for its row, sorts the row's list by entry: a merge sort from below, which
+ * joins neighbouring runs of 1, 2, 4, ... entries (p with in_p left, q with in_q left), n log n steps for n
+ * entries. */
 MT_KERNEL void put_order(rows_work<mt_real> w)
 {
     int64_t i = thread_number();
@@ -136,7 +141,8 @@ MT_KERNEL void put_order(rows_work<mt_real> w)
     w.first[i] = first;
 }
 
-/* The threads of a chain's last entry add the chain, in order. */
+/* Thread number of entries*width, where entry number / width is last[row] for its row: out[row, number %
+ * width] plus that element of each entry of the row. */
 MT_KERNEL void put_add(rows_work<mt_real> w)
 {
     uint64_t number = (uint64_t)thread_number(), at[2] = {0, 0};
@@ -150,7 +156,7 @@ MT_KERNEL void put_add(rows_work<mt_real> w)
     *out = sum;
 }
 
-/* The three steps for a work whose operands are there. */
+/* Links, sorts, adds. rows: of out. links holds last (rows), next and first (entries each). */
 static mt_status put(mt_backend *backend, rows_work<mt_real> w, size_t rows, dim3 grid, dim3 block)
 {
     const unsigned entry_block = block_for((int64_t)w.entries);
@@ -168,7 +174,7 @@ static mt_status put(mt_backend *backend, rows_work<mt_real> w, size_t rows, dim
     return status == MT_OK ? MT_START(backend, "rows put", put_add, grid, block, w) : status;
 }
 
-/* What is put is REAL (tensor/backend.h). */
+/* T: int64_t for INDEX, which take alone is asked for. */
 template <class T> static mt_status run_rows(mt_backend *backend, const mt_rows_work *work)
 {
     const mt_layout *out = work->out.layout, *in = work->in.layout, *index = work->index.layout;
@@ -224,11 +230,11 @@ struct scatter_work {
     const mt_real *value;
     const int64_t *index;
     uint64_t count;
-    walk<uint64_t, 3> kept;    /* in out, value and index */
-    walk<uint64_t, 1> reduced; /* in out */
+    walk<uint64_t, 3> kept;    /* from an entry's number to its offsets in out, value and index */
+    walk<uint64_t, 1> reduced; /* from a position within the reduced dimensions to its offset in out */
 };
 
-/* One entry a thread. Each kept index has its own elements of out, so no two threads write the same. */
+/* Thread i of count, the elements of value: out[kept i, index i] = value i. */
 MT_KERNEL void scatter(scatter_work w)
 {
     uint64_t i = (uint64_t)thread_number(), at[3] = {0, 0, 0}, place[1] = {0};
