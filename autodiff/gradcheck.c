@@ -72,10 +72,10 @@ static mt_status difference(const checker *check, mt_tensor *x, const double *st
     mt_status status = MT_OK;
     for (int side = 0; side < 2 && status == MT_OK; side++) {
         for (int64_t i = 0; i < n; i++) moved[i] = start[i] + (side == 0 ? epsilon : -epsilon) * direction[i];
-        status = mt_write(x, moved, n);
+        status = mt_set_doubles(x, moved, n);
         if (status == MT_OK) status = evaluate(check, values[side]);
     }
-    mt_status restored = mt_write(x, start, n);
+    mt_status restored = mt_set_doubles(x, start, n);
     if (status != MT_OK) return status;
     for (int64_t i = 0; i < check->outputs; i++) sum += check->cotangent[i] * (values[0][i] - values[1][i]);
     *quotient = sum / (2 * epsilon);

@@ -9,7 +9,7 @@
  * meanwhile. Written is a parameter's gradient by mt_backward, mt_grad and mt_zero_grad: two backwards that
  * bring gradients to one parameter must not run at once (a parameter for each thread, a lock around
  * mt_backward, or a frozen parameter, which gets none). A tensor's values and marks are written by mt_op_...,
- * mt_set, mt_write, an initialiser, mt_require_grad and an optimiser's step.
+ * mt_set, mt_set_doubles, an initialiser, mt_require_grad and an optimiser's step.
  *
  * The first failure since the last reset is kept in the tape; from then on its operations return NULL, so a
  * program may write a whole expression and ask once, at mt_backward.

@@ -167,7 +167,7 @@ static void i_write(machine *m)
     const int64_t count = BYTE & 7 ? count_of(x) : BELOW(20);
     if (count > 2 * MOST_ELEMENTS) return;
     double *values = numbers(m, count);
-    written(m, mt_write(x, values, count), x, NULL);
+    written(m, mt_set_doubles(x, values, count), x, NULL);
     free(values);
 }
 

@@ -106,12 +106,12 @@ MT_API mt_status mt_get(const mt_tensor *x, mt_shape index, double *value);
 MT_API mt_status mt_set(mt_tensor *x, mt_shape index, double value);
 /* The value of a tensor of one element; NaN with a sentence for any other, and for NULL. NaN has no sign. */
 MT_API double mt_item(const mt_tensor *x);
-/* All elements, row-major; count must be the tensor's. mt_write overwrites x in place. After a failed read
- * from a device the array holds anything. */
+/* All elements, row-major; count must be the tensor's. mt_set_doubles overwrites x in place (an index is the
+ * nearest integer towards zero). After a failed read from a device the array holds anything. */
 MT_API mt_status mt_to_floats(const mt_tensor *x, float *values, int64_t count);
 MT_API mt_status mt_to_doubles(const mt_tensor *x, double *values, int64_t count);
 MT_API mt_status mt_to_indices(const mt_tensor *x, int64_t *values, int64_t count);
-MT_API mt_status mt_write(mt_tensor *x, const double *values, int64_t count);
+MT_API mt_status mt_set_doubles(mt_tensor *x, const double *values, int64_t count);
 
 /* Nested text that mt_parse reads back to the same values, as snprintf writes: at most size bytes with the
  * final 0, returning the length of the whole text, or -1 with a sentence. An empty dimension ends the

@@ -164,9 +164,9 @@ mt_status mt_to_indices(const mt_tensor *x, int64_t *values, int64_t count)
     return status == MT_OK ? read_all(x, values, sizeof *values, store_indices) : status;
 }
 
-mt_status mt_write(mt_tensor *x, const double *values, int64_t count)
+mt_status mt_set_doubles(mt_tensor *x, const double *values, int64_t count)
 {
-    mt_status status = check_count(x, values, count, "write");
+    mt_status status = check_count(x, values, count, "set_doubles");
     if (status != MT_OK) return status;
     mt_tensor *source = mt_from_doubles_as(x->storage->backend, values, mt_tensor_shape(x), x->kind);
     if (!source) return mt_last_status();

@@ -189,7 +189,7 @@ static void test_writing(void **data)
         x[3] = OWN(mt_arange(b, 0, n, 1));
         sent[4] = counts_of(b).uploads;
         x[4] = OWN(mt_empty(b, mt_shape(n), MT_REAL));
-        TEST_OK(mt_write(x[4], doubles, n));
+        TEST_OK(mt_set_doubles(x[4], doubles, n));
         sent[5] = counts_of(b).uploads;
         const int64_t converted = pieces(n * (int64_t)size),
                       most[] = {size == sizeof(float) ? n > 0 : converted,

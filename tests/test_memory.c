@@ -45,7 +45,7 @@ static mt_status tensors(mt_backend *b)
     TRY(mt_format(view, text, sizeof text) > 0);
     TRY(back = mt_parse(b, text));
     TRY(mt_to_doubles(view, out, 6) == MT_OK);
-    TRY(mt_write(view, out, 6) == MT_OK);
+    TRY(mt_set_doubles(view, out, 6) == MT_OK);
     TRY(index = mt_arange(b, 0, 2, 1));
     TRY(order = mt_permutation(b, &rng, 300));
     TRY(drawn = mt_normal(b, mt_shape(40, 40), &rng, 0, 1));

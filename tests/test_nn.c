@@ -354,8 +354,8 @@ static void linear_forward_by_hand(void **state)
             mt_module *layer = act ? mt_linear_act_layer(backends[k], 3, 2, MT_OP_relu, MT_INIT_PYTORCH, &rng)
                                    : mt_linear_layer(backends[k], 3, 2, MT_INIT_PYTORCH, &rng);
             assert_non_null(layer);
-            TEST_OK(mt_write(mt_module_parameter(layer, "weight"), w_values, 6));
-            TEST_OK(mt_write(mt_module_parameter(layer, "bias"), b_values, 2));
+            TEST_OK(mt_set_doubles(mt_module_parameter(layer, "weight"), w_values, 6));
+            TEST_OK(mt_set_doubles(mt_module_parameter(layer, "bias"), b_values, 2));
             mt_tape *tape = test_tape(backends[k]);
             mt_tensor *x = OWN(mt_from_doubles(backends[k], x_values, mt_shape(2, 3)));
             mt_tensor *y = ON(tape, mt_module_forward(layer, tape, x));

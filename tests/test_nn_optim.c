@@ -41,7 +41,7 @@ static mt_module *two_layers(mt_backend *backend)
     mt_module_add(net, "a", mt_linear_layer(backend, 3, 2, MT_INIT_ZEROS, &rng));
     mt_module_add(net, "b", mt_linear_act_layer(backend, 3, 2, MT_OP_tanh, MT_INIT_ZEROS, &rng));
     for (int i = 0, at = 0; i < 4; at += counts[i++])
-        TEST_OK(mt_write(mt_module_parameter(net, paths[i]), start + at, counts[i]));
+        TEST_OK(mt_set_doubles(mt_module_parameter(net, paths[i]), start + at, counts[i]));
     return net;
 }
 

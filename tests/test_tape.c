@@ -644,7 +644,8 @@ static void test_overwritten(void **data)
             if (how == 0) TEST_OK(mt_set(c, mt_at(0), 9));
             if (how == 1) TEST_OK(mt_op_fill(part, 9)); /* through a view */
             if (how == 2) TEST_OK(mt_op_exp(c, c));
-            if (how == 3) TEST_OK(mt_write(c, (const double[]){4, 5, 6}, 3)); /* even with the same values */
+            if (how == 3)
+                TEST_OK(mt_set_doubles(c, (const double[]){4, 5, 6}, 3)); /* even with the same values */
             TEST_FAILS(mt_backward(tape, loss), MT_ERR_STATE, "mul");
             TAPE_FAILED(tape, MT_ERR_STATE, "in place");
             TEST_TRUE(!mt_has_grad(x));

@@ -196,7 +196,8 @@ static void test_passing_null(void **data)
     TEST_TRUE(!mt_tensor_is_contiguous(NULL) && !mt_tensor_backend(NULL) && mt_tensor_version(NULL) == 0);
     TEST_TRUE(mt_get(NULL, mt_at(0), &value) == MT_ERR_NULL && mt_set(NULL, mt_at(0), 1) == MT_ERR_NULL);
     TEST_TRUE(value == 5);
-    TEST_TRUE(mt_to_doubles(NULL, &value, 1) == MT_ERR_NULL && mt_write(NULL, &value, 1) == MT_ERR_NULL);
+    TEST_TRUE(mt_to_doubles(NULL, &value, 1) == MT_ERR_NULL &&
+              mt_set_doubles(NULL, &value, 1) == MT_ERR_NULL);
     TEST_TRUE(mt_op_add(NULL, NULL, NULL) == MT_ERR_NULL && mt_op_sum(NULL, NULL, mt_axes(0)) == MT_ERR_NULL);
     mt_tensor_free(NULL);
     TEST_TRUE(!mt_zeros(NULL, mt_shape(1)) && !mt_parse(NULL, "1") && !mt_parse(test_cpu(), NULL));
@@ -624,21 +625,21 @@ static void test_writes(void **data)
     {
         mt_tensor *indices = OWN(mt_arange(b, 0, 3, 1)); /* more than a float holds */
         const double large[] = {16777217, 1e15 + 1, -123456789};
-        TEST_OK(mt_write(indices, large, 3));
-        TEST_ALL_SAME(test_read(indices), large, 3, "mt_write of indices");
+        TEST_OK(mt_set_doubles(indices, large, 3));
+        TEST_ALL_SAME(test_read(indices), large, 3, "mt_set_doubles of indices");
         for (int round = 0; round < 60; round++) {
             mt_shape shape = test_shape(5, 5000, true);
             test_array *a = test_array_from(b, shape, test_chance(0.3) ? TEST_INDICES : TEST_OUTPUT, NULL);
             double *values = test_memory((size_t)a->count * sizeof *values);
             for (int64_t i = 0; i < a->count; i++) values[i] = (double)test_from(-1000, 1000);
             uint64_t version = mt_tensor_version(a->x);
-            TEST_OK(mt_write(a->x, values, a->count));
+            TEST_OK(mt_set_doubles(a->x, values, a->count));
             TEST_TRUE(mt_tensor_version(a->x) > version &&
                       mt_tensor_version(a->base) == mt_tensor_version(a->x));
-            expect(a->x, shape, values, "mt_write");
-            test_guards(a, "mt_write");
-            TEST_FAILS(mt_write(a->x, values, a->count + 1), MT_ERR_SHAPE, test_text(shape));
-            expect(a->x, shape, values, "a refused mt_write");
+            expect(a->x, shape, values, "mt_set_doubles");
+            test_guards(a, "mt_set_doubles");
+            TEST_FAILS(mt_set_doubles(a->x, values, a->count + 1), MT_ERR_SHAPE, test_text(shape));
+            expect(a->x, shape, values, "a refused mt_set_doubles");
             if (a->count > 0) {
                 mt_shape index = {.rank = shape.rank};
                 int64_t i = test_below(a->count);
@@ -679,7 +680,7 @@ static void test_writes(void **data)
         /* an expanded tensor cannot be written as a whole: its elements share memory */
         double values[6] = {1, 2, 3, 4, 5, 6};
         mt_tensor *one = OWN(mt_zeros(b, mt_shape(1, 3))), *wide = OWN(mt_tensor_expand(one, mt_shape(2, 3)));
-        TEST_FAILS(mt_write(wide, values, 6), MT_ERR_SHAPE, "(2, 3)");
+        TEST_FAILS(mt_set_doubles(wide, values, 6), MT_ERR_SHAPE, "(2, 3)");
         TEST_FAILS(mt_op_fill(wide, 1), MT_ERR_SHAPE, "(2, 3)");
         TEST_TRUE(mt_item(OWN(mt_tensor_slice(one, 1, 0, 1, 1))) == 0);
         test_stale();
