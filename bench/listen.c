@@ -53,26 +53,26 @@ static void heard_tile(const int64_t size[2], mt_real *const *data, const int64_
     real_value(size, data, step, p);
 }
 
-#define HEARD_FOLD(op)                                                                                    \
-    static mt_real heard_fold_##op(int64_t n, const mt_real *in, int64_t step)                            \
-    {                                                                                                     \
-        note("fold", NULL, n, 0);                                                                         \
-        return real->folds->fold[op](n, in, step);                                                        \
-    }                                                                                                     \
-    static void heard_rows_##op(int64_t rows, int64_t n, const mt_real *in, int64_t step, mt_real *out)   \
-    {                                                                                                     \
-        note("fold", NULL, n, rows);                                                                      \
-        real->folds->rows[op](rows, n, in, step, out);                                                    \
-    }                                                                                                     \
-    static void heard_combine_##op(int64_t n, mt_real *acc, const mt_real *in)                            \
-    {                                                                                                     \
-        note("combine", NULL, n, 0);                                                                      \
-        real->folds->combine[op](n, acc, in);                                                             \
-    }                                                                                                     \
-    static void heard_gather_##op(int64_t n, mt_real *acc, const mt_real *in, int64_t step, int64_t rows) \
-    {                                                                                                     \
-        note("gather", NULL, n, rows);                                                                    \
-        real->folds->gather[op](n, acc, in, step, rows);                                                  \
+#define HEARD_FOLD(op)                                                                                     \
+    static mt_real heard_fold_##op(int64_t n, const mt_real *in, int64_t step)                             \
+    {                                                                                                      \
+        note("fold", NULL, n, 0);                                                                          \
+        return real->folds->fold[op](n, in, step);                                                         \
+    }                                                                                                      \
+    static void heard_rows_##op(int64_t rows, int64_t n, const mt_real *in, int64_t step, mt_real *out)    \
+    {                                                                                                      \
+        note("fold", NULL, n, rows);                                                                       \
+        real->folds->rows[op](rows, n, in, step, out);                                                     \
+    }                                                                                                      \
+    static void heard_combine_##op(int64_t n, mt_real *acc, const mt_real *in)                             \
+    {                                                                                                      \
+        note("combine", NULL, n, 0);                                                                       \
+        real->folds->combine[op](n, acc, in);                                                              \
+    }                                                                                                      \
+    static void heard_columns_##op(int64_t n, mt_real *acc, const mt_real *in, int64_t step, int64_t rows) \
+    {                                                                                                      \
+        note("columns", NULL, n, rows);                                                                    \
+        real->folds->columns[op](n, acc, in, step, rows);                                                  \
     }
 HEARD_FOLD(MT_SUM)
 HEARD_FOLD(MT_PROD)
@@ -189,12 +189,13 @@ void listen_start(mt_op op)
                                              heard_combine_MT_ALL};
     const mt_fold_rows_fn rows[MT_FOLDS] = {heard_rows_MT_SUM, heard_rows_MT_PROD, heard_rows_MT_MAX,
                                             heard_rows_MT_MIN, heard_rows_MT_ALL};
-    const mt_gather_fn gather[MT_FOLDS] = {heard_gather_MT_SUM, heard_gather_MT_PROD, heard_gather_MT_MAX,
-                                           heard_gather_MT_MIN, heard_gather_MT_ALL};
+    const mt_columns_fn columns[MT_FOLDS] = {heard_columns_MT_SUM, heard_columns_MT_PROD,
+                                             heard_columns_MT_MAX, heard_columns_MT_MIN,
+                                             heard_columns_MT_ALL};
     memcpy(folds.fold, fold, sizeof fold);
     memcpy(folds.combine, combine, sizeof combine);
     memcpy(folds.rows, rows, sizeof rows);
-    memcpy(folds.gather, gather, sizeof gather);
+    memcpy(folds.columns, columns, sizeof columns);
     folds.argmax = heard_argmax;
     folds.argmin = heard_argmin;
     folds.argmax_rows = heard_argmax_rows;

@@ -35,85 +35,92 @@ typedef struct {
     bool aligned;   /* with each row of the output at the start of a cache line */
 } copy_job;
 
-/* As an mt_tile_fn, whose data point to elements of these types. */
-#define TILE_COPY(name, to, from, convert)                                                                   \
-    static void name(const int64_t size[2], mt_real *const *data, const int64_t(*step)[2], const mt_real *p) \
-    {                                                                                                        \
-        (void)p;                                                                                             \
-        for (int64_t i = 0; i < size[0]; i++) {                                                              \
-            to *y = (to *)(void *)data[0] + i * step[0][0];                                                  \
-            const from *x = (const from *)(const void *)data[1] + i * step[1][0];                            \
-            if (step[0][1] == 1 && step[1][1] == 1)                                                          \
-                for (int64_t j = 0; j < size[1]; j++) y[j] = convert(x[j]);                                  \
-            else                                                                                             \
-                for (int64_t j = 0; j < size[1]; j++) y[j * step[0][1]] = convert(x[j * step[1][1]]);        \
-        }                                                                                                    \
-    }
+#define INLINE static inline __attribute__((always_inline))
 
-TILE_COPY(copy_index, int64_t, int64_t, )
-TILE_COPY(copy_real_to_index, int64_t, mt_real, mt_m_to_index)
-TILE_COPY(copy_index_to_real, mt_real, int64_t, (mt_real))
+/* *y = *x, of the kinds to and from; not both are REAL. */
+INLINE void copy_element(mt_kind to, char *y, mt_kind from, const char *x)
+{
+    if (to == MT_REAL)
+        *(mt_real *)(void *)y = (mt_real) * (const int64_t *)(const void *)x;
+    else if (from == MT_REAL)
+        *(int64_t *)(void *)y = mt_m_to_index(*(const mt_real *)(const void *)x);
+    else
+        *(int64_t *)(void *)y = *(const int64_t *)(const void *)x;
+}
+
+/* A tile as mt_tile_fn has it (kernels.h), whose data point to elements of the kinds to and from. */
+INLINE void copy_tile(mt_kind to, mt_kind from, const int64_t size[2], mt_real *const *data,
+                      const int64_t (*step)[2])
+{
+    const int64_t y_bytes = (int64_t)mt_kind_bytes(to), x_bytes = (int64_t)mt_kind_bytes(from);
+    const int64_t y_step = step[0][1] * y_bytes, x_step = step[1][1] * x_bytes;
+    for (int64_t i = 0; i < size[0]; i++) {
+        char *y = (char *)data[0] + i * step[0][0] * y_bytes;
+        const char *x = (const char *)data[1] + i * step[1][0] * x_bytes;
+        if (y_step == y_bytes && x_step == x_bytes)
+            for (int64_t j = 0; j < size[1]; j++) copy_element(to, y + j * y_bytes, from, x + j * x_bytes);
+        else
+            for (int64_t j = 0; j < size[1]; j++) copy_element(to, y + j * y_step, from, x + j * x_step);
+    }
+}
+
+#define TILE_ARGS const int64_t size[2], mt_real *const *data, const int64_t(*step)[2], const mt_real *p
+static void copy_index(TILE_ARGS) { (void)p, copy_tile(MT_INDEX, MT_INDEX, size, data, step); }
+static void copy_real_to_index(TILE_ARGS) { (void)p, copy_tile(MT_INDEX, MT_REAL, size, data, step); }
+static void copy_index_to_real(TILE_ARGS) { (void)p, copy_tile(MT_REAL, MT_INDEX, size, data, step); }
 
 /* ---- transposes ---- */
 
-/* Elements of either kind by their size. */
-typedef uint32_t __attribute__((may_alias)) word_4;
-typedef uint64_t __attribute__((may_alias)) word_8;
-
-/* y[j * y_row + i] = x[i * x_row + j] for rows of x by columns of x, of 4 or 8 bytes each. */
-#define TURN(name, type, blocks)                                                                          \
-    static void name(type *y, int64_t y_row, const type *x, int64_t x_row, int64_t rows, int64_t columns) \
-    {                                                                                                     \
-        int64_t whole_rows = 0, whole_columns = 0;                                                        \
-        blocks;                                                                                           \
-        for (int64_t i = 0; i < rows; i++)                                                                \
-            for (int64_t j = i < whole_rows ? whole_columns : 0; j < columns; j++)                        \
-                y[j * y_row + i] = x[i * x_row + j];                                                      \
-    }
-
 #if defined(__SSE2__)
-static inline void turn_block_4(word_4 *y, int64_t y_row, const word_4 *x, int64_t x_row)
+/* y[j][i] = x[i][j] for a square of 16 bytes by 16 / bytes rows; y_row and x_row in bytes. */
+INLINE void turn_square(size_t bytes, char *y, int64_t y_row, const char *x, int64_t x_row)
 {
-    __m128i a = _mm_loadu_si128((const __m128i *)(const void *)x);
-    __m128i b = _mm_loadu_si128((const __m128i *)(const void *)(x + x_row));
-    __m128i c = _mm_loadu_si128((const __m128i *)(const void *)(x + 2 * x_row));
-    __m128i d = _mm_loadu_si128((const __m128i *)(const void *)(x + 3 * x_row));
-    __m128i ab = _mm_unpacklo_epi32(a, b), cd = _mm_unpacklo_epi32(c, d);
-    __m128i ef = _mm_unpackhi_epi32(a, b), gh = _mm_unpackhi_epi32(c, d);
+    const __m128i a = _mm_loadu_si128((const __m128i *)(const void *)x);
+    const __m128i b = _mm_loadu_si128((const __m128i *)(const void *)(x + x_row));
+    if (bytes == 8) {
+        _mm_storeu_si128((__m128i *)(void *)y, _mm_unpacklo_epi64(a, b));
+        _mm_storeu_si128((__m128i *)(void *)(y + y_row), _mm_unpackhi_epi64(a, b));
+        return;
+    }
+    const __m128i c = _mm_loadu_si128((const __m128i *)(const void *)(x + 2 * x_row));
+    const __m128i d = _mm_loadu_si128((const __m128i *)(const void *)(x + 3 * x_row));
+    const __m128i ab = _mm_unpacklo_epi32(a, b), cd = _mm_unpacklo_epi32(c, d);
+    const __m128i ef = _mm_unpackhi_epi32(a, b), gh = _mm_unpackhi_epi32(c, d);
     _mm_storeu_si128((__m128i *)(void *)y, _mm_unpacklo_epi64(ab, cd));
     _mm_storeu_si128((__m128i *)(void *)(y + y_row), _mm_unpackhi_epi64(ab, cd));
     _mm_storeu_si128((__m128i *)(void *)(y + 2 * y_row), _mm_unpacklo_epi64(ef, gh));
     _mm_storeu_si128((__m128i *)(void *)(y + 3 * y_row), _mm_unpackhi_epi64(ef, gh));
 }
-
-static inline void turn_block_8(word_8 *y, int64_t y_row, const word_8 *x, int64_t x_row)
-{
-    __m128i a = _mm_loadu_si128((const __m128i *)(const void *)x);
-    __m128i b = _mm_loadu_si128((const __m128i *)(const void *)(x + x_row));
-    _mm_storeu_si128((__m128i *)(void *)y, _mm_unpacklo_epi64(a, b));
-    _mm_storeu_si128((__m128i *)(void *)(y + y_row), _mm_unpackhi_epi64(a, b));
-}
-
-#define BLOCKS(function, size)                              \
-    whole_rows = rows - rows % (size);                      \
-    whole_columns = columns - columns % (size);             \
-    for (int64_t i = 0; i < whole_rows; i += (size))        \
-        for (int64_t j = 0; j < whole_columns; j += (size)) \
-    function(y + j * y_row + i, y_row, x + i * x_row + j, x_row)
-TURN(turn_4, word_4, BLOCKS(turn_block_4, 4))
-TURN(turn_8, word_8, BLOCKS(turn_block_8, 2))
-#else
-TURN(turn_4, word_4, )
-TURN(turn_8, word_8, )
 #endif
+
+/* y[j*y_row + i] = x[i*x_row + j] for rows of x by columns of x, of `bytes` = 4 or 8 bytes each: squares of
+ * 16 bytes, and what they leave over one by one. */
+INLINE void turn_elements(const size_t bytes, char *y, int64_t y_row, const char *x, int64_t x_row,
+                          int64_t rows, int64_t columns)
+{
+    const int64_t width = (int64_t)bytes;
+    int64_t whole_rows = 0, whole_columns = 0;
+#if defined(__SSE2__)
+    const int64_t side = 16 / width;
+    whole_rows = rows - rows % side;
+    whole_columns = columns - columns % side;
+    for (int64_t i = 0; i < whole_rows; i += side)
+        for (int64_t j = 0; j < whole_columns; j += side)
+            turn_square(bytes, y + (j * y_row + i) * width, y_row * width, x + (i * x_row + j) * width,
+                        x_row * width);
+#endif
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = i < whole_rows ? whole_columns : 0; j < columns; j++)
+            memcpy(y + (j * y_row + i) * width, x + (i * x_row + j) * width, bytes);
+}
 
 static void turn(size_t bytes, char *y, int64_t y_row, const char *x, int64_t x_row, int64_t rows,
                  int64_t columns)
 {
     if (bytes == 4)
-        turn_4((word_4 *)(void *)y, y_row, (const word_4 *)(const void *)x, x_row, rows, columns);
+        turn_elements(4, y, y_row, x, x_row, rows, columns);
     else
-        turn_8((word_8 *)(void *)y, y_row, (const word_8 *)(const void *)x, x_row, rows, columns);
+        turn_elements(8, y, y_row, x, x_row, rows, columns);
 }
 
 /* Turns rows by columns in a block of the first cache and streams each row of the result to its place. The

@@ -157,12 +157,12 @@ INLINE mt_real fold_block(combine_fn combine, combine_vec_fn combine_vec, mt_rea
     return join_lanes(combine, combine_vec, whole[0]);
 }
 
-/* A block of any step as one of step 1, for which there is room at gathered. */
-INLINE const mt_real *contiguous(int64_t n, const mt_real *in, int64_t step, mt_real *gathered)
+/* n elements, step apart, as n neighbours: in itself where step is 1, else copied to `copied`. */
+INLINE const mt_real *contiguous(int64_t n, const mt_real *in, int64_t step, mt_real *copied)
 {
     if (step == 1) return in;
-    for (int64_t i = 0; i < n; i++) gathered[i] = in[i * step];
-    return gathered;
+    for (int64_t i = 0; i < n; i++) copied[i] = in[i * step];
+    return copied;
 }
 
 /* Where a row of more than a block is cut in two halves, which are folded in the same way. */
@@ -175,13 +175,14 @@ INLINE void combine_rows(combine_fn combine, int64_t n, mt_real *acc, const mt_r
     _Pragma("omp simd") for (int64_t i = 0; i < n; i++) acc[i] = combine(acc[i], in[i]);
 }
 
-/* Rows that go by together: memory is read in so many long runs, and acc is read and written once for all.
- * And vectors of columns, side by side. */
+/* Rows that go by in one pass: that many long runs of memory are read side by side, and acc is read and
+ * written once for all of them. WIDE: vectors of columns in registers, side by side. */
 enum { TOGETHER = 8, WIDE = 4 };
 
-/* acc = the first row joined with each of the others in turn. */
-INLINE void gather_rows(combine_vec_fn combine_vec, mt_real identity, int64_t n, mt_real *acc,
-                        const mt_real *in, int64_t step, int64_t rows)
+/* acc[j] = in[j] (op) in[j + step] (op) ... for rows rows, one after the other; rows >= 1. acc is not read
+ * before it is written. */
+INLINE void fold_columns(combine_vec_fn combine_vec, mt_real identity, int64_t n, mt_real *acc,
+                         const mt_real *in, int64_t step, int64_t rows)
 {
     const int64_t wide = n - n % (WIDE * MT_LANES);
     for (int64_t first = 0; first < rows; first += TOGETHER) {
@@ -210,38 +211,59 @@ INLINE void gather_rows(combine_vec_fn combine_vec, mt_real identity, int64_t n,
     }
 }
 
-/* Other steps are gathered block by block, so that the tree is the same. ends: a 0 decides, and nothing more
- * is read. */
-#define FOLD(name, combine, combine_vec, identity, ends)                                                \
-    static __attribute__((noinline)) mt_real strided_##name(int64_t n, const mt_real *in, int64_t step) \
-    {                                                                                                   \
-        mt_real gathered[BLOCK];                                                                        \
-        return fold_block(combine, combine_vec, identity, n, contiguous(n, in, step, gathered));        \
-    }                                                                                                   \
-    static mt_real fold_##name(int64_t n, const mt_real *in, int64_t step)                              \
-    {                                                                                                   \
-        if (n <= BLOCK && step == 1) return fold_block(combine, combine_vec, identity, n, in);          \
-        if (n <= BLOCK) return strided_##name(n, in, step);                                             \
-        const int64_t half = half_of(n);                                                                \
-        const mt_real first = fold_##name(half, in, step); /* memory is read forwards */                \
-        if (ends && first == 0) return 0;                                                               \
-        return combine(first, fold_##name(n - half, in + half * step, step));                           \
-    }                                                                                                   \
-    static void rows_##name(int64_t rows, int64_t n, const mt_real *in, int64_t step, mt_real *out)     \
-    {                                                                                                   \
-        if (n <= BLOCK)                                                                                 \
-            for (int64_t i = 0; i < rows; i++)                                                          \
-                out[i] = fold_block(combine, combine_vec, identity, n, in + i * step);                  \
-        else                                                                                            \
-            for (int64_t i = 0; i < rows; i++) out[i] = fold_##name(n, in + i * step, 1);               \
-    }                                                                                                   \
-    static void combine_##name(int64_t n, mt_real *acc, const mt_real *in)                              \
-    {                                                                                                   \
-        combine_rows(combine, n, acc, in);                                                              \
-    }                                                                                                   \
-    static void gather_##name(int64_t n, mt_real *acc, const mt_real *in, int64_t step, int64_t rows)   \
-    {                                                                                                   \
-        gather_rows(combine_vec, identity, n, acc, in, step, rows);                                     \
+/* ---- the functions of mt_fold_kernels, for one operation ---- */
+
+/* A row of at most BLOCK elements, any step apart, by the same tree as a contiguous one. */
+INLINE mt_real fold_strided(combine_fn combine, combine_vec_fn combine_vec, mt_real identity, int64_t n,
+                            const mt_real *in, int64_t step)
+{
+    mt_real copied[BLOCK];
+    return fold_block(combine, combine_vec, identity, n, contiguous(n, in, step, copied));
+}
+
+/* A row of any length; fold is the function that this is the body of, strided the one around fold_strided.
+ * ends: 0 stays 0 whatever follows, so nothing more is read. */
+INLINE mt_real fold_row(mt_fold_fn fold, mt_fold_fn strided, combine_fn combine, combine_vec_fn combine_vec,
+                        mt_real identity, bool ends, int64_t n, const mt_real *in, int64_t step)
+{
+    if (n <= BLOCK && step == 1) return fold_block(combine, combine_vec, identity, n, in);
+    if (n <= BLOCK) return strided(n, in, step);
+    const int64_t half = half_of(n);
+    const mt_real first = fold(half, in, step); /* memory is read forwards */
+    if (ends && first == 0) return 0;
+    return combine(first, fold(n - half, in + half * step, step));
+}
+
+INLINE void fold_rows(mt_fold_fn fold, combine_fn combine, combine_vec_fn combine_vec, mt_real identity,
+                      int64_t rows, int64_t n, const mt_real *in, int64_t step, mt_real *out)
+{
+    if (n <= BLOCK)
+        for (int64_t i = 0; i < rows; i++)
+            out[i] = fold_block(combine, combine_vec, identity, n, in + i * step);
+    else
+        for (int64_t i = 0; i < rows; i++) out[i] = fold(n, in + i * step, 1);
+}
+
+#define FOLD(name, combine, combine_vec, identity, ends)                                                 \
+    static __attribute__((noinline)) mt_real strided_##name(int64_t n, const mt_real *in, int64_t step)  \
+    {                                                                                                    \
+        return fold_strided(combine, combine_vec, identity, n, in, step);                                \
+    }                                                                                                    \
+    static mt_real fold_##name(int64_t n, const mt_real *in, int64_t step)                               \
+    {                                                                                                    \
+        return fold_row(fold_##name, strided_##name, combine, combine_vec, identity, ends, n, in, step); \
+    }                                                                                                    \
+    static void rows_##name(int64_t rows, int64_t n, const mt_real *in, int64_t step, mt_real *out)      \
+    {                                                                                                    \
+        fold_rows(fold_##name, combine, combine_vec, identity, rows, n, in, step, out);                  \
+    }                                                                                                    \
+    static void combine_##name(int64_t n, mt_real *acc, const mt_real *in)                               \
+    {                                                                                                    \
+        combine_rows(combine, n, acc, in);                                                               \
+    }                                                                                                    \
+    static void columns_##name(int64_t n, mt_real *acc, const mt_real *in, int64_t step, int64_t rows)   \
+    {                                                                                                    \
+        fold_columns(combine_vec, identity, n, acc, in, step, rows);                                     \
     }
 FOLD(sum, add, vec_add, 0, false)
 FOLD(prod, multiply, vec_multiply, 1, false)
@@ -284,11 +306,11 @@ INLINE int64_t find(int64_t n, const mt_real *in, mt_real value)
 INLINE int64_t arg(mt_fold_fn fold, combine_fn better, int64_t n, const mt_real *in, int64_t step)
 {
     if (step == 1 && n <= BLOCK) return find(n, in, fold(n, in, 1));
-    mt_real gathered[BLOCK], best = 0;
+    mt_real copied[BLOCK], best = 0;
     int64_t best_first = 0;
     for (int64_t first = 0; first < n; first += BLOCK) {
         int64_t length = n - first < BLOCK ? n - first : BLOCK;
-        mt_real value = fold(length, contiguous(length, in + first * step, step, gathered), 1),
+        mt_real value = fold(length, contiguous(length, in + first * step, step, copied), 1),
                 winner = first == 0 ? value : better(best, value);
         if (first == 0 || winner != best) best_first = first, best = winner;
         if (best != best) break; /* the first NaN is here */
@@ -353,14 +375,17 @@ INLINE void arg_rows(const bool max, int64_t n, mt_real *top, mt_place *at, cons
     }
 }
 
-#define ARG_ROWS(name, max)                                                                                \
-    static void name(int64_t n, mt_real *top, mt_place *at, const mt_real *in, int64_t step, int64_t rows, \
-                     int64_t first)                                                                        \
-    {                                                                                                      \
-        arg_rows(max, n, top, at, in, step, rows, first);                                                  \
-    }
-ARG_ROWS(argmax_rows, true)
-ARG_ROWS(argmin_rows, false)
+static void argmax_rows(int64_t n, mt_real *top, mt_place *at, const mt_real *in, int64_t step, int64_t rows,
+                        int64_t first)
+{
+    arg_rows(true, n, top, at, in, step, rows, first);
+}
+
+static void argmin_rows(int64_t n, mt_real *top, mt_place *at, const mt_real *in, int64_t step, int64_t rows,
+                        int64_t first)
+{
+    arg_rows(false, n, top, at, in, step, rows, first);
+}
 
 #define ALL_FOLDS(prefix)                                                            \
     {                                                                                \
@@ -377,7 +402,7 @@ const mt_fold_kernels MT_FOR_ISA(mt_fold_kernels) = {
     .fold = ALL_FOLDS(fold),
     .rows = ALL_FOLDS(rows),
     .combine = ALL_FOLDS(combine),
-    .gather = ALL_FOLDS(gather),
+    .columns = ALL_FOLDS(columns),
     .argmax = argmax,
     .argmin = argmin,
     .argmax_rows = argmax_rows,

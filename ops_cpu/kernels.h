@@ -38,7 +38,7 @@ typedef int64_t (*mt_arg_fn)(int64_t n, const mt_real *in, int64_t step);
 /* acc[j] = acc[j] (op) in[j] for a row of n values. */
 typedef void (*mt_combine_fn)(int64_t n, mt_real *acc, const mt_real *in);
 /* acc[j] = in[j] (op) in[j + step] (op) ... for that many rows, one after the other; rows >= 1. */
-typedef void (*mt_gather_fn)(int64_t n, mt_real *acc, const mt_real *in, int64_t step, int64_t rows);
+typedef void (*mt_columns_fn)(int64_t n, mt_real *acc, const mt_real *in, int64_t step, int64_t rows);
 /* For that many rows in turn, the first of which is number first: where in[j] beats top[j], it takes its
  * place, and the row's number that of at[j]; a NaN beats numbers, the first one stays. Numbers are as wide as
  * mt_real, for vectors; top and at have room for whole ones. */
@@ -57,7 +57,7 @@ typedef struct mt_fold_kernels {
     mt_fold_fn fold[MT_FOLDS];
     mt_fold_rows_fn rows[MT_FOLDS];
     mt_combine_fn combine[MT_FOLDS];
-    mt_gather_fn gather[MT_FOLDS];
+    mt_columns_fn columns[MT_FOLDS];
     mt_arg_fn argmax, argmin;
     mt_arg_rows_fn argmax_rows, argmin_rows;
 } mt_fold_kernels;

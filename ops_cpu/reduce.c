@@ -161,13 +161,14 @@ typedef struct {
     int64_t row_length, together;
 } column_block;
 
-static void gather(const reduce_job *job, const column_block *block, int64_t first, int64_t last,
-                   mt_real *acc)
+/* acc = rows first .. last-1 of block, one after the other. */
+static void fold_run(const reduce_job *job, const column_block *block, int64_t first, int64_t last,
+                     mt_real *acc)
 {
     const int64_t length = block->row_length, step = block->step;
     if (first / length == (last - 1) / length) { /* a run of equal steps */
         const mt_real *row = block->in + row_in(job, first / length) + first % length * step;
-        job->kernels->gather[job->work->op](block->columns, acc, row, step, last - first);
+        job->kernels->columns[job->work->op](block->columns, acc, row, step, last - first);
         return;
     }
     for (int64_t r = first; r < last; r++) {
@@ -192,7 +193,7 @@ static void fold_columns(const reduce_job *job, const column_block *block, int64
 {
     int64_t middle = middle_of(first, last);
     if (middle == first) {
-        gather(job, block, first, last, acc);
+        fold_run(job, block, first, last, acc);
         return;
     }
     mt_real right[COLUMNS];

@@ -117,7 +117,7 @@ static mt_status simple_zip(mt_backend *backend, const mt_elementwise_work *work
     return MT_OK;
 }
 
-/* What a reduction has gathered from the elements so far. */
+/* A reduction of the elements so far: its value, how many there were, and which was the best. */
 typedef struct {
     double value;
     int64_t seen, best;

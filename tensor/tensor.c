@@ -206,55 +206,74 @@ mt_tensor *mt_permutation(mt_backend *backend, mt_rng *rng, int64_t count)
 
 /* ---- views ---- */
 
+/* A view of x; NULL where checking x, or making its layout, has failed. */
 static mt_tensor *view_of(mt_tensor *x, mt_status status, const mt_layout *layout)
 {
     return status == MT_OK ? mt_tensor_handle(x->storage, layout, x->kind, x) : NULL;
 }
 
-/* A view's body: check x, compute a layout, make a handle. */
-#define VIEW(what, call)                                \
-    mt_layout layout;                                   \
-    if (mt_tensor_check(x, what) != MT_OK) return NULL; \
-    return view_of(x, call, &layout)
-
 mt_tensor *mt_tensor_view(mt_tensor *x, mt_shape shape)
 {
-    VIEW("view", mt_layout_view(&x->layout, shape, &layout));
+    mt_layout layout;
+    mt_status status = mt_tensor_check(x, "view");
+    if (status == MT_OK) status = mt_layout_view(&x->layout, shape, &layout);
+    return view_of(x, status, &layout);
 }
 
 mt_tensor *mt_tensor_permute(mt_tensor *x, mt_shape order)
 {
-    VIEW("permute", mt_layout_permute(&x->layout, order, &layout));
+    mt_layout layout;
+    mt_status status = mt_tensor_check(x, "permute");
+    if (status == MT_OK) status = mt_layout_permute(&x->layout, order, &layout);
+    return view_of(x, status, &layout);
 }
 
 mt_tensor *mt_tensor_transpose(mt_tensor *x, int64_t dim0, int64_t dim1)
 {
-    VIEW("transpose", mt_layout_transpose(&x->layout, dim0, dim1, &layout));
+    mt_layout layout;
+    mt_status status = mt_tensor_check(x, "transpose");
+    if (status == MT_OK) status = mt_layout_transpose(&x->layout, dim0, dim1, &layout);
+    return view_of(x, status, &layout);
 }
 
 mt_tensor *mt_tensor_slice(mt_tensor *x, int64_t dim, int64_t start, int64_t stop, int64_t step)
 {
-    VIEW("slice", mt_layout_slice(&x->layout, dim, start, stop, step, &layout));
+    mt_layout layout;
+    mt_status status = mt_tensor_check(x, "slice");
+    if (status == MT_OK) status = mt_layout_slice(&x->layout, dim, start, stop, step, &layout);
+    return view_of(x, status, &layout);
 }
 
 mt_tensor *mt_tensor_select(mt_tensor *x, int64_t dim, int64_t index)
 {
-    VIEW("select", mt_layout_select(&x->layout, dim, index, &layout));
+    mt_layout layout;
+    mt_status status = mt_tensor_check(x, "select");
+    if (status == MT_OK) status = mt_layout_select(&x->layout, dim, index, &layout);
+    return view_of(x, status, &layout);
 }
 
 mt_tensor *mt_tensor_expand(mt_tensor *x, mt_shape shape)
 {
-    VIEW("expand", mt_layout_expand(&x->layout, shape, &layout));
+    mt_layout layout;
+    mt_status status = mt_tensor_check(x, "expand");
+    if (status == MT_OK) status = mt_layout_expand(&x->layout, shape, &layout);
+    return view_of(x, status, &layout);
 }
 
 mt_tensor *mt_tensor_squeeze(mt_tensor *x, int64_t dim)
 {
-    VIEW("squeeze", mt_layout_squeeze(&x->layout, dim, &layout));
+    mt_layout layout;
+    mt_status status = mt_tensor_check(x, "squeeze");
+    if (status == MT_OK) status = mt_layout_squeeze(&x->layout, dim, &layout);
+    return view_of(x, status, &layout);
 }
 
 mt_tensor *mt_tensor_unsqueeze(mt_tensor *x, int64_t dim)
 {
-    VIEW("unsqueeze", mt_layout_unsqueeze(&x->layout, dim, &layout));
+    mt_layout layout;
+    mt_status status = mt_tensor_check(x, "unsqueeze");
+    if (status == MT_OK) status = mt_layout_unsqueeze(&x->layout, dim, &layout);
+    return view_of(x, status, &layout);
 }
 
 mt_tensor *mt_tensor_reshape(mt_tensor *x, mt_shape shape)

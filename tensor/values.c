@@ -86,38 +86,54 @@ static mt_status check_count(const mt_tensor *x, const void *values, int64_t cou
     return status;
 }
 
-/* Converts n elements of that kind to the caller's type. Element i of `to` is written after element i of
- * `from` was read and before the next one is: the arrays may overlap as read_all lets them, so they are read
- * and written as bytes. */
-typedef void (*conversion)(void *to, const void *from, int64_t n, mt_kind kind);
+/* ---- reading ---- */
 
-#define CONVERT(from_type, to_type, convert)                         \
-    for (size_t i = 0; i < (size_t)n; i++) {                         \
-        from_type x;                                                 \
-        memcpy(&x, (const char *)from + i * sizeof x, sizeof x);     \
-        const to_type value = convert(x);                            \
-        memcpy((char *)to + i * sizeof value, &value, sizeof value); \
-    }
-#define CONVERSION(name, type, of_real)                                   \
-    static void name(void *to, const void *from, int64_t n, mt_kind kind) \
-    {                                                                     \
-        if (kind == MT_REAL)                                              \
-            CONVERT(mt_real, type, of_real)                               \
-        else                                                              \
-            CONVERT(int64_t, type, (type))                                \
-    }
-CONVERSION(store_floats, float, (float))
-CONVERSION(store_doubles, double, (double))
-CONVERSION(store_indices, int64_t, mt_m_to_index)
+typedef enum number_type { FLOATS, DOUBLES, INDICES } number_type; /* of the caller's array */
 
-/* Reads x in row-major order into an array of elements of `bytes` bytes each; backend->download waits, so it
- * is called as seldom as can be without memory of the library's own. All that is left is asked for at once,
- * arrives at the array's end and is converted from there to its place. With r elements left, n of them sent
- * and offsets in bytes from the place of the first, element i arrives at r*bytes - n*size + i*size and goes
- * to i*bytes, which is never behind the start of one that is still to be read. Where the device's elements
- * are the larger ones, r/2 of them have room there: the pieces halve until one fits into a block. */
-static mt_status read_all(const mt_tensor *x, void *values, size_t bytes, conversion convert)
+static const size_t number_bytes[] = {sizeof(float), sizeof(double), sizeof(int64_t)};
+
+/* Writes element i of `from`, of that kind, to element i of `to`, for i = 0 .. n-1 in order: element i is
+ * written after it was read and before the next one is. The arrays may overlap as read_all lets them, so both
+ * are read and written as bytes. */
+static inline __attribute__((always_inline)) void convert_to(number_type type, void *to, mt_kind kind,
+                                                             const void *from, size_t n)
 {
+    for (size_t i = 0; i < n; i++) {
+        mt_real real = 0;
+        int64_t index = 0;
+        if (kind == MT_REAL)
+            memcpy(&real, (const char *)from + i * sizeof real, sizeof real);
+        else
+            memcpy(&index, (const char *)from + i * sizeof index, sizeof index);
+        const float single = kind == MT_REAL ? (float)real : (float)index;
+        const double wide = kind == MT_REAL ? (double)real : (double)index;
+        const int64_t whole = kind == MT_REAL ? mt_m_to_index(real) : index;
+        if (type == FLOATS) memcpy((char *)to + i * sizeof single, &single, sizeof single);
+        if (type == DOUBLES) memcpy((char *)to + i * sizeof wide, &wide, sizeof wide);
+        if (type == INDICES) memcpy((char *)to + i * sizeof whole, &whole, sizeof whole);
+    }
+}
+
+/* The same, with a loop of its own for each pair of types. */
+static void convert(number_type type, void *to, mt_kind kind, const void *from, size_t n)
+{
+    if (type == FLOATS && kind == MT_REAL) convert_to(FLOATS, to, MT_REAL, from, n);
+    if (type == FLOATS && kind == MT_INDEX) convert_to(FLOATS, to, MT_INDEX, from, n);
+    if (type == DOUBLES && kind == MT_REAL) convert_to(DOUBLES, to, MT_REAL, from, n);
+    if (type == DOUBLES && kind == MT_INDEX) convert_to(DOUBLES, to, MT_INDEX, from, n);
+    if (type == INDICES && kind == MT_REAL) convert_to(INDICES, to, MT_REAL, from, n);
+    if (type == INDICES && kind == MT_INDEX) convert_to(INDICES, to, MT_INDEX, from, n);
+}
+
+/* Reads x in row-major order into an array of that type, `bytes` bytes an element; backend->download waits,
+ * so it is called as seldom as can be without memory of the library's own. All that is left is asked for at
+ * once, arrives at the array's end and is converted from there to its place. With r elements left, n of them
+ * sent and offsets in bytes from the place of the first, element i arrives at r*bytes - n*size + i*size and
+ * goes to i*bytes, which is never behind the start of one that is still to be read. Where the device's
+ * elements are the larger ones, r/2 of them have room there: the pieces halve until one fits into a block. */
+static mt_status read_all(const mt_tensor *x, void *values, number_type type)
+{
+    const size_t bytes = number_bytes[type];
     union {
         mt_real real[4096];
         int64_t index[4096];
@@ -131,7 +147,7 @@ static mt_status read_all(const mt_tensor *x, void *values, size_t bytes, conver
     mt_status status = MT_OK;
     size_t left = count;
     if (backend->host) {
-        convert(to, from, (int64_t)count, x->kind);
+        convert(type, to, x->kind, from, count);
         left = 0;
     }
     while (left > 0 && status == MT_OK) {
@@ -139,7 +155,7 @@ static mt_status read_all(const mt_tensor *x, void *values, size_t bytes, conver
         const size_t n = fits || size <= bytes ? left : left * bytes / size;
         void *place = fits ? (void *)&block : end - n * size;
         status = backend->download(backend, place, from, n * size);
-        if (status == MT_OK) convert(to, place, (int64_t)n, x->kind);
+        if (status == MT_OK) convert(type, to, x->kind, place, n);
         from += n * size, to += n * bytes, left -= n;
     }
     mt_tensor_free(rows);
@@ -149,19 +165,19 @@ static mt_status read_all(const mt_tensor *x, void *values, size_t bytes, conver
 mt_status mt_to_floats(const mt_tensor *x, float *values, int64_t count)
 {
     mt_status status = check_count(x, values, count, "to_floats");
-    return status == MT_OK ? read_all(x, values, sizeof *values, store_floats) : status;
+    return status == MT_OK ? read_all(x, values, FLOATS) : status;
 }
 
 mt_status mt_to_doubles(const mt_tensor *x, double *values, int64_t count)
 {
     mt_status status = check_count(x, values, count, "to_doubles");
-    return status == MT_OK ? read_all(x, values, sizeof *values, store_doubles) : status;
+    return status == MT_OK ? read_all(x, values, DOUBLES) : status;
 }
 
 mt_status mt_to_indices(const mt_tensor *x, int64_t *values, int64_t count)
 {
     mt_status status = check_count(x, values, count, "to_indices");
-    return status == MT_OK ? read_all(x, values, sizeof *values, store_indices) : status;
+    return status == MT_OK ? read_all(x, values, INDICES) : status;
 }
 
 mt_status mt_set_doubles(mt_tensor *x, const double *values, int64_t count)

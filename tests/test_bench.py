@@ -295,7 +295,7 @@ if heard:
     fewer = ask("--op", "sum", "--shape", "200x1000", "--dim", "0", "--threads", "2")
     inner = ask("--op", "sum", "--shape", "1000x1000", "--dim", "1", "--threads", "2")
     whole = ask("--op", "sum", "--shape", "1000x1000", "--threads", "2")
-    check("parallel_check: sums by columns, rows, all", columns["path"].startswith("outer") and "gather" in columns and
+    check("parallel_check: sums by columns, rows, all", columns["path"].startswith("outer") and "columns" in columns and
           inner["path"].startswith("inner") and whole["path"].startswith("all") and "fold" in whole, columns)
     check("parallel_check: nothing is shared", all("no two threads" in answer["private"] for answer in (one, two, row)))
 if heard and not serial:
