@@ -35,7 +35,7 @@ static mt_status check_attributes(const mt_operation *operation, const mt_attrib
 {
     for (int i = 0; i < MT_MAX_ATTRIBUTES && operation->attribute[i].name; i++)
         if (!attribute || (operation->attribute[i].type == MT_ATTRIBUTE_SHAPE && !attribute[i].shape))
-            return mt_fail(MT_ERR_NULL, "%s: %s is NULL", operation->name, operation->attribute[i].name);
+            return mt_fail(MT_ERR_VALUE, "%s: %s is NULL", operation->name, operation->attribute[i].name);
     return MT_OK;
 }
 

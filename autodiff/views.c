@@ -40,7 +40,8 @@ static const mt_example view_examples[] = {
     {.shape = {{0}}},
 };
 const mt_operation mt_operation_view = {
-    ANY_X,
+    .input = {{.name = "x", .takes = MT_TAKES_ANY, .contiguous = true, .low = -2, .high = 2}},
+    .gives = MT_GIVES_KIND_OF_INPUT,
     .name = "view",
     .formula = "x, which must be contiguous, in that shape; one size may be -1",
     .attribute = {{"shape", MT_ATTRIBUTE_SHAPE}},
