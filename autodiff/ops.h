@@ -60,6 +60,11 @@ MT_API mt_tensor *mt_var(mt_tape *tape, mt_tensor *x, double correction);
 MT_API mt_tensor *mt_var_dim(mt_tape *tape, mt_tensor *x, int64_t dim, double correction, bool keepdim);
 MT_API mt_tensor *mt_var_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, double correction, bool keepdim);
 
+/* softmax: exp(x) / sum of exp(x) along dim. The largest x is subtracted first, so that nothing overflows. */
+MT_API mt_tensor *mt_softmax(mt_tape *tape, mt_tensor *x, int64_t dim);
+/* log_softmax: x - ln(sum of exp(x) along dim), exact where softmax is nearly 0 too */
+MT_API mt_tensor *mt_log_softmax(mt_tape *tape, mt_tensor *x, int64_t dim);
+
 /* ---- products ---- */
 
 /* matmul: the sum over k of a[..., i, k] b[..., k, j]; batches broadcast, vectors as in NumPy. a (..., m, k),
