@@ -62,6 +62,8 @@ static mt_tensor *var(mt_tape *tape, mt_tensor *x, const mt_shape *dims, double 
         (const mt_attribute[]){{.shape = dims}, {.truth = keepdim}, {.real = correction}});
 }
 
+/* A correction of 1 gives the unbiased estimate; any finite one is allowed, a negative one too; where count -
+ * correction is not above 0 the result is infinite, or NaN where the distances are 0. */
 mt_tensor *mt_var(mt_tape *tape, mt_tensor *x, double correction)
 {
     return var(tape, x, NULL, correction, false);
@@ -131,6 +133,7 @@ const mt_operation mt_operation_softmax = {
     .examples = along_examples,
 };
 
+/* The largest x is subtracted first, so that nothing overflows. */
 mt_tensor *mt_softmax(mt_tape *tape, mt_tensor *x, int64_t dim)
 {
     return mt_apply_operation(tape, &mt_operation_softmax, &x, 1, &(mt_attribute){.integer = dim});
@@ -166,6 +169,7 @@ const mt_operation mt_operation_log_softmax = {
     .examples = along_examples,
 };
 
+/* Exact where softmax is nearly 0 too. */
 mt_tensor *mt_log_softmax(mt_tape *tape, mt_tensor *x, int64_t dim)
 {
     return mt_apply_operation(tape, &mt_operation_log_softmax, &x, 1, &(mt_attribute){.integer = dim});
@@ -227,6 +231,10 @@ const mt_operation mt_operation_bce_with_logits = {
     .examples = pair_examples,
 };
 
+/* At z = +inf that is (1 - target) z and at -inf it is -target z: +inf for a target in [0, 1], but NaN (0
+ * times infinity) for the target that agrees with z, 1 or 0. An infinite target makes the loss infinite or
+ * NaN. The gradient, (sigmoid(z) - target) / count, is finite for every finite target, at an infinite z too.
+ */
 mt_tensor *mt_bce_with_logits(mt_tape *tape, mt_tensor *z, mt_tensor *target)
 {
     return mt_apply_operation(tape, &mt_operation_bce_with_logits, (mt_tensor *[]){z, target}, 2, NULL);
@@ -264,6 +272,8 @@ const mt_operation mt_operation_bce = {
     .examples = pair_examples,
 };
 
+/* As in PyTorch, but a p outside [0, 1], which that refuses, makes the loss NaN; its gradient is (p - target)
+ * / 1e-12, divided by the count. */
 mt_tensor *mt_bce(mt_tape *tape, mt_tensor *p, mt_tensor *target)
 {
     return mt_apply_operation(tape, &mt_operation_bce, (mt_tensor *[]){p, target}, 2, NULL);

@@ -148,6 +148,7 @@ const mt_operation mt_operation_matmul = {
     .examples = matmul_examples,
 };
 
+/* a (..., m, k), b (..., k, n). */
 mt_tensor *mt_matmul(mt_tape *tape, mt_tensor *a, mt_tensor *b)
 {
     return mt_apply_operation(tape, &mt_operation_matmul, (mt_tensor *[]){a, b}, 2, NULL);
@@ -296,6 +297,7 @@ const mt_operation mt_operation_linear_act = {
     .examples = linear_act_examples,
 };
 
+/* Such as MT_OP_relu: in one pass, as one node of the tape. */
 mt_tensor *mt_linear_act(mt_tape *tape, mt_tensor *x, mt_tensor *w, mt_tensor *bias, mt_op act)
 {
     return mt_apply_operation(tape, &mt_operation_linear_act, (mt_tensor *[]){x, w, bias}, 3,

@@ -1,10 +1,10 @@
 /* autodiff/ops.h - differentiable operations: each computes its result at once and records itself on the
  * tape.
  *
- * Each line above a declaration is the operation's formula, as its descriptor (operation.h) has it. The
- * result belongs to the tape. Operands are tensors of this tape or of a constructor, all on the tape's
- * backend. A failure is recorded in the tape and the result is NULL; a NULL operand passes through. Shapes
- * broadcast as in NumPy.
+ * Each comment above a declaration begins with the operation's formula; between "from" and "to here" both are
+ * made from the operations' code by tools/declare_operations.py. The result belongs to the tape. Operands are
+ * tensors of this tape or of a constructor, all on the tape's backend. A failure is recorded in the tape and
+ * the result is NULL; a NULL operand passes through. Shapes broadcast as in NumPy.
  */
 #ifndef MT_AUTODIFF_OPS_H
 #define MT_AUTODIFF_OPS_H
@@ -21,6 +21,7 @@ MT_API mt_tensor *mt_zip(mt_tape *tape, mt_op op, mt_tensor *a, mt_tensor *b, do
  * leaves them as size 1; dropping every dimension gives (1). max, min, argmax and argmin of nothing are
  * errors. ---- */
 
+/* from reduce.c */
 /* sum: the sum of x over dims; 0 over nothing */
 MT_API mt_tensor *mt_sum(mt_tape *tape, mt_tensor *x);
 MT_API mt_tensor *mt_sum_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim);
@@ -53,36 +54,35 @@ MT_API mt_tensor *mt_argmax_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, boo
 MT_API mt_tensor *mt_argmin(mt_tape *tape, mt_tensor *x);
 MT_API mt_tensor *mt_argmin_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim);
 MT_API mt_tensor *mt_argmin_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim);
-/* var: the sum over dims of (x - mean)^2 divided by their count - correction, at least 0. A correction of 1
- * gives the unbiased estimate; any finite one is allowed, a negative one too; where count - correction is not
- * above 0 the result is infinite, or NaN where the distances are 0. */
-MT_API mt_tensor *mt_var(mt_tape *tape, mt_tensor *x, double correction);
-MT_API mt_tensor *mt_var_dim(mt_tape *tape, mt_tensor *x, int64_t dim, double correction, bool keepdim);
-MT_API mt_tensor *mt_var_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, double correction, bool keepdim);
-
-/* softmax: exp(x) / sum of exp(x) along dim. The largest x is subtracted first, so that nothing overflows. */
-MT_API mt_tensor *mt_softmax(mt_tape *tape, mt_tensor *x, int64_t dim);
-/* log_softmax: x - ln(sum of exp(x) along dim), exact where softmax is nearly 0 too */
-MT_API mt_tensor *mt_log_softmax(mt_tape *tape, mt_tensor *x, int64_t dim);
+/* to here */
 
 /* ---- products ---- */
 
-/* matmul: the sum over k of a[..., i, k] b[..., k, j]; batches broadcast, vectors as in NumPy. a (..., m, k),
- * b (..., k, n). */
+/* from matmul.c */
+/* matmul: the sum over k of a[..., i, k] b[..., k, j]; batches broadcast, vectors as in NumPy. a (...,
+ * m, k), b (..., k, n). */
 MT_API mt_tensor *mt_matmul(mt_tape *tape, mt_tensor *a, mt_tensor *b);
 /* linear: x w + bias, x (..., in), w (in, out), bias (out) */
 MT_API mt_tensor *mt_linear(mt_tape *tape, mt_tensor *x, mt_tensor *w, mt_tensor *bias);
-/* linear_act: act(x w + bias), act a map without constants, such as MT_OP_relu: in one pass, as one node of
- * the tape */
+/* linear_act: act(x w + bias), act a map without constants. Such as MT_OP_relu: in one pass, as one
+ * node of the tape. */
 MT_API mt_tensor *mt_linear_act(mt_tape *tape, mt_tensor *x, mt_tensor *w, mt_tensor *bias, mt_op act);
+/* to here */
 
 /* ---- views: nothing is copied, the gradient finds its way back through any layout. See tensor/tensor.h for
  * the meaning of the arguments ---- */
 
+/* from views.c */
 /* view: x, which must be contiguous, in that shape; one size may be -1 */
 MT_API mt_tensor *mt_view(mt_tape *tape, mt_tensor *x, mt_shape shape);
 /* reshape: x in that shape, row-major, a copy when it must; one size may be -1 */
 MT_API mt_tensor *mt_reshape(mt_tape *tape, mt_tensor *x, mt_shape shape);
+/* flatten: x with dimensions first to last joined into one, a copy when it must */
+MT_API mt_tensor *mt_flatten(mt_tape *tape, mt_tensor *x, int64_t first, int64_t last);
+/* squeeze: x without dim where its size is 1, otherwise x */
+MT_API mt_tensor *mt_squeeze(mt_tape *tape, mt_tensor *x, int64_t dim);
+/* unsqueeze: x with a dimension of size 1 before dim; -1 appends it */
+MT_API mt_tensor *mt_unsqueeze(mt_tape *tape, mt_tensor *x, int64_t dim);
 /* permute: x with its dimensions in that order: dimension i is x's order[i] */
 MT_API mt_tensor *mt_permute(mt_tape *tape, mt_tensor *x, mt_shape order);
 /* transpose: x with dimensions dim0 and dim1 exchanged */
@@ -94,35 +94,44 @@ MT_API mt_tensor *mt_slice(mt_tape *tape, mt_tensor *x, int64_t dim, int64_t sta
 MT_API mt_tensor *mt_select(mt_tape *tape, mt_tensor *x, int64_t dim, int64_t index);
 /* expand: x with sizes of 1 stretched to that shape; -1 keeps a size */
 MT_API mt_tensor *mt_expand(mt_tape *tape, mt_tensor *x, mt_shape shape);
-/* squeeze: x without dim where its size is 1, otherwise x */
-MT_API mt_tensor *mt_squeeze(mt_tape *tape, mt_tensor *x, int64_t dim);
-/* unsqueeze: x with a dimension of size 1 before dim; -1 appends it */
-MT_API mt_tensor *mt_unsqueeze(mt_tape *tape, mt_tensor *x, int64_t dim);
-/* flatten: x with dimensions first to last joined into one, a copy when it must */
-MT_API mt_tensor *mt_flatten(mt_tape *tape, mt_tensor *x, int64_t first, int64_t last);
-/* contiguous: x row-major: a view of it where it is so already, otherwise a copy. Either way another handle,
- * the tape's like every result. */
-MT_API mt_tensor *mt_contiguous(mt_tape *tape, mt_tensor *x);
 /* copy: a row-major copy of x, always */
 MT_API mt_tensor *mt_copy(mt_tape *tape, mt_tensor *x);
-
-/* take_rows: rows of x in the order that index names; a row may be named more than once. index: a vector of
- * INDEX. */
+/* contiguous: x row-major: a view of it where it is so already, otherwise a copy. Either way another
+ * handle, the tape's like every result. */
+MT_API mt_tensor *mt_contiguous(mt_tape *tape, mt_tensor *x);
+/* take_rows: rows of x in the order that index names; a row may be named more than once. index is a
+ * vector of INDEX. */
 MT_API mt_tensor *mt_take_rows(mt_tape *tape, mt_tensor *x, mt_tensor *index);
+/* to here */
 
-/* ---- losses, each of shape (1). target has the shape of the first operand and gets no gradient ---- */
+/* ---- made of others; losses are of shape (1), and their target, of the first operand's shape, gets no
+ * gradient ---- */
 
+/* from composed.c */
+/* var: the sum over dims of (x - mean)^2 divided by their count - correction, at least 0. A correction
+ * of 1 gives the unbiased estimate; any finite one is allowed, a negative one too; where count -
+ * correction is not above 0 the result is infinite, or NaN where the distances are 0. */
+MT_API mt_tensor *mt_var(mt_tape *tape, mt_tensor *x, double correction);
+MT_API mt_tensor *mt_var_dim(mt_tape *tape, mt_tensor *x, int64_t dim, double correction, bool keepdim);
+MT_API mt_tensor *mt_var_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, double correction, bool keepdim);
+/* softmax: exp(x) / sum of exp(x) along dim. The largest x is subtracted first, so that nothing
+ * overflows. */
+MT_API mt_tensor *mt_softmax(mt_tape *tape, mt_tensor *x, int64_t dim);
+/* log_softmax: x - ln(sum of exp(x) along dim). Exact where softmax is nearly 0 too. */
+MT_API mt_tensor *mt_log_softmax(mt_tape *tape, mt_tensor *x, int64_t dim);
 /* mse: the mean of (p - target)^2 */
 MT_API mt_tensor *mt_mse(mt_tape *tape, mt_tensor *p, mt_tensor *target);
-/* bce: the mean of -(target ln p + (1 - target) ln(1 - p)), each logarithm at least -100, as in PyTorch. A p
- * outside [0, 1], which PyTorch refuses, makes the loss NaN; its gradient is (p - target) / 1e-12, divided by
- * the count. */
-MT_API mt_tensor *mt_bce(mt_tape *tape, mt_tensor *p, mt_tensor *target);
-/* bce_with_logits: the mean of max(z, 0) - z target + log1p(exp(-|z|)), which is bce of sigmoid(z). At z =
- * +inf that is (1 - target) z and at -inf it is -target z: +inf for a target in [0, 1], but NaN (0 times
- * infinity) for the target that agrees with z, 1 or 0. An infinite target makes the loss infinite or NaN. The
- * gradient, (sigmoid(z) - target) / count, is finite for every finite target, at an infinite z too. */
+/* bce_with_logits: the mean of max(z, 0) - z target + log1p(exp(-|z|)), which is bce of sigmoid(z). At
+ * z = +inf that is (1 - target) z and at -inf it is -target z: +inf for a target in [0, 1], but NaN (0
+ * times infinity) for the target that agrees with z, 1 or 0. An infinite target makes the loss
+ * infinite or NaN. The gradient, (sigmoid(z) - target) / count, is finite for every finite target, at
+ * an infinite z too. */
 MT_API mt_tensor *mt_bce_with_logits(mt_tape *tape, mt_tensor *z, mt_tensor *target);
+/* bce: the mean of -(target ln p + (1 - target) ln(1 - p)), each logarithm at least -100. As in
+ * PyTorch, but a p outside [0, 1], which that refuses, makes the loss NaN; its gradient is (p -
+ * target) / 1e-12, divided by the count. */
+MT_API mt_tensor *mt_bce(mt_tape *tape, mt_tensor *p, mt_tensor *target);
+/* to here */
 
 MT_END
 

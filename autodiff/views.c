@@ -385,6 +385,7 @@ const mt_operation mt_operation_contiguous = {
     .examples = copy_examples,
 };
 
+/* Either way another handle, the tape's like every result. */
 mt_tensor *mt_contiguous(mt_tape *tape, mt_tensor *x)
 {
     return mt_apply_operation(tape, &mt_operation_contiguous, &x, 1, NULL);
@@ -428,6 +429,7 @@ const mt_operation mt_operation_take_rows = {
     .examples = take_rows_examples,
 };
 
+/* index is a vector of INDEX. */
 mt_tensor *mt_take_rows(mt_tape *tape, mt_tensor *x, mt_tensor *index)
 {
     return mt_apply_operation(tape, &mt_operation_take_rows, (mt_tensor *[]){x, index}, 2, NULL);
