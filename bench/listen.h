@@ -12,7 +12,8 @@
 
 enum { LISTEN_THREADS = 64, LISTEN_NAMES = 16 };
 
-/* The calls of one kernel: "tile", "fold", "columns", "combine", "arg", "arg_rows", "direct", "dot", "packed",
+/* The calls of one kernel: "tile", "fold", "columns", "combine", "arg", "arg_rows", "direct", "dot",
+ * "packed",
  * ... */
 typedef struct listen_kernel {
     const char *name;

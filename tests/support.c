@@ -231,6 +231,13 @@ int test_backends(mt_backend **list)
     return count;
 }
 
+mt_backend *const *test_backend_list(void)
+{
+    static mt_backend *list[TEST_MAX_BACKENDS + 1];
+    if (!list[0]) test_backends(list);
+    return list;
+}
+
 bool test_small(void) { return getenv("MT_TEST_SMALL") != NULL; }
 
 mt_backend *test_simple(void)

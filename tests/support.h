@@ -94,6 +94,11 @@ void test_shuffle(int64_t *values, int64_t count);
 enum { TEST_MAX_BACKENDS = 8 };
 /* The backends under test: MT_TEST_BACKENDS="simple,cpu,..." or these two. The first is the oracle. */
 int test_backends(mt_backend **list);
+/* The same, with NULL behind the last. */
+mt_backend *const *test_backend_list(void);
+/* A loop over them: EACH_BACKEND(b) { ... b ... } */
+#define EACH_BACKEND(b) \
+    for (mt_backend *const *b##_at = test_backend_list(), *b; (b = *b##_at) != NULL; b##_at++)
 /* MT_TEST_SMALL: shapes that are large for threads to share may be small. */
 bool test_small(void);
 mt_backend *test_simple(void);

@@ -16,13 +16,6 @@
 
 #include "tensor/scalar/scalar_ops.h"
 
-static mt_backend *backends[TEST_MAX_BACKENDS];
-static int backend_count;
-
-#define EACH_BACKEND(b)                                 \
-    for (int b##_i = 0; b##_i < backend_count; b##_i++) \
-        for (mt_backend *b = backends[b##_i]; b; b = NULL)
-
 /* For rows that take constants: a slope, bounds, tolerances. */
 static const double constants[2] = {-0.5, 1};
 
@@ -1334,7 +1327,6 @@ static void test_minitorch_expressions(void **data)
 
 int main(void)
 {
-    backend_count = test_backends(backends);
     static const struct CMUnitTest tests[] = {
         TEST(test_table),
         TEST(test_unneeded_arguments),

@@ -11,14 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-static mt_backend *backends[TEST_MAX_BACKENDS];
-static int backend_count;
-
 enum { W = 16 / sizeof(mt_real), ANY = -1 };
-
-#define EACH_BACKEND(b)                                 \
-    for (int b##_i = 0; b##_i < backend_count; b##_i++) \
-        for (mt_backend *b = backends[b##_i]; b; b = NULL)
 
 /* ---- what a kernel did between two calls ---- */
 
@@ -409,7 +402,6 @@ static void test_long_products(void **data)
 
 int main(void)
 {
-    backend_count = test_backends(backends);
     EACH_BACKEND(b)
     {
         static mt_backend_counts from_now_on;

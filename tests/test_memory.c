@@ -7,13 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static mt_backend *backends[TEST_MAX_BACKENDS];
-static int backend_count;
-
-#define EACH_BACKEND(b)                                 \
-    for (int b##_i = 0; b##_i < backend_count; b##_i++) \
-        for (mt_backend *b = backends[b##_i]; b; b = NULL)
-
 /* ---- programs: each cleans up after itself and returns how it went ---- */
 
 #define TRY(condition)               \
@@ -461,7 +454,6 @@ static void test_arena(void **data)
 
 int main(void)
 {
-    backend_count = test_backends(backends);
     static const struct CMUnitTest tests[] = {
         TEST(test_running_out), TEST(test_going_on), TEST(test_half_way), TEST(test_counts), TEST(test_arena),
     };

@@ -12,13 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static mt_backend *backends[TEST_MAX_BACKENDS];
-static int backend_count;
-
-#define EACH_BACKEND(b)                                 \
-    for (int b##_i = 0; b##_i < backend_count; b##_i++) \
-        for (mt_backend *b = backends[b##_i]; b; b = NULL)
-
 /* The call must fail and leave out's storage as it was, version included. */
 #define REFUSED(out, call, status, part)                                                                   \
     do {                                                                                                   \
@@ -271,11 +264,12 @@ static void test_refused_elementwise(void **data)
                 REFUSED(out, call(info, (mt_op)op, out->x, in, constants), MT_ERR_SHAPE, "(3, 4, 5)");
                 in[k] = index->x;
                 REFUSED(out, call(info, (mt_op)op, out->x, in, constants), MT_ERR_KIND, "INDEX");
-                for (int other = 0; other < backend_count; other++) {
-                    if (backends[other] == b) continue;
-                    in[k] = OWN(mt_zeros(backends[other], mt_shape(4, 5)));
+                EACH_BACKEND(other)
+                {
+                    if (other == b) continue;
+                    in[k] = OWN(mt_zeros(other, mt_shape(4, 5)));
                     REFUSED(out, call(info, (mt_op)op, out->x, in, constants), MT_ERR_BACKEND, b->name);
-                    TEST_TRUE(strstr(mt_last_message(), backends[other]->name));
+                    TEST_TRUE(strstr(mt_last_message(), other->name));
                 }
                 in[k] = NULL; /* passes through: no sentence of its own */
                 test_stale();
@@ -672,10 +666,11 @@ static void test_refused_reductions(void **data)
             REFUSED(out, f(out->x, x->x, mt_shape_make(0, NULL)), MT_ERR_SHAPE, "");
             REFUSED(other, f(other->x, x->x, mt_axes(1)), MT_ERR_KIND, "INDEX");
             REFUSED(out, f(out->x, index->x, mt_axes(1)), MT_ERR_KIND, "INDEX");
-            for (int k = 0; k < backend_count; k++) {
-                if (backends[k] == b) continue;
-                mt_tensor *far = OWN(mt_zeros(backends[k], mt_shape(3, 4, 5)));
-                REFUSED(out, f(out->x, far, mt_axes(1)), MT_ERR_BACKEND, backends[k]->name);
+            EACH_BACKEND(far_backend)
+            {
+                if (far_backend == b) continue;
+                mt_tensor *far = OWN(mt_zeros(far_backend, mt_shape(3, 4, 5)));
+                REFUSED(out, f(out->x, far, mt_axes(1)), MT_ERR_BACKEND, far_backend->name);
             }
             if (!arg) { /* reductions never run in place */
                 test_array *line = test_array_random(b, mt_shape(4, 5), TEST_PLAIN, 1, 2);
@@ -1227,10 +1222,11 @@ static void test_refused_products(void **data)
         REFUSED(c, mt_op_linear_act(c->x, a->x, x->x, v->x, MT_OP_relu, true, c->x), MT_ERR_SHAPE, "overlap");
         TEST_TRUE(mt_op_matmul(c->x, NULL, x->x) == MT_ERR_NULL &&
                   mt_op_linear(c->x, a->x, x->x, NULL) == MT_ERR_NULL);
-        for (int k = 0; k < backend_count; k++) {
-            if (backends[k] == b) continue;
-            REFUSED(c, mt_op_matmul(c->x, OWN(mt_zeros(backends[k], mt_shape(3, 4))), x->x), MT_ERR_BACKEND,
-                    backends[k]->name);
+        EACH_BACKEND(other)
+        {
+            if (other == b) continue;
+            REFUSED(c, mt_op_matmul(c->x, OWN(mt_zeros(other, mt_shape(3, 4))), x->x), MT_ERR_BACKEND,
+                    other->name);
         }
         test_array *square = test_array_random(b, mt_shape(4, 4), TEST_PLAIN, -1, 1),
                    *other = test_array_random(b, mt_shape(4, 4), TEST_PLAIN, -1, 1);
@@ -1506,7 +1502,6 @@ static void test_backend_names(void **data)
 
 int main(void)
 {
-    backend_count = test_backends(backends);
     static const struct CMUnitTest tests[] = {
         TEST(test_elementwise),
         TEST(test_tails),

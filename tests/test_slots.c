@@ -8,12 +8,6 @@
 #include "tensor/op_id.h"
 #include "tensor/storage.h"
 
-#define EACH_BACKEND(b)                                                                               \
-    mt_backend *backends[TEST_MAX_BACKENDS];                                                          \
-    for (int i_of_backend = 0, n_of_backends = test_backends(backends); i_of_backend < n_of_backends; \
-         i_of_backend++)                                                                              \
-        for (mt_backend *b = backends[i_of_backend]; b; b = NULL)
-
 /* ---- registering ---- */
 
 /* The members of the list are those of the struct, in its order, and nothing but the list lies behind the

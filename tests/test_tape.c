@@ -87,13 +87,6 @@ void *mmap(void *address, size_t bytes, int protection, int flags, int file, off
 #define COUNTS_CALLS false
 #endif
 
-static mt_backend *backends[TEST_MAX_BACKENDS];
-static int backend_count;
-
-#define EACH_BACKEND(b)                                 \
-    for (int b##_i = 0; b##_i < backend_count; b##_i++) \
-        for (mt_backend *b = backends[b##_i]; b; b = NULL)
-
 static mt_tensor *leaf(mt_backend *b, const char *text)
 {
     mt_tensor *x = OWN(mt_parse(b, text));
@@ -551,14 +544,15 @@ static void test_failures(void **data)
         mt_tape_reset(tape);
         TEST_FAILS(mt_backward(tape, mt_sum(second, far)), MT_ERR_STATE, "tape");
         /* operands of two backends */
-        for (int i = 0; i < backend_count; i++) {
-            if (backends[i] == b) continue;
+        EACH_BACKEND(other)
+        {
+            if (other == b) continue;
             mt_tape_reset(tape);
-            mt_tensor *there = OWN(mt_ones(backends[i], mt_shape(3)));
-            TEST_NULL(mt_add(tape, x, there), MT_ERR_BACKEND, backends[i]->name);
+            mt_tensor *there = OWN(mt_ones(other, mt_shape(3)));
+            TEST_NULL(mt_add(tape, x, there), MT_ERR_BACKEND, other->name);
             TAPE_FAILED(tape, MT_ERR_BACKEND, b->name);
             mt_tape_reset(tape);
-            TEST_NULL(mt_exp(tape, there), MT_ERR_BACKEND, backends[i]->name);
+            TEST_NULL(mt_exp(tape, there), MT_ERR_BACKEND, other->name);
         }
         /* no tape at all */
         TEST_NULL(mt_exp(NULL, x), MT_ERR_STATE, "tape");
@@ -1231,7 +1225,6 @@ static void test_many_rewinds(void **data)
 
 int main(void)
 {
-    backend_count = test_backends(backends);
     static const struct CMUnitTest tests[] = {
         TEST(test_leaves),
         TEST(test_diamonds),

@@ -9,13 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static mt_backend *backends[TEST_MAX_BACKENDS];
-static int backend_count;
-
-#define EACH_BACKEND(b)                                 \
-    for (int b##_i = 0; b##_i < backend_count; b##_i++) \
-        for (mt_backend *b = backends[b##_i]; b; b = NULL)
-
 static void expect(const mt_tensor *x, mt_shape shape, const double *want, const char *what)
 {
     TEST_CHECK(mt_shape_equal(mt_tensor_shape(x), shape), "%s: shape %s instead of %s", what,
@@ -534,9 +527,10 @@ static void test_copies(void **data)
                 TEST_TRUE(mt_tensor_data(copy) != mt_tensor_data(a->x));
                 TEST_TRUE((mt_tensor_data(rows) == mt_tensor_data(a->x)) == mt_tensor_is_contiguous(a->x));
             }
-            for (int i = 0; i < backend_count; i++) {
-                mt_tensor *moved = OWN(mt_tensor_to(a->x, backends[i]));
-                TEST_TRUE(mt_tensor_backend(moved) == backends[i] && mt_tensor_is_contiguous(moved));
+            EACH_BACKEND(other)
+            {
+                mt_tensor *moved = OWN(mt_tensor_to(a->x, other));
+                TEST_TRUE(mt_tensor_backend(moved) == other && mt_tensor_is_contiguous(moved));
                 TEST_TRUE(mt_tensor_kind(moved) == mt_tensor_kind(a->x));
                 expect(moved, shape, a->values, "mt_tensor_to");
             }
@@ -970,7 +964,6 @@ static void test_printing(void **data)
 
 int main(void)
 {
-    backend_count = test_backends(backends);
     static const struct CMUnitTest tests[] = {
         TEST(test_from_arrays),      TEST(test_constants),      TEST(test_ranges),
         TEST(test_bad_shapes),       TEST(test_passing_null),   TEST(test_reading_null),
