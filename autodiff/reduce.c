@@ -281,7 +281,6 @@ const mt_operation mt_operation_all = {
     .formula = "1 when no x over dims is 0, else 0; passes no gradient on",
     .run = run_all,
     .vjp = vjp_nothing,
-    .reads = {READS_ATTRIBUTES},
 };
 const mt_operation mt_operation_argmax = {
     COMMON(MT_GIVES_INDEX),

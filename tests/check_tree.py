@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 LISTED = ("tensor", "ops_cpu", "ops_cuda", "autodiff", "nn")
-SOURCES = {"project": (".c",), "fuzz": (".c",), "bench": (".c",), "tests": (".c", ".py")}
+SOURCES = {"project": (".c",), "fuzz": (".c",), "bench": (".c",), "tools": (".c",), "tests": (".c", ".py")}
 TEXT = (".c", ".h", ".inc", ".cu", ".cuh", ".cpp", ".py", ".sh", ".md", ".build", ".txt", ".1", ".yml")
 SKIP = {".git", ".venv", ".cache", "__pycache__"}
 MACHINE_PATH = re.compile(r"(?<![\w./$}])/(?:home|root|Users|work|mnt|tmp)/[\w.]+")

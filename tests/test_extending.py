@@ -8,7 +8,8 @@ a new directory under BUILD-ROOT and is removed at the end. 2. The copy's double
 the test must pass, and a new row's loop must be vector code. 3. Every C block with a main, in README.md and docs/*.md, is
 compiled with every warning an error and run; it must succeed, and print what a text block behind "It prints:" shows. 4. A
 wrong sign in the new derivative must be found, by the program on the page and by the gradient test, which shows that both
-check the new row. 5. Files and names between backticks must be there. Exit 77 (skipped) without Meson.
+check the new row. 5. A descriptor without its formula must fail the build, with a sentence. 6. Files and names between
+backticks must be there. Exit 77 (skipped) without Meson.
 """
 import glob
 import os
@@ -25,6 +26,7 @@ SKIP = {".git", ".venv", ".cache", "__pycache__", "golden"}
 NAMED = ("README.md", "docs/design.md", "docs/semantics.md", "docs/extending.md")
 MADE = {"project/run_fast"}  # by a build
 RIGHT, WRONG = "return g * (r * r);", "return -g * (r * r);"
+FORMULA = '    .formula = "x w + bias, x (..., in), w (in, out), bias (out)",\n'  # of linear
 
 problems = []
 
@@ -229,6 +231,15 @@ def main():
         else:
             print("not checked: the gradient test, which tests/meson.build does not name")
         stage("a wrong sign is seen")
+
+        source = os.path.join(tree, "autodiff", "matmul.c")
+        text = read(source)
+        check(text.count(FORMULA) == 1, "%d places of %s" % (text.count(FORMULA), FORMULA))
+        write(source, text.replace(FORMULA, ""))
+        done = run([meson, "compile", "-C", out, "operations_checked"])
+        check(done.returncode != 0 and "\nlinear: .formula is missing" in done.stdout,
+              "a descriptor without .formula does not fail the build\n" + done.stdout[-3000:])
+        stage("a field that is missing fails the build")
     print("%d problems" % len(problems))
     return 1 if problems else 0
 
