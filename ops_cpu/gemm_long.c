@@ -12,9 +12,8 @@
 /* Products of the batch from first on: their pieces' sums stand at sums, m x n numbers each. */
 typedef struct {
     const mt_gemm *g;
-    const mt_matmul_plan *plan;
-    mt_real *space, *sums;
-    int64_t own, first, products, pieces;
+    mt_real *sums;
+    int64_t first, products, pieces;
 } long_job;
 
 /* Where the index-th product of the batch begins in an operand. */
@@ -28,8 +27,8 @@ static void run_piece(const long_job *job, int64_t index, int64_t piece, mt_real
 {
     const mt_gemm *g = job->g;
     const struct mt_gemm_kernels *t = g->kernels;
-    const int64_t of_a = position(job->plan, job->plan->batch_a, index),
-                  of_b = position(job->plan, job->plan->batch_b, index);
+    const int64_t of_a = position(g->plan, g->plan->batch_a, index),
+                  of_b = position(g->plan, g->plan->batch_b, index);
     mt_matrix a = g->a, b = g->b;
     a.data += g->turned ? of_b : of_a;
     b.data += g->turned ? of_a : of_b;
@@ -69,7 +68,7 @@ static void run_pieces(const void *context, int share, int shares)
     const int64_t size = job->g->m * job->g->n, all = job->products * job->pieces,
                   last = mt_share_begin(all, share + 1, shares);
     for (int64_t i = mt_share_begin(all, share, shares); i < last; i++)
-        run_piece(job, job->first + i / job->pieces, i % job->pieces, job->space + share * job->own,
+        run_piece(job, job->first + i / job->pieces, i % job->pieces, mt_gemm_own(job->g, share),
                   job->sums + i * size);
 }
 
@@ -85,8 +84,8 @@ static void join_pieces(const void *context, int share, int shares)
             for (int64_t piece = 0; piece + span < job->pieces; piece += 2 * span)
                 for (int64_t e = 0; e < size; e++) sums[piece * size + e] += sums[(piece + span) * size + e];
         mt_gemm one = *g;
-        one.c.data += position(job->plan, job->plan->batch_c, job->first + i);
-        if (g->pre.data) one.pre.data += position(job->plan, job->plan->batch_pre, job->first + i);
+        one.c.data += position(g->plan, g->plan->batch_c, job->first + i);
+        if (g->pre.data) one.pre.data += position(g->plan, g->plan->batch_pre, job->first + i);
         for (int64_t r = 0; r < g->m; r++)
             for (int64_t j = 0; j < g->n; j++) {
                 mt_real *c = mt_matrix_from(one.c, r, j).data;
@@ -96,12 +95,13 @@ static void join_pieces(const void *context, int share, int shares)
     }
 }
 
-void mt_gemm_run_long(const mt_gemm *g, const mt_matmul_plan *plan, mt_real *space, int64_t own)
+void mt_gemm_run_long(const mt_gemm *g)
 {
-    long_job job = {.g = g, .plan = plan, .space = space, .sums = space + g->threads * own, .own = own};
+    const int64_t batch = g->plan->batch;
+    long_job job = {.g = g, .sums = mt_gemm_partial(g)};
     job.pieces = mt_gemm_panels(g->k, g->kc);
-    for (; job.first < plan->batch; job.first += job.products) {
-        job.products = mt_gemm_least(mt_gemm_group(g), plan->batch - job.first);
+    for (; job.first < batch; job.first += job.products) {
+        job.products = mt_gemm_least(mt_gemm_group(g), batch - job.first);
         if (g->threads > 1) {
             mt_share_region(g->threads, run_pieces, join_pieces, &job);
         } else {

@@ -5,9 +5,9 @@
 #include "gemm_plan.h"
 
 MT_BEGIN
-/* All products of the batch. space: own numbers for each thread, as many as mt_gemm_space says or more, and
- * behind them mt_gemm_space_partial numbers that all share. */
-MT_INTERNAL void mt_gemm_run_long(const mt_gemm *g, const mt_matmul_plan *plan, mt_real *space, int64_t own);
+/* All products of the batch. own in g is what mt_gemm_space says or more, and behind what the threads have
+ * stand mt_gemm_space_partial numbers that all share. */
+MT_INTERNAL void mt_gemm_run_long(const mt_gemm *g);
 MT_END
 
 #endif

@@ -155,6 +155,7 @@ static void begin(mt_gemm *g, const mt_matmul_work *work, const mt_matmul_plan *
     const mt_cpu_kernels *kernels = mt_cpu_kernels_get();
     const bool alone = work->accumulate; /* then nothing follows the sum */
     g->kernels = kernels->gemm;
+    g->plan = plan;
     g->path = MT_GEMM_ZERO;
     g->m = plan->m, g->n = plan->n, g->k = plan->k;
     g->a = plan->a, g->b = plan->b, g->c = plan->c;
@@ -168,6 +169,7 @@ static void begin(mt_gemm *g, const mt_matmul_work *work, const mt_matmul_plan *
     g->row_cells = g->column_cells = g->k_cells = 1;
     g->threads = 1;
     g->tasks = 1;
+    g->space = NULL, g->own = 0;
 }
 
 /* A batch whose products share B and whose matrices A, C and pre follow upon each other is one product of

@@ -40,7 +40,10 @@ typedef struct mt_gemm {
     int64_t row_cells, column_cells;       /* C is cut into that many cells for the threads */
     int64_t k_cells;                       /* or k is, into so many runs of whole pieces */
     int threads;
-    int64_t tasks; /* cells of all products of the batch, or of k */
+    int64_t tasks;              /* cells of all products of the batch, or of k */
+    const mt_matmul_plan *plan; /* the batch */
+    mt_real *space; /* the workspace, of which each thread has own numbers; NULL: none is needed */
+    int64_t own;
 } mt_gemm;
 
 /* A rectangle of C. */
@@ -108,6 +111,13 @@ static inline int64_t mt_gemm_copy_width(const mt_gemm *g)
 {
     return (g->m <= g->kernels->mr ? 4 : 1) * (int64_t)g->kernels->nr;
 }
+
+/* A share's part of the workspace, and, behind those of all, the sums of pieces of k. */
+static inline mt_real *mt_gemm_own(const mt_gemm *g, int share)
+{
+    return g->space ? g->space + share * g->own : NULL;
+}
+static inline mt_real *mt_gemm_partial(const mt_gemm *g) { return g->space + g->threads * g->own; }
 
 /* The first of the pieces of k that belong to the index-th cell of k. */
 static inline int64_t mt_gemm_first_piece(const mt_gemm *g, int64_t index)

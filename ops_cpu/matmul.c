@@ -155,21 +155,6 @@ static void run_packed(const mt_gemm *g, mt_gemm_cell r, mt_real *panels, mt_rea
             }
 }
 
-/* What the threads of a call share: the product, its batch, and the workspace, of which each has own numbers
- * from its own part on; behind them stand the sums of pieces of k. */
-typedef struct {
-    const mt_gemm *g;
-    const mt_matmul_plan *plan;
-    mt_real *space; /* NULL: none is needed */
-    int64_t own;
-} gemm_job;
-
-static mt_real *space_of(const gemm_job *job, int share)
-{
-    return job->space ? job->space + share * job->own : NULL;
-}
-static mt_real *partial_of(const gemm_job *job) { return job->space + job->g->threads * job->own; }
-
 /* The index-th cell of k: the first one goes to C, the pieces of the others to matrices of their own, all
  * without what follows the sum. */
 static void run_k_cell(const mt_gemm *g, int64_t index, mt_real *space, mt_real *partial)
@@ -198,16 +183,15 @@ static void run_k_cell(const mt_gemm *g, int64_t index, mt_real *space, mt_real 
 static void run_k_cells(const void *context, int share, int shares)
 {
     (void)shares;
-    const gemm_job *job = context;
-    run_k_cell(job->g, share, space_of(job, share), partial_of(job));
+    const mt_gemm *g = context;
+    run_k_cell(g, share, mt_gemm_own(g, share), mt_gemm_partial(g));
 }
 
 /* Adds what the cells of k left beside C to it, in the order of k, for a share of the rows. */
 static void join_k_cells(const void *context, int share, int shares)
 {
-    const gemm_job *job = context;
-    const mt_gemm *g = job->g;
-    mt_real *partial = partial_of(job);
+    const mt_gemm *g = context;
+    mt_real *partial = mt_gemm_partial(g);
     const int64_t begin = mt_share_begin(g->m, share, shares), end = mt_share_begin(g->m, share + 1, shares);
     const int64_t matrix = mt_gemm_partial_size(g), matrices = mt_gemm_partials(g);
     for (int64_t i = begin; i < end; i++)
@@ -248,14 +232,13 @@ static inline int64_t position(const mt_matmul_plan *plan, const int64_t *stride
  * go to the kernel together, since what it takes to begin one is half as long as a 16 x 16 x 16 product. */
 static void run_tasks(const void *context, int share, int shares)
 {
-    const gemm_job *job = context;
-    const mt_gemm *g = job->g;
-    const mt_matmul_plan *plan = job->plan;
-    mt_real *space = space_of(job, share);
+    const mt_gemm *g = context;
+    const mt_matmul_plan *plan = g->plan;
+    mt_real *space = mt_gemm_own(g, share);
     const int64_t begin = mt_share_begin(g->tasks, share, shares),
                   end = mt_share_begin(g->tasks, share + 1, shares);
     const int64_t cells = g->row_cells * g->column_cells;
-    if (plan->batch == 1) {
+    if (g->tasks == cells) { /* no batch, and the plan is not read */
         for (int64_t i = begin; i < end; i++) run_cell(g, mt_gemm_cell_of(g, i), space);
         return;
     }
@@ -286,7 +269,7 @@ mt_status mt_cpu_matmul(mt_backend *backend, const mt_matmul_work *work)
     mt_plan_matmul(work, &plan);
     if (plan.m == 0 || plan.n == 0 || plan.batch == 0) return MT_OK;
 
-    mt_gemm g;
+    _Alignas(MT_SHARE_LINE) mt_gemm g;
     mt_gemm_make(work, &plan, &g);
     mt_gemm_count(g.path);
     const int64_t needed = mt_gemm_space(&g), space = needed > 0 ? needed + APART : 0;
@@ -301,13 +284,14 @@ mt_status mt_cpu_matmul(mt_backend *backend, const mt_matmul_work *work)
             "matmul of (%lld x %lld) and (%lld x %lld) needs %zu bytes of workspace for packing, which there "
             "are not: free tensors or use fewer threads",
             (long long)plan.m, (long long)plan.k, (long long)plan.k, (long long)plan.n, bytes);
-    const gemm_job job = {&g, &plan, memory.data ? memory.data + before : NULL, space};
+    g.space = memory.data ? memory.data + before : NULL;
+    g.own = space;
     if (g.path == MT_GEMM_LONG)
-        mt_gemm_run_long(&g, &plan, job.space, space);
+        mt_gemm_run_long(&g);
     else if (g.k_cells > 1) /* each thread computes its cell of k, then its rows of the sum */
-        mt_share_region(g.threads, run_k_cells, join_k_cells, &job);
+        mt_share_region(g.threads, run_k_cells, join_k_cells, &g);
     else
-        mt_share_out(g.threads, run_tasks, &job);
+        mt_share_out(g.threads, run_tasks, &g);
     mt_workspace_give_back(&memory);
     return MT_OK;
 }

@@ -33,42 +33,43 @@ static void set_mode(mode m) { fesetround(m); }
 
 /* ---- regions ---- */
 
-struct region {
-    int threads;
-    const void *context;
-    mode mode;  /* the caller's */
-    double own; /* seconds: what the caller's shares took, without what it waited for before, between and
-                   after them; it has those of number 0 */
-};
-
-/* One share in the region's mode; the thread, which the program's own regions use too, gets its own mode
- * back. */
-static void run_share(struct region *region, mt_share_fn run, int share)
+/* One share in the caller's mode; the thread, which the program's own regions use too, gets its own mode
+ * back. Where share is 0, which is the caller's, its time is added to own. */
+static inline void run_share(mt_share_fn run, const void *context, int share, int threads, mode caller,
+                             int64_t *own)
 {
-    const double begin = share == 0 ? mt_now() : 0;
-    const mode own = get_mode();
-    if (own != region->mode) set_mode(region->mode);
-    run(region->context, share, region->threads);
-    if (own != region->mode) set_mode(own);
-    if (share == 0) region->own += mt_now() - begin;
+    if (share == 0) {
+        const int64_t begin = mt_ticks();
+        run(context, 0, threads);
+        *own += mt_ticks() - begin;
+        return;
+    }
+    const mode before = get_mode();
+    if (before != caller) set_mode(caller);
+    run(context, share, threads);
+    if (before != caller) set_mode(before);
 }
 
+/* What the threads need to know is passed by value, and the frame begins a cache line, so that the record of
+ * it, which the compiler lays there, is one line that goes from the caller to the others; own, which the
+ * caller alone writes, has another. */
 void mt_share_region(int threads, mt_share_fn run, mt_share_fn then, const void *context)
 {
-    struct region region = {threads, context, get_mode(), 0};
-    const double begin = mt_now();
+    const mode caller = get_mode();
+    const int64_t begin = mt_ticks();
+    /* What the caller's shares take, without what it waits for before, between and after them. */
+    _Alignas(MT_SHARE_LINE) int64_t own = 0;
     if (!then) {
-#pragma omp parallel for num_threads(threads) schedule(static)
-        for (int t = 0; t < threads; t++) run_share(&region, run, t);
+#pragma omp parallel for num_threads(threads) schedule(static) firstprivate(run, context, threads, caller)
+        for (int t = 0; t < threads; t++) run_share(run, context, t, threads, caller, &own);
     } else {
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(threads) firstprivate(run, then, context, threads, caller)
         {
 #pragma omp for schedule(static)
-            for (int t = 0; t < threads; t++) run_share(&region, run, t);
+            for (int t = 0; t < threads; t++) run_share(run, context, t, threads, caller, &own);
 #pragma omp for schedule(static) nowait
-            for (int t = 0; t < threads; t++) run_share(&region, then, t);
+            for (int t = 0; t < threads; t++) run_share(then, context, t, threads, caller, &own);
         }
     }
-    const double end = mt_now();
-    mt_threads_note(end, threads, region.own, end - begin - region.own);
+    mt_threads_note(threads, own, mt_ticks() - begin);
 }

@@ -9,6 +9,10 @@
 
 #include "tensor/base.h"
 
+/* Bytes of what a processor takes from another at once. A context that many threads read, aligned to it, has
+ * no line that the caller writes meanwhile. */
+enum { MT_SHARE_LINE = 64 };
+
 /* Does share number share of so many shares, 0 <= share < shares, of the work that context describes. */
 typedef void (*mt_share_fn)(const void *context, int share, int shares);
 

@@ -20,6 +20,8 @@ enum { MOST_THREADS = 1024 };
 
 static atomic_int wanted_threads; /* by mt_set_threads; 0: none */
 static _Thread_local mt_ledger ledger;
+static double first_time; /* when the settings were read, by the clock and by the counter */
+static int64_t first_ticks;
 #ifdef MT_OPENMP
 static int default_threads;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -32,6 +34,8 @@ static void after_fork_in_child(void) { atomic_store(&lost_team, true); }
 
 static void read_settings(void)
 {
+    first_time = mt_now();
+    first_ticks = mt_ticks();
     /* What OMP_NUM_THREADS or the program asked of OpenMP; else the processors that may be used, but no more
      * than a container's quota of time lets run at once: a thread beyond it waits while the others spin. */
     default_threads = omp_get_max_threads();
@@ -165,10 +169,21 @@ double mt_now(void)
 
 static atomic_bool no_account;
 
-void mt_threads_note(double now, int threads, double own, double waited)
+/* Ticks of a region that cannot be a loss; 0 until the counter and the clock have been compared. */
+static _Atomic int64_t short_ticks;
+
+void mt_threads_note(int threads, int64_t own, int64_t all)
 {
+    if (all < atomic_load_explicit(&short_ticks, memory_order_relaxed) && ledger.debt == 0) return;
     if (atomic_load_explicit(&no_account, memory_order_relaxed)) return;
-    mt_ledger_note(&ledger, now, threads, own, waited);
+    /* The counter is read behind the clock at first, and before it now: a pause between them makes ticks
+     * longer, so that no loss is overlooked. */
+    const int64_t ticks = mt_ticks() - first_ticks;
+    const double now = mt_now(), since = now - first_time;
+    if (ticks <= 0 || since <= 0) return; /* a counter that was set back, or too early to compare */
+    const double tick = since / (double)ticks;
+    atomic_store_explicit(&short_ticks, (int64_t)(LEAST_LOSS / tick), memory_order_relaxed);
+    mt_ledger_note(&ledger, now, threads, tick * (double)own, tick * (double)(all - own));
 }
 
 void mt_threads_keep_account(bool keep)

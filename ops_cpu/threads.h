@@ -35,13 +35,29 @@ MT_INTERNAL void mt_ledger_note(mt_ledger *ledger, double now, int threads, doub
 /* Of so many threads, how many a region for that much work should have at that time. */
 MT_INTERNAL int mt_ledger_team(mt_ledger *ledger, double now, int threads, double work);
 
-/* The same for the calling thread's own account; now is mt_now(). */
-MT_INTERNAL void mt_threads_note(double now, int threads, double own, double waited);
+/* Notes a region in the calling thread's own account; times are in ticks, all of it and the caller's own.
+ * Where nothing is owed, one too short for a loss is passed by. */
+MT_INTERNAL void mt_threads_note(int threads, int64_t own, int64_t all);
 /* Whether accounts are kept, as they are at first. Without, every team is whole: for tests and programs that
  * count what a team does or holds. */
 MT_INTERNAL void mt_threads_keep_account(bool keep);
 /* Seconds of a clock that never goes back. */
 MT_INTERNAL double mt_now(void);
 MT_END
+
+/* Ticks of a counter that is read in some nanoseconds: the processor's, where programs may read one, else
+ * the clock's nanoseconds. How long a tick is, threads.c measures by the clock. */
+static inline int64_t mt_ticks(void)
+{
+#if defined(__x86_64__) || (defined(__i386__) && defined(__SSE2__))
+    return (int64_t)__builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+    int64_t ticks;
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+    return ticks;
+#else
+    return (int64_t)(1e9 * mt_now());
+#endif
+}
 
 #endif
