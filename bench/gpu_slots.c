@@ -17,14 +17,14 @@ static const char PROGRAM[] = "gpu_slots";
 typedef struct settings {
     bench_asked asked;
     bool large, far;
-    int backend;
+    const char *backend;
 } settings;
 
 static const char *backend_choice(int i) { return mt_backend_name(i); }
 
 #define AT(field) offsetof(settings, field)
 static const option rows[] = {
-    {"--backend", "", OPTION_CHOICE, AT(backend), 0, 0, backend_choice, "NAME", "gpu", "whose slots"},
+    {"--backend", "", OPTION_NAME, AT(backend), 0, 0, backend_choice, "NAME", "gpu", "whose slots"},
     {"--large", "", OPTION_FLAG, AT(large), 0, 0, NULL, "", "",
      "also shapes that reach every kernel template: slow on gpu-sim"},
     {"--far", "", OPTION_FLAG, AT(far), 0, 0, NULL, "", "",
@@ -41,7 +41,7 @@ int main(int argc, char **argv)
         bench_command_line(&table, argc, argv, &options, "Compares every slot of a backend with simple.");
     if (status >= 0) return status;
     for (int i = 0; i < 2; i++) {
-        backends[i] = mt_backend_get(i == 0 ? mt_backend_name(options.backend) : "simple");
+        backends[i] = mt_backend_open(i == 0 ? options.backend : "simple");
         if (backends[i] == NULL) return bench_fail(PROGRAM, mt_last_message());
     }
     slots_large = options.large;

@@ -42,6 +42,12 @@ static void in_range(const option *row, const void *settings)
         while (row->choice(count) != NULL) count++;
         FUZZ_CHECK(value >= 0 && value < count, "%s became choice %d of %d", row->name, value, count);
     }
+    if (row->kind == OPTION_NAME) {
+        const char *value = *(const char *const *)field;
+        bool known = value != NULL && strchr(value, '/') != NULL;
+        for (int i = 0; !known && row->choice(i) != NULL; i++) known = value == row->choice(i);
+        FUZZ_CHECK(known, "%s became a name that is none", row->name);
+    }
     if (row->kind == OPTION_TEXT) {
         const char *value = *(const char *const *)field;
         FUZZ_CHECK(value == NULL ? optional : value[0] != 0, "%s became no text", row->name);

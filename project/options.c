@@ -51,9 +51,11 @@ static void print_allowed(const option *row, FILE *stream)
         break;
     case OPTION_TEXT: fprintf(stream, "a value that is not empty"); break;
     case OPTION_CHOICE:
+    case OPTION_NAME:
         fprintf(stream, "one of ");
         for (int i = 0; row->choice(i) != NULL; i++)
             fprintf(stream, "%s%s", i > 0 ? ", " : "", row->choice(i));
+        if (row->kind == OPTION_NAME) fprintf(stream, ", or a path with a slash");
         break;
     }
 }
@@ -100,6 +102,15 @@ static bool store(const option *row, const char *text, void *settings)
             return true;
         }
         return false;
+    case OPTION_NAME:
+        for (int i = 0; row->choice(i) != NULL; i++) {
+            if (!same_word(text, row->choice(i))) continue;
+            *(const char **)field = row->choice(i);
+            return true;
+        }
+        if (strchr(text, '/') == NULL) return false;
+        *(const char **)field = text;
+        return true;
     case OPTION_TEXT:
         if (*text == 0) return false;
         *(const char **)field = text;
@@ -276,14 +287,15 @@ static void help_row(const option *row, FILE *stream)
     }
     fprintf(stream, "%*s", HELP_INDENT - column, "");
     column = wrap(stream, row->help, HELP_INDENT);
-    if (row->kind == OPTION_CHOICE) {
+    if (row->kind == OPTION_CHOICE || row->kind == OPTION_NAME) {
         text[0] = 0;
         size_t used = 0;
         for (int i = 0; row->choice(i) != NULL && used < sizeof text; i++) {
             used +=
                 (size_t)snprintf(text + used, sizeof text - used, "%s%s", i > 0 ? ", " : "(", row->choice(i));
         }
-        if (used < sizeof text) snprintf(text + used, sizeof text - used, ")");
+        if (used < sizeof text)
+            snprintf(text + used, sizeof text - used, row->kind == OPTION_NAME ? ", or a path)" : ")");
         column = wrap(stream, text, column);
     }
     if (row->kind == OPTION_INT) {

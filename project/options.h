@@ -20,6 +20,7 @@ typedef enum option_kind {
     OPTION_SEED,   /* uint64_t, any */
     OPTION_REAL,   /* double above low, rounded to float too, and at most high */
     OPTION_CHOICE, /* int: which of choice(0), choice(1), ...; any case */
+    OPTION_NAME,   /* const char *: one of choice(0), ... in any case, or a path, which has a slash */
     OPTION_TEXT    /* const char *: not empty */
 } option_kind;
 

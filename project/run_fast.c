@@ -218,7 +218,7 @@ static int run_all(const run_settings *settings)
     static run self; /* large; zero */
     plot_format format = PLOT_CSV;
     self.settings = settings;
-    self.backend = mt_backend_get(mt_backend_name(settings->backend));
+    self.backend = mt_backend_open(settings->backend);
     if (self.backend == NULL) return fail(mt_last_message());
     if (settings->threads > 0 && mt_set_threads((int)settings->threads) != MT_OK)
         return fail(mt_last_message());

@@ -53,8 +53,8 @@ static const option training_rows[] = {
 };
 
 static const option machine_rows[] = {
-    {"--backend", "--BACKEND", OPTION_CHOICE, AT(backend), 0, 0, mt_backend_name, "NAME", "cpu",
-     "what computes; see --list-backends"},
+    {"--backend", "--BACKEND", OPTION_NAME, AT(backend), 0, 0, mt_backend_name, "NAME", "cpu",
+     "what computes; see --list-backends; with a slash, the shared object of a backend of one's own"},
     {"--threads", "", OPTION_INT, AT(threads), 1, 1024, NULL, "N", "",
      "threads of the cpu backend; without it OMP_NUM_THREADS, else every processor or a container's quota"},
     {"--unfused", "", OPTION_FLAG, AT(unfused), 0, 0, NULL, "", "",

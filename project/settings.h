@@ -13,12 +13,12 @@ typedef struct run_settings {
     int64_t points, hidden, epochs, batch, every, threads; /* threads 0: not given */
     double rate;
     uint64_t seed;
-    int backend;      /* a position in the library's list of backends */
-    int optimizer;    /* an optimizer_kind */
-    int init;         /* a mt_init */
-    int log;          /* a log_format */
-    int report;       /* a report_loss */
-    const char *plot; /* NULL: none */
+    int optimizer;       /* an optimizer_kind */
+    int init;            /* a mt_init */
+    int log;             /* a log_format */
+    int report;          /* a report_loss */
+    const char *backend; /* a name, or a path with a slash */
+    const char *plot;    /* NULL: none */
     bool unfused, stats, quiet, list_backends, help, version;
 } run_settings;
 

@@ -19,6 +19,7 @@ static const struct {
 enum { BUILT_IN = sizeof built_in / sizeof *built_in, MOST_REGISTERED = 16 };
 
 static mt_backend registered[MOST_REGISTERED];
+static const mt_backend *sources[MOST_REGISTERED];
 static atomic_int registered_count;
 static atomic_flag registering = ATOMIC_FLAG_INIT;
 
@@ -44,7 +45,8 @@ mt_backend *mt_backend_get(const char *name)
         size_t used = strlen(names);
         snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", candidate);
     }
-    mt_fail(MT_ERR_NAME, "no backend is called \"%.40s\"; there are %s", name, names);
+    mt_fail(MT_ERR_NAME, "no backend is called \"%.40s\"; there are %s%s", name, names,
+            strchr(name, '/') ? "; mt_backend_open loads one from a path" : "");
     return NULL;
 }
 
@@ -105,32 +107,52 @@ static mt_status take(mt_backend *whole, const mt_backend *backend)
             sizeof *whole);
     memcpy(whole, backend, size < sizeof *whole ? size : sizeof *whole);
     whole->size = sizeof *whole;
+    if (whole->name && (!*whole->name || strchr(whole->name, '/')))
+        return mt_fail(MT_ERR_NAME, "a backend cannot be called \"%.40s\"; give it a name, without a slash",
+                       whole->name);
     if (whole->name && whole->summary) return MT_OK;
     return mt_fail(MT_ERR_VALUE, "a backend needs a name and a summary; %.40s lacks %s",
                    whole->name ? whole->name : "one", whole->name ? "a summary" : "a name");
 }
 
-mt_status mt_backend_register(const mt_backend *backend)
+/* source: the backend itself, where it stays there and may be added again; or NULL. */
+static mt_status add(const mt_backend *backend, const mt_backend *source, mt_backend **added)
 {
-    if (!backend) return MT_ERR_NULL;
     mt_backend whole = {0};
     mt_status status = take(&whole, backend);
     if (status == MT_OK) status = complete(&whole);
     if (status != MT_OK) return status;
     while (atomic_flag_test_and_set(&registering)) {}
+    const int count = atomic_load(&registered_count);
     const char *name;
-    for (int i = 0; (name = mt_backend_name(i)); i++)
+    *added = NULL;
+    for (int i = 0; i < count && source; i++)
+        if (sources[i] == source) *added = &registered[i];
+    for (int i = 0; (name = mt_backend_name(i)) && !*added; i++)
         if (strcmp(name, whole.name) == 0)
             status = mt_fail(MT_ERR_NAME, "a backend called \"%.40s\" is there already; choose another name",
                              name);
-    int count = atomic_load(&registered_count);
-    if (status == MT_OK && count == MOST_REGISTERED)
+    if (status == MT_OK && !*added && count == MOST_REGISTERED)
         status = mt_fail(MT_ERR_VALUE, "%d backends are registered already, the most there can be",
                          MOST_REGISTERED);
-    if (status == MT_OK) {
+    if (status == MT_OK && !*added) {
+        sources[count] = source;
         registered[count] = whole;
+        *added = &registered[count];
         atomic_store(&registered_count, count + 1);
     }
     atomic_flag_clear(&registering);
     return status;
+}
+
+mt_status mt_backend_register(const mt_backend *backend)
+{
+    mt_backend *added;
+    return backend ? add(backend, NULL, &added) : MT_ERR_NULL;
+}
+
+mt_backend *mt_backend_adopt(const mt_backend *backend)
+{
+    mt_backend *added = NULL;
+    return add(backend, backend, &added) == MT_OK ? added : NULL;
 }

@@ -142,6 +142,21 @@ struct mt_backend {
 #include "slots.inc"
 };
 
+/* A backend in a shared object, for mt_backend_open: what MT_BACKEND_PLUGIN(mine); in one of its files shows
+ * of a static mt_backend mine. The version rises when a type or the meaning of a slot changes; a slot that is
+ * added behind the last changes the size alone. */
+#define MT_BACKEND_VERSION 1
+typedef struct mt_backend_plugin {
+    int version;    /* MT_BACKEND_VERSION */
+    int real_bytes; /* sizeof(mt_real) */
+    const mt_backend *backend;
+} mt_backend_plugin;
+#define MT_BACKEND_PLUGIN(mine)                             \
+    MT_BEGIN                                                \
+    MT_API extern const mt_backend_plugin mt_backend_entry; \
+    MT_END                                                  \
+    const mt_backend_plugin mt_backend_entry = {MT_BACKEND_VERSION, (int)sizeof(mt_real), &(mine)}
+
 MT_BEGIN
 
 /* The backend of that name: "cpu", "simple", "gpu", "gpu-sim" or one that was registered. NULL with a
@@ -153,6 +168,12 @@ MT_API mt_backend *mt_backend_get(const char *name);
  * lacks is filled in as slots.inc says: on the host every slot may be missing. An error when the name is
  * taken, a slot of memory is missing elsewhere, or the size is none. */
 MT_API mt_status mt_backend_register(const mt_backend *backend);
+/* mt_backend_get; and for a name with a slash the backend in the shared object at that path, which is loaded,
+ * registered under the name that it has, and stays. The object's code runs: give no path that a stranger
+ * chose. It needs no copy of this library, whose functions it finds in the program: a program that links the
+ * archive shows them with -rdynamic. NULL with a sentence: no such file, no MT_BACKEND_PLUGIN, another
+ * version or precision. */
+MT_API mt_backend *mt_backend_open(const char *name);
 /* The i-th name and a line about it, or NULL past the last: available or not, which mt_backend_get tells. */
 MT_API const char *mt_backend_name(int i);
 MT_API const char *mt_backend_summary(int i);
@@ -171,6 +192,9 @@ MT_INTERNAL mt_backend *mt_backend_simple(void);
 MT_INTERNAL mt_backend *mt_backend_cpu(void);
 MT_INTERNAL mt_backend *mt_backend_gpu(void);
 MT_INTERNAL mt_backend *mt_backend_gpu_sim(void);
+/* Registers a backend that lives as long as the program, once: a second call gives the same copy. NULL with a
+ * sentence. */
+MT_INTERNAL mt_backend *mt_backend_adopt(const mt_backend *backend);
 
 MT_END
 

@@ -1,4 +1,5 @@
-/* tensor/plan.h - turns operands with any layout into the loops that a backend runs. Internal, pure integers.
+/* tensor/plan.h - turns operands with any layout into the loops that a backend runs. Pure integers, for those
+ * who write a backend: what it is given has been checked.
  *
  * Dimensions of size 1 are dropped, the others ordered by the output's strides (outermost largest) and joined
  * where every operand allows it, so that a permuted contiguous tensor is one long row. The class of a plan is
@@ -67,13 +68,13 @@ typedef struct mt_matmul_plan {
 } mt_matmul_plan;
 
 MT_BEGIN
-MT_INTERNAL void mt_plan_elementwise(const mt_operand *operand, int operands, mt_elementwise_plan *plan);
+MT_API void mt_plan_elementwise(const mt_operand *operand, int operands, mt_elementwise_plan *plan);
 /* Cuts a plan that does not fit in 31 bits in two, across the dimension that takes an operand farthest.
  * Halves of halves fit in the end, and together have each element once. */
-MT_INTERNAL void mt_plan_halve(const mt_elementwise_plan *plan, mt_elementwise_plan half[2]);
-MT_INTERNAL void mt_plan_reduce(const mt_operand *out, const mt_operand *in, const bool *reduced,
-                                mt_reduce_plan *plan);
-MT_INTERNAL void mt_plan_matmul(const mt_matmul_work *work, mt_matmul_plan *plan);
+MT_API void mt_plan_halve(const mt_elementwise_plan *plan, mt_elementwise_plan half[2]);
+MT_API void mt_plan_reduce(const mt_operand *out, const mt_operand *in, const bool *reduced,
+                           mt_reduce_plan *plan);
+MT_API void mt_plan_matmul(const mt_matmul_work *work, mt_matmul_plan *plan);
 MT_END
 
 /* The position of the i-th index (row-major over size) in strides; for the head of a chunk, not for every

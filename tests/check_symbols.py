@@ -7,8 +7,8 @@
 1. The shared libraries export the functions that are marked MT_API, with mtd_ for mt_ in the double one: no more, no
    less. 2. Every global symbol of a static library is marked, MT_API or MT_INTERNAL, and has the prefix; so the two
    libraries share none, and one program can link both. 3. Nothing runs before main or at exit. 4. The library never
-   exits, prints to a stream it was not given or handles a signal; only tensor/alloc.c asks the system for memory, and only
-tensor/status.c, which warns, names stderr.
+   exits, prints to a stream it was not given or handles a signal; only tensor/alloc.c asks the system for memory, only
+tensor/status.c, which warns, names stderr, and only tensor/plugin.c loads a shared object.
 The CUDA twins and the simulator are C++: their objects may have C++'s own start-up code (nvcc's registers the kernels
 before main, which is how CUDA finds them; C++'s makes objects such as a lock), weak symbols of C++'s templates, and names
 of the simulator's own, which is the same in both static libraries; what else they define must be a launcher named for its
@@ -29,7 +29,9 @@ NEVER = {
 }  # fmt: skip
 MEMORY = {"malloc", "calloc", "realloc", "free", "aligned_alloc", "posix_memalign", "memalign", "strdup", "strndup",
           "mmap", "reallocarray"}
-OWNERS = {"stderr": "tensor_status.c", **dict.fromkeys(MEMORY, "tensor_alloc.c")}  # who alone may use what
+LOADING = {"dlopen", "dlsym", "dlclose", "dlerror"}
+OWNERS = {"stderr": "tensor_status.c", **dict.fromkeys(MEMORY, "tensor_alloc.c"),
+          **dict.fromkeys(LOADING, "tensor_plugin.c")}  # who alone may use what
 # Objects of ops_cuda that a C++ compiler or nvcc made: sim_map_minitorch.o, gpu_map_minitorch.o, ..._sim_hooks.cpp.o.
 TWIN = re.compile(r"(^|[\\/(])(sim|gpu)_\w+\.o$|\.cpp\.o$")
 # What they may define: the simulator's names, nvcc's (whose stubs have a hash of the file in them), and C++'s templates and

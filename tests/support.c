@@ -216,11 +216,11 @@ void test_null(const char *file, int line, const char *call, const void *got, mt
 int test_backends(mt_backend **list)
 {
     const char *names = getenv("MT_TEST_BACKENDS");
-    char text[256];
+    char text[4096];
     snprintf(text, sizeof text, "%s", names && *names ? names : "simple,cpu");
     int count = 0;
     for (char *name = strtok(text, ","); name && count < TEST_MAX_BACKENDS; name = strtok(NULL, ",")) {
-        mt_backend *backend = mt_backend_get(name);
+        mt_backend *backend = mt_backend_open(name);
         if (!backend) {
             printf("backend %s is not there: %s\n", name, mt_last_message());
             /* An instruction set that this processor lacks, or a GPU, is a test skipped. */
