@@ -341,20 +341,18 @@ mt_status mt_layout_unsqueeze(const mt_layout *layout, int64_t dim, mt_layout *r
 {
     if (!layout || !result) return MT_ERR_NULL;
     char text[MT_SHAPE_TEXT];
-    mt_shape shape = mt_layout_shape(layout);
-    if (layout->rank == MT_MAX_DIMS)
+    const int rank = layout->rank;
+    if (rank == MT_MAX_DIMS)
         return mt_fail(MT_ERR_SHAPE, "unsqueeze: shape %s has %d dimensions already, the most there can be",
-                       mt_shape_text(shape, text), MT_MAX_DIMS);
-    if (dim < -layout->rank - 1 || dim > layout->rank)
+                       mt_shape_text(mt_layout_shape(layout), text), MT_MAX_DIMS);
+    if (dim < -rank - 1 || dim > rank)
         return mt_fail(MT_ERR_INDEX, "unsqueeze: dimension %" PRId64 " of shape %s; it can go to %d to %d",
-                       dim, mt_shape_text(shape, text), -layout->rank - 1, layout->rank);
-    int d = (int)(dim < 0 ? dim + layout->rank + 1 : dim);
-    mt_layout wider = {.rank = layout->rank + 1, .offset = layout->offset};
-    for (int i = 0; i < wider.rank; i++) {
-        int from = i < d ? i : i - 1;
-        wider.size[i] = i == d ? 1 : layout->size[from];
-        wider.stride[i] = i == d ? 1 : layout->stride[from];
-    }
+                       dim, mt_shape_text(mt_layout_shape(layout), text), -rank - 1, rank);
+    const int d = (int)(dim < 0 ? dim + rank + 1 : dim);
+    mt_layout wider = *layout;
+    wider.rank = rank + 1;
+    for (int i = rank; i > d; i--) wider.size[i] = wider.size[i - 1], wider.stride[i] = wider.stride[i - 1];
+    wider.size[d] = wider.stride[d] = 1;
     *result = wider;
     return MT_OK;
 }
