@@ -16,9 +16,9 @@ typedef struct mt_node mt_node; /* a recorded operation; node.h */
 
 enum { MT_MAX_INPUTS = 3, MT_MAX_ATTRIBUTES = 4, MT_MAX_LIST = 24 };
 
-/* What an input may hold, and what a result holds: the kind of input 0, or always one kind. */
+/* What an input may hold, and what a result holds: always one kind, that of input 0, or the first attribute's. */
 typedef enum mt_takes { MT_TAKES_REAL, MT_TAKES_INDEX, MT_TAKES_ANY } mt_takes;
-typedef enum mt_gives { MT_GIVES_REAL, MT_GIVES_INDEX, MT_GIVES_KIND_OF_INPUT } mt_gives;
+typedef enum mt_gives { MT_GIVES_REAL, MT_GIVES_INDEX, MT_GIVES_KIND_OF_INPUT, MT_GIVES_KIND_ASKED } mt_gives;
 
 /* An argument that is no tensor. Its type stands in the descriptor; DIM is a dimension of input 0, -rank to
  * rank-1. */
@@ -30,6 +30,7 @@ typedef enum mt_attribute_type {
     MT_ATTRIBUTE_BOOL,    /* truth */
     MT_ATTRIBUTE_SHAPE,   /* shape */
     MT_ATTRIBUTE_DIMS,    /* shape: dimensions of input 0; NULL: every one */
+    MT_ATTRIBUTE_KIND, /* kind */
     MT_ATTRIBUTE_OP       /* op: a row of op_table.inc */
 } mt_attribute_type;
 
@@ -37,6 +38,7 @@ typedef union mt_attribute {
     double real;
     int64_t integer;
     bool truth;
+    mt_kind kind;
     mt_op op;
     const mt_shape *shape; /* read during the call alone */
 } mt_attribute;

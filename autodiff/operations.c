@@ -73,9 +73,9 @@ static mt_status check_inputs(mt_call *call, int expected)
 static mt_tensor *new_result(mt_call *call, mt_shape shape)
 {
     const mt_operation *operation = call->operation;
-    const mt_kind kind = operation->gives == MT_GIVES_KIND_OF_INPUT ? call->in[0]->kind
-                         : operation->gives == MT_GIVES_INDEX       ? MT_INDEX
-                                                                    : MT_REAL;
+    mt_kind kind = operation->gives == MT_GIVES_INDEX ? MT_INDEX : MT_REAL;
+    if (operation->gives == MT_GIVES_KIND_OF_INPUT) kind = call->in[0]->kind;
+    if (operation->gives == MT_GIVES_KIND_ASKED) kind = call->attribute[0].kind;
     mt_tensor *out = mt_tape_empty(call->tape, shape, kind);
     return out && operation->run(call, out) == MT_OK ? out : NULL;
 }

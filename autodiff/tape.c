@@ -418,7 +418,7 @@ static void keep_attributes(const mt_call *call, mt_attribute *to, int count)
 
 mt_tensor *mt_tape_node(const mt_call *call, mt_tensor *out)
 {
-    if (!call->wants || !call->operation->vjp) return out;
+    if (!call->wants || !call->operation->vjp || out->kind != MT_REAL) return out;
     mt_tape *tape = call->tape;
     const size_t edges = (size_t)call->inputs * sizeof(mt_edge);
     size_t attributes = 0;

@@ -368,6 +368,37 @@ mt_tensor *mt_copy(mt_tape *tape, mt_tensor *x)
     return mt_apply_operation(tape, &mt_operation_copy, &x, 1, NULL);
 }
 
+static mt_status shape_as(const mt_call *call, mt_shape *result)
+{
+    const mt_kind kind = call->attribute[0].kind;
+    if (kind != MT_REAL && kind != MT_INDEX)
+        return mt_fail(MT_ERR_KIND, "as: %d is no kind; give MT_REAL or MT_INDEX", (int)kind);
+    return shape_same(call, result);
+}
+
+static const mt_example as_examples[] = {
+    {.shape = {{2, {3, 4}}}, .attribute = {{.kind = MT_REAL}}},
+    {.shape = {{0}}},
+};
+const mt_operation mt_operation_as = {
+    .name = "as",
+    .formula = "a row-major copy of x as REAL, or as INDEX, rounded towards zero",
+    .input = {{.name = "x", .takes = MT_TAKES_ANY, .low = -2, .high = 2}},
+    .attribute = {{"kind", MT_ATTRIBUTE_KIND}},
+    .gives = MT_GIVES_KIND_ASKED,
+    .shape = shape_as,
+    .run = run_copy,
+    .vjp = vjp_same,
+    .cost = MT_COST_NOTHING,
+    .examples = as_examples,
+};
+
+/* An INDEX has no gradient: none flows back through it. */
+mt_tensor *mt_as(mt_tape *tape, mt_tensor *x, mt_kind kind)
+{
+    return mt_apply_operation(tape, &mt_operation_as, &x, 1, &(mt_attribute){.kind = kind});
+}
+
 static mt_tensor *express_contiguous(mt_call *call)
 {
     mt_tensor *x = call->in[0];

@@ -68,30 +68,41 @@ static mt_status products_differ(const char *what, const mt_layout *a, const mt_
                    mt_shape_text(mt_layout_shape(b), text_b), why);
 }
 
-mt_status mt_rule_matmul(const char *what, const mt_layout *a, const mt_layout *b, mt_shape *result)
+/* The leading dimensions of a result, behind which its rows and columns come. */
+static mt_status broadcast_batch(const char *what, const mt_layout *a, const mt_layout *b, mt_shape *result)
 {
-    const int rank_a = a->rank, rank_b = b->rank;
-    const int lead_a = rank_a > 2 ? rank_a - 2 : 0, lead_b = rank_b > 2 ? rank_b - 2 : 0;
-    const int64_t k = b->size[rank_b > 1 ? rank_b - 2 : 0];
-    if (a->size[rank_a - 1] != k)
-        return products_differ(what, a, b,
-                               rank_b > 1
-                                   ? "the last size of the first must be the last but one of the second"
-                                   : "the last size of the first must be the length of the second");
-    mt_shape shape = {.rank = lead_a > lead_b ? lead_a : lead_b};
-    for (int d = 0; d < shape.rank; d++) {
-        const int in_a = d - (shape.rank - lead_a), in_b = d - (shape.rank - lead_b);
+    const int lead_a = a->rank > 2 ? a->rank - 2 : 0, lead_b = b->rank > 2 ? b->rank - 2 : 0;
+    result->rank = lead_a > lead_b ? lead_a : lead_b;
+    for (int d = 0; d < result->rank; d++) {
+        const int in_a = d - (result->rank - lead_a), in_b = d - (result->rank - lead_b);
         const int64_t size_a = in_a >= 0 ? a->size[in_a] : 1, size_b = in_b >= 0 ? b->size[in_b] : 1;
         if (size_a != size_b && size_a != 1 && size_b != 1)
             return products_differ(what, a, b,
                                    "the leading dimensions do not broadcast; each pair must be equal, or one "
                                    "of them 1");
-        shape.size[d] = size_a == 1 ? size_b : size_a;
+        result->size[d] = size_a == 1 ? size_b : size_a;
     }
-    if (rank_a > 1) shape.size[shape.rank++] = a->size[rank_a - 2];
-    if (rank_b > 1) shape.size[shape.rank++] = b->size[rank_b - 1];
-    if (shape.rank == 0) shape = mt_shape(1);
-    *result = shape;
+    return MT_OK;
+}
+
+mt_status mt_rule_matmul(const char *what, const mt_layout *a, const mt_layout *b, mt_shape *result)
+{
+    const int rank_a = a->rank, rank_b = b->rank;
+    if (a->size[rank_a - 1] != b->size[rank_b > 1 ? rank_b - 2 : 0])
+        return products_differ(what, a, b,
+                               rank_b > 1
+                                   ? "the last size of the first must be the last but one of the second"
+                                   : "the last size of the first must be the length of the second");
+    int rank = 0;
+    if (rank_a > 2 || rank_b > 2) {
+        mt_status status = broadcast_batch(what, a, b, result);
+        if (status != MT_OK) return status;
+        rank = result->rank;
+    }
+    if (rank_a > 1) result->size[rank++] = a->size[rank_a - 2];
+    if (rank_b > 1) result->size[rank++] = b->size[rank_b - 1];
+    if (rank == 0) result->size[rank++] = 1;
+    result->rank = rank;
     return MT_OK;
 }
 

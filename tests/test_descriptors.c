@@ -201,6 +201,30 @@ static void test_values(void **data)
     }
 }
 
+/* From one kind to the other and back on the tape: to INDEX rounds towards zero and ends the way of gradients. */
+static void test_kinds(void **data)
+{
+    (void)data;
+    EACH_BACKEND(b)
+    {
+        const double values[] = {-1.75, -0.5, 0.5, 2.25};
+        const int64_t large[] = {(int64_t)1 << 53, -3};
+        mt_tensor *x = OWN(mt_from_doubles(b, values, mt_shape(4))), *i = OWN(mt_from_indices(b, large, mt_shape(2)));
+        TEST_OK(mt_require_grad(x, true));
+        mt_tape *tape = test_tape(b);
+        mt_tensor *whole = ON(tape, mt_as(tape, x, MT_INDEX)), *again = ON(tape, mt_as(tape, whole, MT_REAL));
+        TEST_TRUE(mt_tensor_kind(whole) == MT_INDEX && mt_tensor_kind(again) == MT_REAL);
+        TEST_TRUE(!mt_requires_grad(whole) && !mt_requires_grad(again) && mt_tape_length(tape) == 0);
+        TEST_ALL_SAME(test_read(again), (const double[]){-1, 0, 0, 2}, 4, "towards zero");
+        TEST_TRUE(mt_get(ON(tape, mt_as(tape, i, MT_INDEX)), mt_at(0), &(double){0}) == MT_OK);
+        mt_tensor *same = ON(tape, mt_as(tape, x, MT_REAL));
+        TEST_OK(mt_backward(tape, ON(tape, mt_sum(tape, mt_mul(tape, same, again)))));
+        TEST_ALL_SAME(test_read(mt_grad(x)), (const double[]){-1, 0, 0, 2}, 4, "the gradient through as REAL");
+        test_cases++;
+        test_release();
+    }
+}
+
 /* ---- refusals ---- */
 
 /* Applies it to these instead, on a tape of its own. */
@@ -283,6 +307,10 @@ static void refuse_attributes(mt_backend *b, const call_case *c)
             refused(b, c, c->in, c->inputs, changed, MT_ERR_VALUE, operation->attribute[i].name);
             changed[i].shape = &no_shape;
             refused(b, c, c->in, c->inputs, changed, MT_ERR_SHAPE, "");
+            break;
+        case MT_ATTRIBUTE_KIND:
+            changed[i].kind = (mt_kind)2;
+            refused(b, c, c->in, c->inputs, changed, MT_ERR_KIND, operation->name);
             break;
         case MT_ATTRIBUTE_OP:
             changed[i].op = -1;
@@ -630,7 +658,7 @@ int main(void)
 {
     backend_count = test_backends(backends);
     static const struct CMUnitTest tests[] = {
-        TEST(test_list),   TEST(test_gradients), TEST(test_values),   TEST(test_refusals),
+        TEST(test_list),   TEST(test_gradients), TEST(test_values), TEST(test_kinds),   TEST(test_refusals),
         TEST(test_a_list), TEST(test_scratch),   TEST(test_mistakes),
     };
     return TEST_RUN("descriptors", tests);
