@@ -42,7 +42,7 @@ static mt_status check_attributes(const mt_operation *operation, const mt_attrib
 static mt_status check_input(const mt_operation *operation, const mt_input *input, const mt_tensor *x)
 {
     if (input->takes == MT_TAKES_REAL && x->kind != MT_REAL)
-        return mt_fail(MT_ERR_KIND, "%s: %s holds indices (INDEX); convert it with mt_tensor_as(%s, MT_REAL)",
+        return mt_fail(MT_ERR_KIND, "%s: %s holds indices (INDEX); convert it with mt_as(tape, %s, MT_REAL)",
                        operation->name, input->name, input->name);
     if (input->takes == MT_TAKES_INDEX && x->kind != MT_INDEX)
         return mt_fail(MT_ERR_KIND, "%s: %s must be an INDEX tensor; this one is REAL", operation->name,

@@ -96,6 +96,9 @@ MT_API mt_tensor *mt_select(mt_tape *tape, mt_tensor *x, int64_t dim, int64_t in
 MT_API mt_tensor *mt_expand(mt_tape *tape, mt_tensor *x, mt_shape shape);
 /* copy: a row-major copy of x, always */
 MT_API mt_tensor *mt_copy(mt_tape *tape, mt_tensor *x);
+/* as: a row-major copy of x as REAL, or as INDEX, rounded towards zero. An INDEX has no gradient: none
+ * flows back through it. */
+MT_API mt_tensor *mt_as(mt_tape *tape, mt_tensor *x, mt_kind kind);
 /* contiguous: x row-major: a view of it where it is so already, otherwise a copy. Either way another
  * handle, the tape's like every result. */
 MT_API mt_tensor *mt_contiguous(mt_tape *tape, mt_tensor *x);

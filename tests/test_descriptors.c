@@ -201,7 +201,8 @@ static void test_values(void **data)
     }
 }
 
-/* From one kind to the other and back on the tape: to INDEX rounds towards zero and ends the way of gradients. */
+/* From one kind to the other and back on the tape: to INDEX rounds towards zero and ends the way of
+ * gradients. */
 static void test_kinds(void **data)
 {
     (void)data;
@@ -209,7 +210,8 @@ static void test_kinds(void **data)
     {
         const double values[] = {-1.75, -0.5, 0.5, 2.25};
         const int64_t large[] = {(int64_t)1 << 53, -3};
-        mt_tensor *x = OWN(mt_from_doubles(b, values, mt_shape(4))), *i = OWN(mt_from_indices(b, large, mt_shape(2)));
+        mt_tensor *x = OWN(mt_from_doubles(b, values, mt_shape(4))),
+                  *i = OWN(mt_from_indices(b, large, mt_shape(2)));
         TEST_OK(mt_require_grad(x, true));
         mt_tape *tape = test_tape(b);
         mt_tensor *whole = ON(tape, mt_as(tape, x, MT_INDEX)), *again = ON(tape, mt_as(tape, whole, MT_REAL));
@@ -219,7 +221,8 @@ static void test_kinds(void **data)
         TEST_TRUE(mt_get(ON(tape, mt_as(tape, i, MT_INDEX)), mt_at(0), &(double){0}) == MT_OK);
         mt_tensor *same = ON(tape, mt_as(tape, x, MT_REAL));
         TEST_OK(mt_backward(tape, ON(tape, mt_sum(tape, mt_mul(tape, same, again)))));
-        TEST_ALL_SAME(test_read(mt_grad(x)), (const double[]){-1, 0, 0, 2}, 4, "the gradient through as REAL");
+        TEST_ALL_SAME(test_read(mt_grad(x)), (const double[]){-1, 0, 0, 2}, 4,
+                      "the gradient through as REAL");
         test_cases++;
         test_release();
     }
@@ -658,8 +661,8 @@ int main(void)
 {
     backend_count = test_backends(backends);
     static const struct CMUnitTest tests[] = {
-        TEST(test_list),   TEST(test_gradients), TEST(test_values), TEST(test_kinds),   TEST(test_refusals),
-        TEST(test_a_list), TEST(test_scratch),   TEST(test_mistakes),
+        TEST(test_list),     TEST(test_gradients), TEST(test_values),  TEST(test_kinds),
+        TEST(test_refusals), TEST(test_a_list),    TEST(test_scratch), TEST(test_mistakes),
     };
     return TEST_RUN("descriptors", tests);
 }
