@@ -10,26 +10,26 @@
 
 /* ---- memory on the host ---- */
 
-void *mt_host_allocate(mt_backend *backend, size_t bytes)
+void *mt_cpu_allocate(mt_backend *backend, size_t bytes)
 {
     (void)backend;
     return mt_alloc(bytes);
 }
 
-void mt_host_release(mt_backend *backend, void *pointer, size_t bytes)
+void mt_cpu_release(mt_backend *backend, void *pointer, size_t bytes)
 {
     (void)backend;
     mt_free(pointer, bytes);
 }
 
-void mt_host_mark(mt_backend *backend, void *pointer, size_t bytes, bool live)
+void mt_cpu_mark(mt_backend *backend, void *pointer, size_t bytes, bool live)
 {
     (void)backend;
     mt_arena_source host = mt_host_arena_source();
     if (host.mark) host.mark(host.context, pointer, bytes, live);
 }
 
-mt_status mt_host_copy(mt_backend *backend, void *to, const void *from, size_t bytes)
+mt_status mt_cpu_upload(mt_backend *backend, void *to, const void *from, size_t bytes)
 {
     (void)backend;
     if (bytes) memcpy(to, from, bytes);
@@ -38,7 +38,7 @@ mt_status mt_host_copy(mt_backend *backend, void *to, const void *from, size_t b
 
 /* ---- the backend ---- */
 
-static void describe(mt_backend *backend, mt_backend_facts *facts)
+void mt_cpu_describe(mt_backend *backend, mt_backend_facts *facts)
 {
     (void)backend;
 #ifdef MT_OPENMP
@@ -60,23 +60,8 @@ static mt_backend cpu = {
     .name = "cpu",
     .summary = "OpenMP threads and vector instructions",
     .host = true,
-    .allocate = mt_host_allocate,
-    .release = mt_host_release,
-    .mark = mt_host_mark,
-    .upload = mt_host_copy,
-    .download = mt_host_copy,
-    .fill = mt_cpu_fill,
-    .copy = mt_cpu_copy,
-    .map = mt_cpu_elementwise,
-    .zip = mt_cpu_elementwise,
-    .reduce = mt_cpu_reduce,
-    .scatter = mt_cpu_scatter,
-    .rows = mt_cpu_rows,
-    .matmul = mt_cpu_matmul,
-    .random = mt_cpu_random,
-    .permutation = mt_cpu_permutation,
-    .update = mt_cpu_update,
-    .describe = describe,
+#define MT_SLOT(need, result, name, parameters, text) .name = mt_cpu_##name,
+#include "tensor/slots.inc"
 };
 
 mt_backend *mt_backend_cpu(void)

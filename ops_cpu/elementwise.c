@@ -140,9 +140,8 @@ static void cut(tile_job *job, bool may_stream)
     job->count = plan->count / (job->size[0] * job->size[1]) * job->tiles[0] * job->tiles[1];
 }
 
-mt_status mt_cpu_elementwise(mt_backend *backend, const mt_elementwise_work *work)
+static mt_status run_row(const mt_elementwise_work *work)
 {
-    (void)backend;
     const mt_operand *operand = work->operand;
     mt_elementwise_plan plan;
     mt_plan_elementwise(operand, work->operands, &plan);
@@ -165,4 +164,16 @@ mt_status mt_cpu_elementwise(mt_backend *backend, const mt_elementwise_work *wor
     if (threads > job.count) threads = (int)job.count;
     mt_share_out(threads, run_tiles, &job);
     return MT_OK;
+}
+
+mt_status mt_cpu_map(mt_backend *backend, const mt_elementwise_work *work)
+{
+    (void)backend;
+    return run_row(work);
+}
+
+mt_status mt_cpu_zip(mt_backend *backend, const mt_elementwise_work *work)
+{
+    (void)backend;
+    return run_row(work);
 }

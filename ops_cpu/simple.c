@@ -70,7 +70,7 @@ static const struct {
 
 static mt_real give(int needs, int bit, mt_real value) { return needs & bit ? value : (mt_real)NAN; }
 
-static mt_status simple_map(mt_backend *backend, const mt_elementwise_work *work)
+mt_status mt_simple_map(mt_backend *backend, const mt_elementwise_work *work)
 {
     (void)backend;
     const mt_operand *to = work->operand, *from = to + 1;
@@ -93,7 +93,7 @@ static mt_status simple_map(mt_backend *backend, const mt_elementwise_work *work
     return MT_OK;
 }
 
-static mt_status simple_zip(mt_backend *backend, const mt_elementwise_work *work)
+mt_status mt_simple_zip(mt_backend *backend, const mt_elementwise_work *work)
 {
     (void)backend;
     const mt_operand *to = work->operand, *from = to + 1;
@@ -142,7 +142,7 @@ static void fold_in(mt_reduction op, fold *f, double x)
     f->seen++;
 }
 
-static mt_status simple_reduce(mt_backend *backend, const mt_reduce_work *work)
+mt_status mt_simple_reduce(mt_backend *backend, const mt_reduce_work *work)
 {
     (void)backend;
     const mt_layout *in = work->in.layout, *out = work->out.layout;
@@ -172,7 +172,7 @@ static mt_status simple_reduce(mt_backend *backend, const mt_reduce_work *work)
     return MT_OK;
 }
 
-static mt_status simple_matmul(mt_backend *backend, const mt_matmul_work *work)
+mt_status mt_simple_matmul(mt_backend *backend, const mt_matmul_work *work)
 {
     (void)backend;
     const mt_layout *out = work->out.layout;
@@ -206,8 +206,8 @@ static int64_t to_index(double x)
     return x >= 9223372036854775808.0 ? INT64_MAX : x < -9223372036854775808.0 ? INT64_MIN : (int64_t)x;
 }
 
-static mt_status simple_copy(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_operand in,
-                             mt_kind in_kind)
+mt_status mt_simple_copy(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_operand in,
+                         mt_kind in_kind)
 {
     (void)backend;
     int64_t index[MT_MAX_DIMS] = {0};
@@ -226,16 +226,16 @@ static mt_status simple_copy(mt_backend *backend, mt_operand out, mt_kind out_ki
     return MT_OK;
 }
 
-static mt_status simple_fill(mt_backend *backend, mt_operand out, mt_kind kind, double value)
+mt_status mt_simple_fill(mt_backend *backend, mt_operand out, mt_kind kind, double value)
 {
     mt_real real = (mt_real)value;
     int64_t index = to_index(value); /* not through mt_real, which holds fewer integers */
     mt_layout one = {.rank = 1, .size = {1}, .stride = {1}};
-    return simple_copy(backend, out, kind,
-                       (mt_operand){kind == MT_REAL ? (void *)&real : (void *)&index, &one}, kind);
+    return mt_simple_copy(backend, out, kind,
+                          (mt_operand){kind == MT_REAL ? (void *)&real : (void *)&index, &one}, kind);
 }
 
-static mt_status simple_random(mt_backend *backend, const mt_random_work *work)
+mt_status mt_simple_random(mt_backend *backend, const mt_random_work *work)
 {
     (void)backend;
     const mt_layout *out = work->out.layout;
@@ -251,7 +251,7 @@ static mt_status simple_random(mt_backend *backend, const mt_random_work *work)
     return MT_OK;
 }
 
-static void simple_describe(mt_backend *backend, mt_backend_facts *facts)
+void mt_simple_describe(mt_backend *backend, mt_backend_facts *facts)
 {
     (void)backend;
     *facts = (mt_backend_facts){.threads = 1, .isa = "none"};
@@ -262,23 +262,8 @@ static mt_backend simple = {
     .name = "simple",
     .summary = "one index at a time on one thread, to compare with",
     .host = true,
-    .allocate = mt_host_allocate,
-    .release = mt_host_release,
-    .mark = mt_host_mark,
-    .upload = mt_host_copy,
-    .download = mt_host_copy,
-    .fill = simple_fill,
-    .copy = simple_copy,
-    .map = simple_map,
-    .zip = simple_zip,
-    .reduce = simple_reduce,
-    .scatter = mt_cpu_scatter,
-    .rows = mt_cpu_rows,
-    .matmul = simple_matmul,
-    .random = simple_random,
-    .permutation = mt_cpu_permutation,
-    .update = mt_cpu_update_alone,
-    .describe = simple_describe,
+#define MT_SLOT(need, result, name, parameters, text) .name = mt_simple_##name,
+#include "tensor/slots.inc"
 };
 
 mt_backend *mt_backend_simple(void) { return &simple; }

@@ -33,7 +33,7 @@ static update_job job_of(const mt_update_work *work)
                         mt_update_constants_at(&work->options, work->step)};
 }
 
-mt_status mt_cpu_update_alone(mt_backend *backend, const mt_update_work *work)
+mt_status mt_simple_update(mt_backend *backend, const mt_update_work *work)
 {
     (void)backend;
     const update_job job = job_of(work);

@@ -26,32 +26,16 @@
 namespace MT_TWIN {
 
 extern "C" {
+/* The slots, each in the .cu file that its name says. */
+#define MT_SLOT(need, result, name, parameters, text) result MT_LAUNCHER(name) parameters;
+#include "tensor/slots.inc"
+
 /* memory.cu: a pool of device memory, staged copies, and counts. */
 mt_status MT_LAUNCHER(open)(mt_backend *backend);
-void *MT_LAUNCHER(allocate)(mt_backend *backend, size_t bytes);
-void MT_LAUNCHER(release)(mt_backend *backend, void *pointer, size_t bytes);
 void *MT_LAUNCHER(keep)(mt_backend *backend, size_t bytes); /* for the backend itself, not a tensor's */
 void MT_LAUNCHER(unkeep)(mt_backend *backend, void *pointer, size_t bytes);
-void MT_LAUNCHER(mark)(mt_backend *backend, void *pointer, size_t bytes, bool live);
-mt_status MT_LAUNCHER(upload)(mt_backend *backend, void *to, const void *from_host, size_t bytes);
-mt_status MT_LAUNCHER(download)(mt_backend *backend, void *to_host, const void *from, size_t bytes);
-void MT_LAUNCHER(describe)(mt_backend *backend, mt_backend_facts *facts);
-void MT_LAUNCHER(counts)(mt_backend *backend, mt_backend_counts *counts);
 mt_stream MT_LAUNCHER(stream)(mt_backend *backend);
 void MT_LAUNCHER(count)(mt_backend *backend, const char *kernel, uint64_t blocks);
-
-mt_status MT_LAUNCHER(fill)(mt_backend *backend, mt_operand out, mt_kind kind, double value);
-mt_status MT_LAUNCHER(copy)(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_operand in,
-                            mt_kind in_kind);
-mt_status MT_LAUNCHER(map)(mt_backend *backend, const mt_elementwise_work *work);
-mt_status MT_LAUNCHER(zip)(mt_backend *backend, const mt_elementwise_work *work);
-mt_status MT_LAUNCHER(reduce)(mt_backend *backend, const mt_reduce_work *work);
-mt_status MT_LAUNCHER(scatter)(mt_backend *backend, const mt_scatter_work *work);
-mt_status MT_LAUNCHER(rows)(mt_backend *backend, const mt_rows_work *work);
-mt_status MT_LAUNCHER(matmul)(mt_backend *backend, const mt_matmul_work *work);
-mt_status MT_LAUNCHER(random)(mt_backend *backend, const mt_random_work *work);
-mt_status MT_LAUNCHER(permutation)(mt_backend *backend, mt_operand out, mt_rng rng);
-mt_status MT_LAUNCHER(update)(mt_backend *backend, const mt_update_work *work);
 void MT_LAUNCHER(forget_tables)(mt_backend *backend); /* update.cu's, when no tensor is left */
 }
 
