@@ -18,6 +18,7 @@
 
 #define HAS(feature) (__builtin_cpu_supports(feature) != 0)
 #define THERE_base   true
+#define THERE_neon   true /* every aarch64 has it */
 #define THERE_avx2   (HAS("avx2") && HAS("fma"))
 #define THERE_avx512 (THERE_avx2 && HAS("avx512f") && HAS("avx512dq") && HAS("avx512vl") && HAS("avx512bw"))
 

@@ -1,10 +1,10 @@
 /* ops_cpu/simd.h - one vector of numbers, whatever the instruction set: the few operations that the kernels
  * need.
  *
- * The compiler's flags choose the section: 512 bits with AVX-512, 256 with AVX2 and FMA, else 128 bits in the
- * vector extension of gcc and clang, which is SSE2 on x86-64 and NEON on aarch64. Nothing needs an aligned
- * address. A mask names the first n lanes; lanes outside it are never read or written, and a masked load
- * fills them with 0.
+ * The compiler's flags choose the section: 512 bits with AVX-512, 256 with AVX2 and FMA, 128 with NEON, else
+ * 128 bits in the vector extension of gcc and clang, which is SSE2 on x86-64; MT_SIMD_PORTABLE asks for that
+ * one. Nothing needs an aligned address. A mask names the first n lanes; lanes outside it are never read or
+ * written, and a masked load fills them with 0.
  */
 #ifndef MT_SIMD_H
 #define MT_SIMD_H
@@ -15,7 +15,12 @@
 
 /* The instruction set by name, which is its row of tuning.h, the bytes of a vector, and the number of
  * registers. */
-#if defined(__AVX512F__) && defined(__AVX512DQ__)
+#if defined(__ARM_NEON) && defined(__aarch64__) && !defined(MT_SIMD_PORTABLE)
+#define MT_SIMD_NAME      NEON
+#define MT_SIMD_BYTES     16
+#define MT_SIMD_REGISTERS 32
+#define MT_SIMD_NEON
+#elif defined(__AVX512F__) && defined(__AVX512DQ__)
 #define MT_SIMD_NAME      AVX512
 #define MT_SIMD_BYTES     64
 #define MT_SIMD_REGISTERS 32
@@ -166,11 +171,59 @@ MT_ALWAYS_INLINE void mt_vec_store_first(mt_real *p, int64_t n, mt_vec v)
 
 #endif
 
-#else /* 128 bits */
+#elif defined(MT_SIMD_NEON)
 
-#if defined(__aarch64__)
 #include <arm_neon.h>
+
+/* The names of the intrinsics differ by a suffix. */
+#ifdef MT_DOUBLE
+#define MT_NEON(name) name##_f64
+typedef float64x2_t mt_vec;
+#else
+#define MT_NEON(name) name##_f32
+typedef float32x4_t mt_vec;
 #endif
+typedef int mt_mask; /* n */
+
+MT_ALWAYS_INLINE mt_vec mt_vec_zero(void) { return MT_NEON(vdupq_n)(0); }
+MT_ALWAYS_INLINE mt_vec mt_vec_set(mt_real x) { return MT_NEON(vdupq_n)(x); }
+MT_ALWAYS_INLINE mt_vec mt_vec_load(const mt_real *p) { return MT_NEON(vld1q)(p); }
+MT_ALWAYS_INLINE void mt_vec_store(mt_real *p, mt_vec v) { MT_NEON(vst1q)(p, v); }
+MT_ALWAYS_INLINE mt_vec mt_vec_add(mt_vec a, mt_vec b) { return MT_NEON(vaddq)(a, b); }
+MT_ALWAYS_INLINE mt_vec mt_vec_fma(mt_vec a, mt_vec b, mt_vec c) { return MT_NEON(vfmaq)(c, a, b); }
+MT_ALWAYS_INLINE mt_mask mt_mask_first(int64_t n) { return n < 0 ? 0 : n > MT_LANES ? MT_LANES : (int)n; }
+MT_ALWAYS_INLINE mt_vec mt_vec_load_masked(const mt_real *p, mt_mask k)
+{
+    if (k == MT_LANES) return mt_vec_load(p);
+#ifdef MT_DOUBLE
+    return k == 1 ? vld1q_lane_f64(p, mt_vec_zero(), 0) : mt_vec_zero();
+#else
+    float32x2_t low = vdup_n_f32(0), high = low;
+    if (k >= 2) low = vld1_f32(p);
+    if (k == 1) low = vld1_lane_f32(p, low, 0);
+    if (k == 3) high = vld1_lane_f32(p + 2, high, 0);
+    return vcombine_f32(low, high);
+#endif
+}
+MT_ALWAYS_INLINE void mt_vec_store_first(mt_real *p, int64_t n, mt_vec v)
+{
+    if (n == MT_LANES) {
+        mt_vec_store(p, v);
+        return;
+    }
+#ifdef MT_DOUBLE
+    if (n == 1) vst1q_lane_f64(p, v, 0);
+#else
+    float32x2_t q = vget_low_f32(v);
+    if (n & 2) {
+        vst1_f32(p, q);
+        q = vget_high_f32(v);
+    }
+    if (n & 1) vst1_lane_f32(p + (n & 2), q, 0);
+#endif
+}
+
+#else /* 128 bits in the vector extension */
 
 typedef mt_real mt_vec __attribute__((vector_size(16)));
 typedef int mt_mask;
@@ -193,17 +246,8 @@ MT_ALWAYS_INLINE mt_vec mt_vec_load(const mt_real *p)
 MT_ALWAYS_INLINE void mt_vec_store(mt_real *p, mt_vec v) { memcpy(p, &v, sizeof v); }
 MT_ALWAYS_INLINE mt_vec mt_vec_add(mt_vec a, mt_vec b) { return a + b; }
 
-/* a b + c: rounded once with NEON, twice with SSE2, which has no such instruction. */
-MT_ALWAYS_INLINE mt_vec mt_vec_fma(mt_vec a, mt_vec b, mt_vec c)
-{
-#if defined(__aarch64__) && defined(MT_DOUBLE)
-    return (mt_vec)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
-#elif defined(__aarch64__)
-    return (mt_vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
-#else
-    return a * b + c;
-#endif
-}
+/* Rounded twice: SSE2 has no fused multiply-add. */
+MT_ALWAYS_INLINE mt_vec mt_vec_fma(mt_vec a, mt_vec b, mt_vec c) { return a * b + c; }
 MT_ALWAYS_INLINE mt_mask mt_mask_first(int64_t n) { return n < 0 ? 0 : n > MT_LANES ? MT_LANES : (int)n; }
 MT_ALWAYS_INLINE mt_vec mt_vec_load_masked(const mt_real *p, mt_mask k)
 {
@@ -250,7 +294,7 @@ MT_ALWAYS_INLINE mt_piece mt_vec_fold(mt_vec v)
 #elif MT_SIMD_BYTES == 32
     return (mt_piece)_mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
 #else
-    return v;
+    return (mt_piece)v;
 #endif
 }
 

@@ -1,7 +1,9 @@
 /* ops_cpu/tuning.h - the sizes of matmul's tiles and the limits of its paths: a row for each instruction set.
  *
  * For the files that are compiled once for each of them; drivers read the same numbers from the table of
- * kernels (gemm.h). The values were measured (docs/performance.md).
+ * kernels (gemm.h). The values were measured (docs/performance.md), but NEON's: its register tile is that of
+ * AVX2, 6 x 16 floats, in twice the registers of half the width, and what follows from a strip's bytes is
+ * too.
  */
 #ifndef MT_TUNING_H
 #define MT_TUNING_H
@@ -26,6 +28,7 @@
  *                       mr vecs few small   direct   mc    nc   panels columns  pack a  dot */
 #define MT_TUNING_BASE   (6,  2,  12,  72, 1 << 15,  24, 8192,  false,  false,    1024,  6)
 #define MT_TUNING_AVX2   (6,  2,  12,  72, 1 << 15,  24, 8192,  false,  false,    1024,  6)
+#define MT_TUNING_NEON   (6,  4,  12,  72, 1 << 15,  24, 8192,  false,  false,    1024,  6)
 #define MT_TUNING_AVX512 (6,  4,  28, 160, 1 << 18,   8, 2048,   true,   true, INT_MAX,  3)
 
 #define MT_TUNING_NAMES(mr, vecs, few, small, direct, mc, nc, panels, columns, pack_a, dot)  \

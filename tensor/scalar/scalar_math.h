@@ -29,7 +29,7 @@
 #ifdef MT_FMA
 #define MT_FUSED
 #else
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#if (defined(__FMA__) || defined(__ARM_FEATURE_FMA)) && !defined(MT_SIMD_PORTABLE)
 #define MT_FUSED
 #define MT_FMA(a, b, c) fmaf(a, b, c)
 #else
