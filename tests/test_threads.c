@@ -9,6 +9,7 @@
 #include "nn/layers.h"
 #include "support.h"
 
+#include <errno.h>
 #include <fenv.h>
 #include <math.h>
 #include <pthread.h>
@@ -443,6 +444,8 @@ static int work_starved(void)
     return good && product == 100 ? 0 : 1;
 }
 
+enum { EMULATED = 126 }; /* a status: the system says that the program is for another processor */
+
 /* Where the system has no threads the work is done by those that there are; OpenMP would end the program. */
 static void test_no_threads_to_be_had(void **data)
 {
@@ -457,10 +460,14 @@ static void test_no_threads_to_be_had(void **data)
     if (child == 0) {
         setenv(starved, "1", 1);
         execl("/proc/self/exe", "test_threads", (char *)NULL);
-        _exit(127);
+        _exit(errno == ENOEXEC ? EMULATED : 127);
     }
     int how = -1;
     TEST_TRUE(waitpid(child, &how, 0) == child);
+    if (WIFEXITED(how) && WEXITSTATUS(how) == EMULATED) {
+        print_message("not done: an emulator runs this program, and the system cannot start it again\n");
+        return;
+    }
     TEST_CHECK(WIFEXITED(how) && WEXITSTATUS(how) == 0,
                "a program without threads to be had ended with %s %d", WIFEXITED(how) ? "status" : "signal",
                WIFEXITED(how) ? WEXITSTATUS(how) : WTERMSIG(how));
