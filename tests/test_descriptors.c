@@ -16,10 +16,6 @@
 static mt_backend *backends[TEST_MAX_BACKENDS];
 static int backend_count;
 
-#define EACH_BACKEND(b)                                 \
-    for (int b##_i = 0; b##_i < backend_count; b##_i++) \
-        for (mt_backend *b = backends[b##_i]; b; b = NULL)
-
 /* ---- a call of an operation ---- */
 
 typedef struct call_case {

@@ -157,7 +157,7 @@ static bool way(const fault *f)
     if (!o->view && !o->shape) return fault_is(f, ".shape is missing, the shape rule of the result");
     if (o->run && o->expression && !o->vjp)
         return fault_is(f, ".run is never called: without .vjp the .expression is recorded by its parts");
-    if ((unsigned)o->gives > MT_GIVES_KIND_OF_INPUT) return fault_is(f, ".gives is no mt_gives");
+    if ((unsigned)o->gives > MT_GIVES_KIND_ASKED) return fault_is(f, ".gives is no mt_gives");
     if (o->cost == MT_COST_UNKNOWN) return fault_is(f, ".cost is MT_COST_UNKNOWN; say what an element costs");
     if ((unsigned)o->cost > MT_COST_TRANSCENDENTAL) return fault_is(f, ".cost is no mt_cost");
     if (o->view && o->cost != MT_COST_NOTHING) return fault_is(f, ".cost of a .view is MT_COST_NOTHING");
