@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { HANDLE_BLOCK = 1 << 15, NODE_BLOCK = 1 << 15, VALUE_BLOCK = 1 << 16 };
+enum { HANDLE_BLOCK = 1 << 15, NODE_BLOCK = 1 << 15, VALUE_BLOCK = 1 << 16, SCRATCH_BLOCK = 1 << 12 };
 
 /* ---- memory ---- */
 
@@ -60,7 +60,7 @@ mt_tape *mt_tape_new(mt_backend *backend)
     mt_arena_source values = {value_allocate, value_release, value_mark, backend};
     if (!backend->mark || (backend->host && !mt_arena_guards_host())) values.mark = NULL;
     mt_arena_init(&tape->values, VALUE_BLOCK, values);
-    mt_arena_init(&tape->scratch, VALUE_BLOCK, values);
+    mt_arena_init(&tape->scratch, SCRATCH_BLOCK, values);
     return tape;
 }
 
