@@ -13,9 +13,6 @@
 #include "autodiff/node.h"
 #include "support.h"
 
-static mt_backend *backends[TEST_MAX_BACKENDS];
-static int backend_count;
-
 /* ---- a call of an operation ---- */
 
 typedef struct call_case {
@@ -166,31 +163,31 @@ static double *value_on(mt_backend *b, const call_case *c, bool fuse, mt_shape *
 static void test_values(void **data)
 {
     (void)data;
+    mt_backend *oracle = *test_backend_list();
     EACH_OPERATION(operation)
     EACH_EXAMPLE(operation, example)
     {
-        call_case c = make_case(backends[0], operation, example, false);
+        call_case c = make_case(oracle, operation, example, false);
         mt_shape shape, other;
-        const double *want = value_on(backends[0], &c, true, &shape);
+        const double *want = value_on(oracle, &c, true, &shape);
         if (operation->shape) {
             mt_tensor *like[MT_MAX_INPUTS];
-            for (int i = 0; i < c.inputs; i++) like[i] = OWN(mt_zeros(backends[0], example->shape[i]));
+            for (int i = 0; i < c.inputs; i++) like[i] = OWN(mt_zeros(oracle, example->shape[i]));
             const mt_call call = {
                 .in = like, .attribute = example->attribute, .operation = operation, .inputs = c.inputs};
             TEST_OK(operation->shape(&call, &other));
             TEST_CHECK(mt_shape_equal(shape, other), "%s: the result has shape %s, the rule says %s",
                        operation->name, test_text(shape), test_text(other));
         }
-        for (int i = 0; i < 2 * backend_count; i++) {
-            mt_backend *b = backends[i / 2];
-            const bool fuse = i % 2 == 0;
+        EACH_BACKEND(b)
+        for (int fuse = 1; fuse >= 0; fuse--) {
             const double *got = value_on(b, &c, fuse, &other);
             TEST_TRUE(mt_shape_equal(shape, other));
             for (int64_t k = 0; k < test_count(shape); k++)
                 TEST_CHECK(test_close(got[k], want[k], 64 * test_epsilon, 64 * test_epsilon),
                            "%s%s: element %lld of %s is %.9g, on %s it is %.9g", b->name,
-                           fuse ? "" : " without fusing", (long long)k, operation->name, got[k],
-                           backends[0]->name, want[k]);
+                           fuse ? "" : " without fusing", (long long)k, operation->name, got[k], oracle->name,
+                           want[k]);
             test_cases++;
         }
         test_release();
@@ -655,7 +652,6 @@ static void test_mistakes(void **data)
 
 int main(void)
 {
-    backend_count = test_backends(backends);
     static const struct CMUnitTest tests[] = {
         TEST(test_list),     TEST(test_gradients), TEST(test_values),  TEST(test_kinds),
         TEST(test_refusals), TEST(test_a_list),    TEST(test_scratch), TEST(test_mistakes),
