@@ -118,10 +118,10 @@ def suite(s):
         if ours and re.match(r"tests/test_\w+$", program):
             found.append({"name": test["name"], "program": program, "arguments": test["cmd"][1:], "env": test["env"],
                           "double": "double" in suites})
-    return sorted(found, key=lambda test: "operations" in test["name"])  # which takes longest
+    return sorted(found, key=lambda test: "matmul" in test["name"])  # which takes longest
 
 
-LONG = ("gradients_sim_1", "operations_sim_1")
+LONG = ("gradients_sim_1", "matmul_sim_1")
 
 
 def run_test(s, test, seconds):

@@ -60,6 +60,16 @@ _Noreturn void test_fail(const char *file, int line, const char *format, ...) TE
     (test_stale(), test_fails(__FILE__, __LINE__, #call, (call), status, part))
 #define TEST_NULL(call, status, part) \
     (test_stale(), test_null(__FILE__, __LINE__, #call, (call), status, part))
+/* A call that must fail so, and leave the array out, with its version, as it was. */
+#define TEST_REFUSED(out, call, status, part)                                                              \
+    do {                                                                                                   \
+        uint64_t version_before = mt_tensor_version((out)->x);                                             \
+        TEST_FAILS(call, status, part);                                                                    \
+        TEST_CHECK(mt_tensor_version((out)->x) == version_before, "a refused call raised the version: %s", \
+                   #call);                                                                                 \
+        test_unchanged(out, #call);                                                                        \
+        test_cases++;                                                                                      \
+    } while (0)
 void test_ok(const char *file, int line, const char *call, mt_status got);
 void test_stale(void);
 void test_fails(const char *file, int line, const char *call, mt_status got, mt_status want,

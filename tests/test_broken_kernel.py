@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Breaks one CUDA kernel, and sees the test of the operations fail on gpu-sim and pass on cpu.
+"""Breaks one CUDA kernel, and sees the test of reductions fail on gpu-sim and pass on cpu.
 
     test_broken_kernel.py SOURCE-ROOT BUILD-ROOT --libraries LIB... --cc CC... --sim COMMAND...
 
@@ -41,7 +41,7 @@ def main():
     with tempfile.TemporaryDirectory(dir=build, prefix="broken-") as work:
         tests = os.path.join(source, "tests")
         objects = []
-        for name in ("test_operations", "support"):
+        for name in ("test_reduce", "support"):
             objects.append(os.path.join(work, name + ".o"))
             must(lists["--cc"] + ["-std=c17", "-O1", "-I" + source, "-c", os.path.join(tests, name + ".c"), "-o", objects[-1]])
         for text, backend, passes in ((right, "gpu-sim", True), (broken, "cpu", True), (broken, "gpu-sim", False)):
@@ -49,7 +49,7 @@ def main():
             with open(os.path.join(work, "folds.cuh"), "w", encoding="utf-8") as stream:
                 stream.write(text)
             must(lists["--sim"] + ["-I" + os.path.join(source, "ops_cuda"), "-I" + source, "-c", kernel, "-o", kernel + ".o"])
-            program = os.path.join(work, "test_operations")
+            program = os.path.join(work, "test_reduce")
             must(lists["--cc"] + objects + [kernel + ".o"] + lists["--libraries"] + ["-lm", "-lstdc++", "-pthread", "-o", program])
             done = run([program], env=dict(os.environ, MT_TEST_BACKENDS="simple," + backend, MT_TEST_SMALL="1"))
             named = re.search(r"\S*: thread [^\n]*folds\.cuh:\d+[^\n]*race", done.stdout)

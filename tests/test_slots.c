@@ -8,6 +8,57 @@
 #include "tensor/op_id.h"
 #include "tensor/storage.h"
 
+/* ---- names ---- */
+
+static void test_backend_names(void **data)
+{
+    (void)data;
+    bool simple = false, cpu = false;
+    for (int i = 0; mt_backend_name(i); i++) {
+        simple = simple || strcmp(mt_backend_name(i), "simple") == 0;
+        cpu = cpu || strcmp(mt_backend_name(i), "cpu") == 0;
+        TEST_TRUE(mt_backend_summary(i) && strlen(mt_backend_summary(i)) > 5);
+        test_stale();
+        mt_backend *b = mt_backend_get(mt_backend_name(i));
+        if (b)
+            TEST_TRUE(strcmp(b->name, mt_backend_name(i)) == 0 && b == mt_backend_get(mt_backend_name(i)));
+        else
+            test_fails(__FILE__, __LINE__, mt_backend_name(i), mt_last_status(), MT_ERR_BACKEND,
+                       mt_backend_name(i));
+    }
+    TEST_TRUE(simple && cpu);
+    static const char *const names[] = {"", "CPU", "cuda", "cpu ", "simple,cpu"};
+    for (size_t i = 0; i < TEST_LENGTH(names); i++) {
+        test_stale();
+        TEST_TRUE(!mt_backend_get(names[i]));
+        TEST_CHECK(mt_last_status() == MT_ERR_BACKEND || mt_last_status() == MT_ERR_NAME, "%s",
+                   mt_last_message());
+        TEST_CHECK(strstr(mt_last_message(), "simple") && strstr(mt_last_message(), "cpu"), "%s",
+                   mt_last_message());
+    }
+    EACH_BACKEND(b)
+    {
+        mt_backend_facts facts;
+        b->describe(b, &facts);
+        TEST_CHECK(facts.threads == (strcmp(b->name, "cpu") == 0 ? mt_get_threads() : 1) && facts.isa[0] != 0,
+                   "%s: %d threads, isa \"%s\"", b->name, facts.threads, facts.isa);
+    }
+    mt_backend own = *test_simple();
+    own.name = "cpu";
+    TEST_FAILS(mt_backend_register(&own), MT_ERR_NAME, "cpu");
+    own.name = "test-own";
+    own.host = false, own.download = NULL;
+    TEST_FAILS(mt_backend_register(&own), MT_ERR_VALUE, "test-own lacks the slot download");
+    TEST_TRUE(!mt_backend_get("test-own"));
+    own = *test_simple();
+    own.name = "test-own";
+    TEST_OK(mt_backend_register(&own));
+    TEST_FAILS(mt_backend_register(&own), MT_ERR_NAME, "test-own");
+    mt_tensor *x = OWN(mt_ones(mt_backend_get("test-own"), mt_shape(2))),
+              *y = OWN(mt_ones(test_simple(), mt_shape(2)));
+    TEST_FAILS(mt_op_add(x, x, y), MT_ERR_BACKEND, "test-own");
+}
+
 /* ---- registering ---- */
 
 /* The members of the list are those of the struct, in its order, and nothing but the list lies behind the
@@ -365,9 +416,9 @@ static void test_unfused_refusals(void **data)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_list_and_struct),  TEST(test_sizes), TEST(test_bare),
-        TEST(test_map_alone),        TEST(test_card),  TEST(test_unfused_layers),
-        TEST(test_unfused_refusals),
+        TEST(test_backend_names),  TEST(test_list_and_struct),  TEST(test_sizes),
+        TEST(test_bare),           TEST(test_map_alone),        TEST(test_card),
+        TEST(test_unfused_layers), TEST(test_unfused_refusals),
     };
     return TEST_RUN("slots", tests);
 }
