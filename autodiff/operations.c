@@ -96,6 +96,8 @@ static mt_tensor *new_value(mt_call *call)
     mt_tape_record(tape, false);
     mt_tensor *value = call->operation->expression(call);
     mt_tape_record(tape, recording);
+    /* It may be anybody's tensor, whose storage the result is to show. */
+    if (value && !mt_tape_enter(tape, call->operation->name, &value, 1)) value = NULL;
     return mt_tape_end_scratch(tape, &scratch, value);
 }
 
@@ -110,6 +112,12 @@ mt_tensor *mt_apply_operation(mt_tape *tape, const mt_operation *operation, mt_t
     if (!counted) {
         mt_fail(MT_ERR_VALUE, "%s: %d inputs; it takes %d%s", operation->name, inputs, expected,
                 operation->list ? " or more" : "");
+        return mt_tape_give_up(tape);
+    }
+    if (!operation->view && !operation->expression && !(operation->run && operation->shape)) {
+        mt_fail(MT_ERR_VALUE,
+                "%s: nothing computes it; its descriptor needs .shape and .run, .view or .expression",
+                operation->name);
         return mt_tape_give_up(tape);
     }
     mt_call call = {.tape = tape, .in = in, .attribute = attribute, .operation = operation, .inputs = inputs};

@@ -397,6 +397,48 @@ static void test_a_list(void **data)
     }
 }
 
+static mt_tensor *somebodys; /* a tensor of no tape */
+
+static mt_tensor *express_somebodys(mt_call *call)
+{
+    (void)call;
+    return somebodys;
+}
+
+/* Descriptors of a program may be wrong; its expression may give back a tensor that it frees, or another
+ * tape's. */
+static void test_of_a_program(void **data)
+{
+    (void)data;
+    EACH_BACKEND(b)
+    {
+        mt_tape *tape = test_tape(b), *other = test_tape(b);
+        mt_tensor *x = OWN(mt_ones(b, mt_shape(3)));
+        TEST_OK(mt_require_grad(x, true));
+        mt_operation nothing = total;
+        nothing.run = NULL;
+        TEST_TRUE(!mt_apply_operation(tape, &nothing, &x, 1, &(mt_attribute){.real = 1}));
+        TEST_CHECK(strstr(mt_tape_message(tape), "total: nothing computes it"), "%s", mt_tape_message(tape));
+        mt_tape_reset(tape);
+        mt_operation gives = *mt_operation_by_name("contiguous");
+        gives.expression = express_somebodys;
+        somebodys = mt_full(b, mt_shape(3), 7);
+        mt_tensor *y = ON(tape, mt_apply_operation(tape, &gives, &x, 1, NULL));
+        mt_tensor_free(somebodys);
+        TEST_TRUE(test_read(y)[2] == 7);
+        TEST_OK(mt_backward(tape, ON(tape, mt_sum(tape, y))));
+        TEST_TRUE(test_read(mt_grad(x))[2] == 1);
+        somebodys = ON(other, mt_num(other, 1));
+        TEST_TRUE(!mt_apply_operation(tape, &gives, &x, 1, NULL));
+        TEST_CHECK(strstr(mt_tape_message(tape), "another tape"), "%s", mt_tape_message(tape));
+        somebodys = NULL;
+        mt_tape_reset(tape);
+        TEST_TRUE(!mt_apply_operation(tape, &gives, &x, 1, NULL) && mt_tape_status(tape) != MT_OK);
+        test_cases++;
+        test_release();
+    }
+}
+
 /* ---- what a VJP makes is gone after it ---- */
 
 static mt_tensor *kept;
@@ -653,8 +695,9 @@ static void test_mistakes(void **data)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        TEST(test_list),     TEST(test_gradients), TEST(test_values),  TEST(test_kinds),
-        TEST(test_refusals), TEST(test_a_list),    TEST(test_scratch), TEST(test_mistakes),
+        TEST(test_list),         TEST(test_gradients), TEST(test_values),
+        TEST(test_kinds),        TEST(test_refusals),  TEST(test_a_list),
+        TEST(test_of_a_program), TEST(test_scratch),   TEST(test_mistakes),
     };
     return TEST_RUN("descriptors", tests);
 }
