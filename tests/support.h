@@ -102,7 +102,8 @@ void test_shuffle(int64_t *values, int64_t count);
 /* ---- backends ---- */
 
 enum { TEST_MAX_BACKENDS = 8 };
-/* The backends under test: MT_TEST_BACKENDS="simple,cpu,./mine.so,..." or these two. The first is the oracle. */
+/* The backends under test: MT_TEST_BACKENDS="simple,cpu,./mine.so,..." or these two. The first is the oracle.
+ */
 int test_backends(mt_backend **list);
 /* The same, with NULL behind the last. */
 mt_backend *const *test_backend_list(void);

@@ -16,9 +16,10 @@ import textwrap
 WIDTH = 106
 DESCRIPTOR = re.compile(r"^const mt_operation mt_operation_(\w+) = \{(.*?)^\};", re.MULTILINE | re.DOTALL)
 FUNCTION = re.compile(r"(?:^/\*((?:(?!\*/).)*)\*/\n)?^(mt_tensor \*mt_\w+\([^{;]*?\))\s*\{", re.MULTILINE | re.DOTALL)
-LIST_TOP = """/* autodiff/operations.inc - the operations that are no row of op_table.inc, in the order of docs/operations.md.
- * Each is a constant mt_operation_NAME of operation.h, which stands beside its code. A file includes this
- * after defining MT_OPERATION(name), which is undefined at the end. Made by tools/declare_operations.py.
+LIST_TOP = """/* autodiff/operations.inc - the operations that are no row of op_table.inc, in the order of
+ * docs/operations.md. Each is a constant mt_operation_NAME of operation.h, which stands beside its code. A
+ * file includes this after defining MT_OPERATION(name), which is undefined at the end. Made by
+ * tools/declare_operations.py.
  */
 /* clang-format off */
 """
