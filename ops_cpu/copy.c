@@ -244,8 +244,9 @@ mt_status mt_cpu_copy(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_
     mt_plan_elementwise((mt_operand[]){out, in}, 2, plan);
     if (plan->count == 0) return MT_OK;
     job.converts = out_kind != in_kind;
-    job.tile = out_kind == MT_REAL ? (in_kind == MT_REAL ? mt_cpu_kernels_get()->copy : copy_index_to_real)
-                                   : (in_kind == MT_REAL ? copy_real_to_index : copy_index);
+    job.tile = out_kind == MT_REAL
+                   ? (in_kind == MT_REAL ? mt_cpu_kernels_get()->slot[MT_SLOT_copy] : copy_index_to_real)
+                   : (in_kind == MT_REAL ? copy_real_to_index : copy_index);
     job.out = (char *)out.data + (size_t)out.layout->offset * job.out_bytes;
     job.in = (const char *)in.data + (size_t)in.layout->offset * job.in_bytes;
     const int inner = plan->rank - 1;

@@ -140,30 +140,36 @@ static void cut(tile_job *job, bool may_stream)
     job->count = plan->count / (job->size[0] * job->size[1]) * job->tiles[0] * job->tiles[1];
 }
 
+/* Runs a job with plan, compute, data and p. */
+static mt_status run(tile_job *job, bool may_stream)
+{
+    const mt_elementwise_plan *plan = job->plan;
+    if (plan->rank == 1 && plan->count <= PIECE) { /* small work: straight to the tile function */
+        for (int k = 0; k < plan->operands; k++) job->step[k][1] = plan->stride[k][0];
+        job->compute((const int64_t[]){1, plan->count}, job->data, job->step, job->p);
+        return MT_OK;
+    }
+    cut(job, may_stream);
+    int threads = mt_cpu_threads((double)plan->count * 2);
+    if (threads > job->count) threads = (int)job->count;
+    mt_share_out(threads, run_tiles, job);
+    return MT_OK;
+}
+
+static mt_real *first_of(mt_operand operand) { return (mt_real *)operand.data + operand.layout->offset; }
+
 static mt_status run_row(const mt_elementwise_work *work)
 {
-    const mt_operand *operand = work->operand;
     mt_elementwise_plan plan;
-    mt_plan_elementwise(operand, work->operands, &plan);
+    mt_plan_elementwise(work->operand, work->operands, &plan);
     if (plan.count == 0) return MT_OK;
-
     const mt_cpu_kernels *kernels = mt_cpu_kernels_get();
     tile_job job = {.plan = &plan, .p = work->p};
     job.compute = (work->part == MT_PART_VALUE    ? kernels->value
                    : work->part == MT_PART_GRAD_A ? kernels->grad_a
                                                   : kernels->grad_b)[work->op];
-    for (int k = 0; k < plan.operands; k++)
-        job.data[k] = (mt_real *)operand[k].data + operand[k].layout->offset;
-    if (plan.rank == 1 && plan.count <= PIECE) { /* small work: straight to the tile function */
-        for (int k = 0; k < plan.operands; k++) job.step[k][1] = plan.stride[k][0];
-        job.compute((const int64_t[]){1, plan.count}, job.data, job.step, job.p);
-        return MT_OK;
-    }
-    cut(&job, !(work->part == MT_PART_VALUE && computes[work->op]));
-    int threads = mt_cpu_threads((double)plan.count * 2);
-    if (threads > job.count) threads = (int)job.count;
-    mt_share_out(threads, run_tiles, &job);
-    return MT_OK;
+    for (int k = 0; k < plan.operands; k++) job.data[k] = first_of(work->operand[k]);
+    return run(&job, !(work->part == MT_PART_VALUE && computes[work->op]));
 }
 
 mt_status mt_cpu_map(mt_backend *backend, const mt_elementwise_work *work)

@@ -72,12 +72,22 @@ typedef struct mt_step_kernels {
 
 struct mt_gemm_kernels; /* gemm.h */
 
+/* The slots by number. */
+enum {
+#define MT_SLOT(need, result, name, parameters, text) MT_SLOT_##name,
+#include "tensor/slots.inc"
+    MT_SLOTS
+};
+
 typedef struct mt_cpu_kernels {
     const char *isa;
     /* [mt_op], as mt_part of tensor/backend.h: NULL for a derivative that is MT_IS_ONE or MT_IS_ZERO, and in
      * grad_b for maps */
     const mt_tile_fn *value, *grad_a, *grad_b;
-    mt_tile_fn add, copy; /* value[MT_OP_add]; data[0] = data[1] */
+    mt_tile_fn add; /* value[MT_OP_add] */
+    /* [MT_SLOT_name]: of a slot that is elementwise and no row of op_table.inc; p as the slot has it. copy:
+     * data[0] = data[1] */
+    mt_tile_fn slot[MT_SLOTS];
     const mt_fold_kernels *folds;
     const mt_step_kernels *steps;
     const struct mt_gemm_kernels *gemm;

@@ -214,7 +214,7 @@ INLINE void each_row(int inputs, row_fn row, TILE_ARGS)
 #include "tensor/scalar/op_table.inc"
 
 INLINE mt_real same(mt_real x, mt_real p0, mt_real p1) { return (void)p0, (void)p1, x; }
-TILE(copy, elements, 1, map_row, same)
+TILE(slot, copy, 1, map_row, same)
 
 #define STRING_(text) #text
 #define STRING(text)  STRING_(text)
@@ -243,7 +243,7 @@ const mt_cpu_kernels MT_FOR_ISA(mt_cpu_kernels) = {
     .grad_a = grad_a,
     .grad_b = grad_b,
     .add = value_add,
-    .copy = copy_elements,
+    .slot = {[MT_SLOT_copy] = slot_copy},
     .folds = &MT_FOR_ISA(mt_fold_kernels),
     .steps = &MT_FOR_ISA(mt_step_kernels),
     .gemm = &MT_FOR_ISA(mt_gemm_kernels),
