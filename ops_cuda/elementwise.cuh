@@ -17,6 +17,10 @@ template <class ROW> struct slots {
     static constexpr int count = ROW::inputs > 0 ? ROW::inputs : 1;
 };
 
+/* The number of a row's input that is INDEX among numbers, of which apply gets 1 or 0: whether an element is
+ * not 0. -1: all are of type in. Strides count elements of its own. */
+template <class ROW> constexpr int index_input = -1;
+
 /* The operands of a row at their first elements. */
 template <class ROW> struct row_work {
     typename ROW::out *out;
@@ -32,6 +36,13 @@ template <class ROW> struct taken {
         16 / (int)(sizeof(typename ROW::in) > sizeof(typename ROW::out) ? sizeof(typename ROW::in)
                                                                         : sizeof(typename ROW::out));
 };
+
+/* Element at of input k. */
+template <class ROW, class I> MT_DEVICE typename ROW::in element_of(const typename ROW::in *in, int k, I at)
+{
+    if (k != index_input<ROW>) return in[at];
+    return reinterpret_cast<const int64_t *>(in)[at] != 0 ? (typename ROW::in)1 : (typename ROW::in)0;
+}
 
 /* Contiguous operands of one type, all aligned to 16 bytes: each thread moves 16 bytes of every operand; the
  * thread after the last takes what is left, one by one. */
@@ -84,7 +95,7 @@ template <class ROW, int RANK> MT_KERNEL void strided(strided_work<ROW, RANK> w)
     typedef typename ROW::in in_type;
     typedef typename ROW::out out_type;
     const int WIDTH = RANK ? taken<ROW>::count : 1, INPUTS = slots<ROW>::count;
-    const bool side_by_side = sizeof(in_type[WIDTH]) == 16 && w.side_by_side;
+    const bool side_by_side = index_input<ROW> < 0 && sizeof(in_type[WIDTH]) == 16 && w.side_by_side;
     const I block = (I)blockIdx.x * (blockDim.x * WIDTH), step = side_by_side ? 1 : blockDim.x;
     const I first = block + (side_by_side ? threadIdx.x * WIDTH : threadIdx.x);
     if (first + (WIDTH - 1) * step < w.count) {
@@ -108,7 +119,7 @@ template <class ROW, int RANK> MT_KERNEL void strided(strided_work<ROW, RANK> w)
             for (int j = 1; j < WIDTH; j++) position_of<RANK>(w.dims, first + j * step, at[j]);
             for (int k = 0; k < ROW::inputs; k++)
                 if (ROW::reads >> k & 1)
-                    for (int j = 0; j < WIDTH; j++) v[k][j] = w.in[k][at[j][k + 1]];
+                    for (int j = 0; j < WIDTH; j++) v[k][j] = element_of<ROW>(w.in[k], k, at[j][k + 1]);
         }
         out_type result[WIDTH];
         for (int j = 0; j < WIDTH; j++) {
@@ -128,7 +139,7 @@ template <class ROW, int RANK> MT_KERNEL void strided(strided_work<ROW, RANK> w)
             position_of<RANK>(w.dims, i, at);
             in_type x[INPUTS];
             for (int k = 0; k < ROW::inputs; k++)
-                if (ROW::reads >> k & 1) x[k] = w.in[k][at[k + 1]];
+                if (ROW::reads >> k & 1) x[k] = element_of<ROW>(w.in[k], k, at[k + 1]);
             w.out[at[0]] = ROW::apply(x, w.p);
         }
     }
@@ -195,13 +206,15 @@ static mt_status start_row(mt_backend *backend, const char *name, const mt_opera
     row_work<ROW> work;
     work.out =
         static_cast<typename ROW::out *>(first_of(operand[0], sizeof(typename ROW::out))) + plan->first[0];
-    for (int k = 0; k < ROW::inputs; k++)
-        work.in[k] =
-            static_cast<const typename ROW::in *>(first_of(operand[k + 1], sizeof(typename ROW::in))) +
-            plan->first[k + 1];
+    for (int k = 0; k < ROW::inputs; k++) {
+        const size_t bytes = k == index_input<ROW> ? sizeof(int64_t) : sizeof(typename ROW::in);
+        const void *first =
+            static_cast<char *>(first_of(operand[k + 1], bytes)) + plan->first[k + 1] * (int64_t)bytes;
+        work.in[k] = static_cast<const typename ROW::in *>(first);
+    }
     work.p = p;
     work.count = plan->count;
-    if constexpr (sizeof(typename ROW::out) == sizeof(typename ROW::in))
+    if constexpr (sizeof(typename ROW::out) == sizeof(typename ROW::in) && index_input<ROW> < 0)
         if (plan->alignment >= 16 && plan->row_class == MT_ROW_CONTIGUOUS) {
             const int64_t threads = ceil_div(work.count, taken<ROW>::count);
             const unsigned block = block_for(threads);
