@@ -75,7 +75,7 @@ typedef struct mt_example {
 typedef struct mt_input {
     const char *name;
     mt_takes takes;
-    bool constant;    /* no gradient flows to it: a target, an index */
+    bool constant;    /* no gradient flows to it: a target, which must not ask for one; an index, a mask */
     bool contiguous;  /* must be row-major */
     double low, high; /* the interval from which checks draw its values; of INDEX, low to high-1 */
 } mt_input;

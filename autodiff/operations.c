@@ -47,7 +47,7 @@ static mt_status check_input(const mt_operation *operation, const mt_input *inpu
     if (input->takes == MT_TAKES_INDEX && x->kind != MT_INDEX)
         return mt_fail(MT_ERR_KIND, "%s: %s must be an INDEX tensor; this one is REAL", operation->name,
                        input->name);
-    if (input->constant && x->requires_grad)
+    if (input->constant && input->takes == MT_TAKES_REAL && x->requires_grad)
         return mt_fail(MT_ERR_STATE,
                        "%s: %s requires a gradient, and %s gives it none; pass mt_detach(tape, %s)",
                        operation->name, input->name, operation->name, input->name);
@@ -63,7 +63,7 @@ static mt_status check_inputs(mt_call *call, int expected)
         const int described = i < expected ? i : expected - 1;
         mt_status status = check_input(operation, &operation->input[described], call->in[i]);
         if (status != MT_OK) return status;
-        if (!records || !call->in[i]->requires_grad) continue;
+        if (!records || !call->in[i]->requires_grad || operation->input[described].constant) continue;
         call->wants |= 1u << i;
         call->saves |= operation->reads[described];
     }

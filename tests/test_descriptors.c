@@ -55,7 +55,7 @@ static double *draw(const mt_operation *operation, int input, int64_t n)
     test_shuffle(order, n);
     const bool distinct = !operation->row && !operation->input[1].name;
     for (int64_t i = 0; i < n; i++)
-        if (from->takes == MT_TAKES_INDEX)
+        if (from->takes == MT_TAKES_INDEX || (from->takes == MT_TAKES_ANY && from->constant))
             values[i] = from->low + (double)test_below((int64_t)(from->high - from->low));
         else if (distinct) /* the distance is wider than a difference, also past the interval's end */
             values[i] = from->low + fmax((from->high - from->low) / (double)n, 0.1) *
@@ -258,7 +258,7 @@ static void refuse_inputs(mt_backend *b, const call_case *c)
             in[i] = OWN(mt_empty(b, c->example->shape[i], wrong));
             refused(b, c, in, c->inputs, usual, MT_ERR_KIND, operation->input[i].name);
         }
-        if (operation->input[i].constant && operation->input[i].takes != MT_TAKES_INDEX) {
+        if (operation->input[i].constant && operation->input[i].takes == MT_TAKES_REAL) {
             in[i] = OWN(mt_zeros(b, c->example->shape[i]));
             TEST_OK(mt_require_grad(in[i], true));
             refused(b, c, in, c->inputs, usual, MT_ERR_STATE, operation->input[i].name);
