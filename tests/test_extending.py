@@ -6,7 +6,8 @@
 1. Code that stands behind "In `FILE`, below the line that begins with `TEXT`:" goes into a copy of the tree, which lies in
 a new directory under BUILD-ROOT and is removed at the end. 2. The copy's double library and its gradient test are built;
 the test must pass, and a new row's loop must be vector code. 3. Every C block with a main, in README.md and docs/*.md, is
-compiled with every warning an error and run; it must succeed, and print what a text block behind "It prints:" shows. 4. A
+compiled with every warning an error and run; it must succeed, and print what a text block behind "It prints:" shows. The
+page's backend outside the tree is built against the tree as it is and trained on by BUILD-ROOT's run_fast. 4. A
 wrong sign in the new derivative must be found, by the program on the page and by the gradient test, which shows that both
 check the new row. 5. A descriptor without its formula must fail the build, with a sentence. 6. Files and names between
 backticks must be there. Exit 77 (skipped) without Meson.
@@ -25,6 +26,8 @@ BLOCK = re.compile(r"^```c\n(.*?)^```$(?:\n\nIt prints:\n\n```text\n(.*?)^```$)?
 SKIP = {".git", ".venv", ".cache", "__pycache__", "golden"}
 NAMED = ("README.md", "docs/design.md", "docs/semantics.md", "docs/extending.md")
 MADE = {"project/run_fast"}  # by a build
+PLUGIN = re.compile(r"The file `mine\.c`:\n\n```c\n(.*?)^```$", re.M | re.S)
+SLOTS = ("map", "zip", "reduce", "matmul")
 RIGHT, WRONG = "return g * (r * r);", "return -g * (r * r);"
 FORMULA = '    .formula = "x w + bias, x (..., in), w (in, out), bias (out)",\n'  # of linear
 
@@ -117,10 +120,10 @@ def run_program(tree, out, compiler, place, code, expected):
     source, program = os.path.join(tree, "program.c"), os.path.join(tree, "program")
     write(source, code)
     made = run(compiler + ["-std=c17", "-pedantic", "-Wall", "-Wextra", "-Werror", "-DMT_DOUBLE", "-I" + tree, "-I" + out, source,
-                           os.path.join(out, "libminitorch_d.a"), "-lm", "-pthread", "-o", program])
+                           os.path.join(out, "libminitorch_d.a"), "-lm", "-ldl", "-pthread", "-rdynamic", "-o", program])
     if made.returncode != 0:
         return "%s: the compiler refuses it\n%s" % (place, made.stdout)
-    done = subprocess.run([program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+    done = subprocess.run([program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, cwd=tree)
     if done.returncode != 0:
         return "%s: ends with %d and prints\n%s" % (place, done.returncode, done.stdout)
     if expected is not None and done.stdout != expected:
@@ -138,6 +141,44 @@ def check_slots(tree):
         check("\n%s\n" % line in page, "docs/extending.md lacks the row of tensor/slots.inc: " + line)
     there = len(re.findall(r"^\| `\w+` \| (?:memory|work|note) \|", page, re.M))
     check(rows and there == len(rows), "docs/extending.md has %d slots, tensor/slots.inc %d" % (there, len(rows)))
+
+
+def make_plugin(compiler, code, target, includes, flags):
+    source = os.path.splitext(target)[0] + ".c"
+    write(source, code)
+    return run(compiler + ["-std=c17", "-pedantic", "-Wall", "-Wextra", "-O2", "-shared", "-fPIC", *flags,
+                           *("-I" + folder for folder in includes), source, "-o", target])
+
+
+def check_plugin(source, work, run_fast, compiler, code):
+    """Trains on the page's backend, whole and with each slot alone, which must be called and give what simple gives."""
+    def train(backend):
+        return subprocess.run([run_fast, "--backend", backend, "--unfused", "--quiet", "--hidden", "8", "--epochs", "12"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120, cwd=work)
+
+    expected = train("simple").stdout
+    check(expected.count("\n") == 3, "run_fast --backend simple prints\n" + expected)
+    for alone in (None,) + SLOTS:
+        text, name = code, "mine.so of " + (alone or "every slot")
+        for slot in SLOTS:
+            line = "    .%s = %s,\n" % (slot, slot)
+            check(text.count(line) == 1, "docs/extending.md has no line" + line)
+            text = text if alone in (None, slot) else text.replace(line, "")
+        made = make_plugin(compiler, text, os.path.join(work, "mine.so"), [source],
+                           ["-Werror"] if alone is None else ["-Wno-unused-function", "-Wno-unused-const-variable"])
+        if not check(made.returncode == 0, "%s: the compiler refuses it\n%s" % (name, made.stdout)):
+            continue
+        done = train("./mine.so")
+        check(done.returncode == 0 and done.stdout == expected,
+              "%s: prints\n%s%s\nwhere simple prints\n%s" % (name, done.stdout, done.stderr, expected))
+        if alone is None:
+            continue
+        text, count = re.subn(r"(static mt_status %s\(.*\)\n\{\n)" % alone,
+                              r'\1    if (backend) return mt_fail(MT_ERR_VALUE, "%s was called");\n' % alone, text)
+        made = make_plugin(compiler, text, os.path.join(work, "mine.so"), [source], ["-w"])
+        done = train("./mine.so")
+        check(count == 1 and made.returncode == 0 and done.returncode == 1 and "%s was called" % alone in done.stderr,
+              "%s: it is not called\n%s%s%s" % (name, made.stdout, done.stdout, done.stderr))
 
 
 def check_vector_code(out, rows):
@@ -203,6 +244,12 @@ def main():
         check(rows, "docs/extending.md adds no row to the table")
         out = build(meson, tree, compiler)
         stage("built")
+        plugin = PLUGIN.search(read(os.path.join(tree, "docs", "extending.md")))
+        if check(plugin, "docs/extending.md has no mine.c"):
+            check_plugin(source, work, os.path.join(build_root, "project", "run_fast"), compiler, plugin.group(1))
+            made = make_plugin(compiler, plugin.group(1), os.path.join(tree, "mine.so"), [tree, out], ["-DMT_DOUBLE", "-Werror"])
+            check(made.returncode == 0, "mine.c in double: " + made.stdout)
+        stage("a backend outside the tree")
         found = list(programs(tree))
         for path, line, code, expected in found:
             wrong = run_program(tree, out, compiler, "%s:%d" % (path, line), code, expected)

@@ -128,6 +128,26 @@ for _ in range(50):
 print("plugin.so: loaded and unloaded 50 times")
 PY
 
+    # A backend of somebody else's: the page's, with the headers and the run_fast that are installed.
+    awk '/The file `mine\.c`:$/ { found = 1 } found && /^```$/ { exit } inside { print } found && /^```c$/ { inside = 1 }' \
+        "$source/docs/extending.md" >"$work/mine.c"
+    for library in minitorch minitorch_d; do
+        $cc -std=c17 $warnings -shared -fPIC "$work/mine.c" $(flags $library) -o "$work/mine.so"
+        status=0
+        "$root$(pkg-config --variable=prefix minitorch)/bin/run_fast" --backend "$work/mine.so" --hidden 4 --epochs 1 --quiet \
+            >"$work/mine.log" 2>&1 || status=$?
+        case $library:$status in
+        minitorch:0 | minitorch_d:1) echo "mine.so with $library: $(cat "$work/mine.log")" ;;
+        *) echo "run.sh: run_fast --backend mine.so of $library ends with $status:" >&2; cat "$work/mine.log" >&2; exit 1 ;;
+        esac
+    done
+    for header in plan.h scalar/philox.h scalar/random_ops.h scalar/scalar_math.h scalar/scalar_ops.h scalar/update_ops.h; do
+        echo "#include <tensor/$header>" >"$work/alone.c"
+        $cc -std=c17 $warnings -fsyntax-only "$work/alone.c" $(flags minitorch)
+        if [ -n "$cxx" ]; then $cxx -x c++ -std=c++17 $warnings -fsyntax-only "$work/alone.c" $(flags minitorch_d); fi
+        echo "tensor/$header: compiles alone"
+    done
+
     # The README's example, as it stands there.
     # shellcheck disable=SC2016
     sed -n '/^```c$/,/^```$/p' "$source/README.md" | sed '/^```/d' >"$work/example.c"
