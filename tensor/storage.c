@@ -1,4 +1,5 @@
-/* tensor/storage.c - buffers, handles and lifetimes: who holds what, and when it goes. */
+/* tensor/storage.c - buffers, handles and lifetimes: who holds what, when it goes, and what a handle tells.
+ */
 #include "storage.h"
 
 #include <string.h>
@@ -92,4 +93,53 @@ mt_status mt_tensor_check_closer(const mt_tensor *x, const char *what)
         "%s: a tensor of a tape is used after the tape was reset, rewound or freed; copy what must "
         "last with mt_keep before the reset",
         what);
+}
+
+/* ---- what a tensor is ---- */
+
+int mt_tensor_rank(const mt_tensor *x) { return x ? x->layout.rank : 0; }
+
+mt_shape mt_tensor_shape(const mt_tensor *x) { return x ? mt_layout_shape(&x->layout) : (mt_shape){0}; }
+
+int64_t mt_tensor_size(const mt_tensor *x, int64_t dim)
+{
+    int d;
+    return x && mt_layout_dim(&x->layout, dim, "size", &d) == MT_OK ? x->layout.size[d] : -1;
+}
+
+int64_t mt_tensor_stride(const mt_tensor *x, int64_t dim)
+{
+    int d;
+    return x && mt_layout_dim(&x->layout, dim, "stride", &d) == MT_OK ? x->layout.stride[d] : 0;
+}
+
+int64_t mt_tensor_offset(const mt_tensor *x) { return x ? x->layout.offset : 0; }
+
+int64_t mt_tensor_count(const mt_tensor *x) { return x ? mt_layout_count(&x->layout) : -1; }
+
+mt_kind mt_tensor_kind(const mt_tensor *x) { return x ? x->kind : MT_REAL; }
+
+/* These two look into the storage, which may be gone with its tape. */
+mt_backend *mt_tensor_backend(const mt_tensor *x)
+{
+    return mt_tensor_check(x, "backend") == MT_OK ? x->storage->backend : NULL;
+}
+
+bool mt_tensor_is_contiguous(const mt_tensor *x) { return x && mt_layout_is_contiguous(&x->layout); }
+
+uint64_t mt_tensor_version(const mt_tensor *x)
+{
+    return mt_tensor_check(x, "version") == MT_OK ? x->storage->version : 0;
+}
+
+const void *mt_tensor_data(const mt_tensor *x)
+{
+    if (mt_tensor_check(x, "data") != MT_OK) return NULL;
+    if (!x->storage->backend->host) {
+        mt_fail(MT_ERR_BACKEND,
+                "the values are on backend %s; copy them to the host with mt_to_floats or mt_tensor_to",
+                x->storage->backend->name);
+        return NULL;
+    }
+    return (const char *)x->storage->data + (size_t)x->layout.offset * mt_kind_bytes(x->kind);
 }
