@@ -13,11 +13,6 @@
 #include "gnuplot.h"
 #include "outfile.h"
 
-double plot_cell(const plot_data *data, int i)
-{
-    return data->low + (data->high - data->low) * (i + 0.5) / PLOT_SIDE;
-}
-
 static bool format_of(const char *path, plot_format *format)
 {
     static const char *const endings[] = {".svg", ".png", ".csv"};

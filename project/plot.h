@@ -32,7 +32,10 @@ typedef struct plot_data {
 } plot_data;
 
 /* The middle of the i-th cell of the grid. */
-double plot_cell(const plot_data *data, int i);
+static inline double plot_cell(const plot_data *data, int i)
+{
+    return data->low + (data->high - data->low) * (i + 0.5) / PLOT_SIDE;
+}
 
 /* Looks whether path can be drawn: its ending, its directory, gnuplot. Returns the exit status, 0 when it
  * can; what is wrong has been told on stderr. */
