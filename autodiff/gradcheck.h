@@ -23,11 +23,12 @@ MT_BEGIN
 MT_API mt_gradcheck_options mt_gradcheck_defaults(void);
 
 /* Draws a random cotangent c, takes the gradient of sum(c * fn(in)) in every input that requires one, and
- * compares it with sum(c (fn(in + eps e) - fn(in - eps e))) / (2 eps), and where they disagree with what this
- * and the same for eps / 2 let expect at 0. Inputs, at least one, are tensors of constructors; they are
- * perturbed in place and restored, and their gradients are made empty. MT_ERR_VALUE with a sentence that
- * names the input, the index and both numbers when they disagree, or the option that is out of range; another
- * error when fn fails. */
+ * compares it with D(eps) = sum(c (fn(in + eps e) - fn(in - eps e))) / (2 eps) for single elements or random
+ * directions e. Where they disagree it is compared with (4 D(eps/2) - D(eps)) / 3 as well, whose error is of
+ * order eps^4 instead of eps^2. Inputs, at least one, are tensors of constructors; they are perturbed in
+ * place and restored, and their gradients are made empty. MT_ERR_VALUE with a sentence that names the input,
+ * the index and both numbers when they disagree, or the option that is out of range; another error when fn
+ * fails. */
 MT_API mt_status mt_gradcheck(mt_backend *backend, mt_gradcheck_fn fn, void *context, mt_tensor *const *in,
                               int inputs, mt_gradcheck_options options);
 

@@ -89,7 +89,7 @@ mt_status mt_module_free(mt_module *module)
 
 /* Notes the thread's latest failure in module and everything above, where none was noted yet. The text says
  * what was being done. */
-static mt_status poison(mt_module *module, mt_status status, const char *message)
+static mt_status note_failure(mt_module *module, mt_status status, const char *message)
 {
     for (mt_module *m = module; m; m = m->parent) {
         if (m->status != MT_OK) continue;
@@ -100,14 +100,14 @@ static mt_status poison(mt_module *module, mt_status status, const char *message
 }
 
 /* The same for something that arrived as NULL: what failed before is the reason. */
-static mt_status poison_null(mt_module *module, const char *what, const char *name)
+static mt_status note_null(mt_module *module, const char *what, const char *name)
 {
     char text[sizeof module->message];
     mt_status status = mt_last_status();
     snprintf(text, sizeof text, "%s%s%s of %s could not be made: %s", what, name ? " " : "", name ? name : "",
              module->kind,
              status != MT_OK ? mt_last_message() : "it is NULL, and no failure was recorded before");
-    return poison(module, status != MT_OK ? status : MT_ERR_STATE, text);
+    return note_failure(module, status != MT_OK ? status : MT_ERR_STATE, text);
 }
 
 mt_status mt_module_status(const mt_module *module) { return module ? module->status : MT_ERR_NULL; }
@@ -125,12 +125,12 @@ static mt_status set_context(mt_module *module, void *context, void (*release)(v
     if (!module)
         status = MT_ERR_NULL;
     else if (!context)
-        status = poison_null(module, "the context", NULL);
+        status = note_null(module, "the context", NULL);
     else if (module->context)
-        status =
-            poison(module,
-                   mt_fail(MT_ERR_STATE, "module %s has its context already; it is given once", module->kind),
-                   mt_last_message());
+        status = note_failure(
+            module,
+            mt_fail(MT_ERR_STATE, "module %s has its context already; it is given once", module->kind),
+            mt_last_message());
     if (status == MT_OK) {
         module->context = context;
         module->release = release;
@@ -201,7 +201,7 @@ static bool stands_above(const mt_module *candidate, const mt_module *module)
 mt_module *mt_module_add(mt_module *parent, const char *name, mt_module *child)
 {
     if (!child) {
-        if (parent) poison_null(parent, "child", name);
+        if (parent) note_null(parent, "child", name);
         return NULL;
     }
     if (!parent) {
@@ -213,7 +213,7 @@ mt_module *mt_module_add(mt_module *parent, const char *name, mt_module *child)
                 "module %s: %s cannot become its child, because it %s; a module has one place in one tree",
                 parent->kind, child->kind,
                 child->parent ? "has a parent already" : "is the module itself or above it");
-        poison(parent, MT_ERR_STATE, mt_last_message());
+        note_failure(parent, MT_ERR_STATE, mt_last_message());
         return NULL;
     }
     mt_status status = check_name(parent, name);
@@ -223,7 +223,7 @@ mt_module *mt_module_add(mt_module *parent, const char *name, mt_module *child)
                                            sizeof *parent->child)))
         status = MT_ERR_MEMORY;
     if (status != MT_OK) {
-        poison(parent, status, mt_last_message());
+        note_failure(parent, status, mt_last_message());
         free_text(copy);
         free_tree(child);
         return NULL;
@@ -237,7 +237,7 @@ mt_module *mt_module_add(mt_module *parent, const char *name, mt_module *child)
 mt_tensor *mt_module_add_parameter(mt_module *module, const char *name, mt_tensor *tensor)
 {
     if (!tensor) {
-        if (module) poison_null(module, "parameter", name);
+        if (module) note_null(module, "parameter", name);
         return NULL;
     }
     if (!module) {
@@ -259,7 +259,7 @@ mt_tensor *mt_module_add_parameter(mt_module *module, const char *name, mt_tenso
                                            &module->parameter_room, sizeof *module->parameter)))
         status = MT_ERR_MEMORY;
     if (status != MT_OK) {
-        poison(module, status, mt_last_message());
+        note_failure(module, status, mt_last_message());
         free_text(copy);
         if (!elsewhere) mt_tensor_free(tensor);
         return NULL;

@@ -77,7 +77,8 @@ MT_BEGIN
 /* Layouts. mt_layout_contiguous is row-major with offset 0. In all of them a negative dim counts from the
  * end. */
 MT_API mt_layout mt_layout_contiguous(mt_shape shape);
-/* The same into a layout that is all zeros, with the count of elements as its result, as mt_shape_count. */
+/* Row-major strides of size[0..rank-1], with offset 0, into *layout, which the caller has zeroed. Returns the
+ * number of elements, or -1 with a sentence as mt_shape_count does. */
 MT_API int64_t mt_layout_rows(int rank, const int64_t *size, mt_layout *layout);
 MT_API mt_shape mt_layout_shape(const mt_layout *layout);
 MT_API int64_t mt_layout_count(const mt_layout *layout);

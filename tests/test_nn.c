@@ -174,7 +174,7 @@ static void bad_building(void **state)
 }
 
 /* A whole model may be built before asking: the first failure stands in the root. */
-static void poison(void **state)
+static void failures_stay(void **state)
 {
     (void)state;
     mt_backend *backend = test_cpu();
@@ -452,9 +452,9 @@ static void layer_errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(tree),         TEST(modes),        TEST(unknown_names),
-        TEST(bad_building), TEST(poison),       TEST(null_passes_through),
-        TEST(text),         TEST(own_module),   TEST(linear_forward_by_hand),
+        TEST(tree),         TEST(modes),         TEST(unknown_names),
+        TEST(bad_building), TEST(failures_stay), TEST(null_passes_through),
+        TEST(text),         TEST(own_module),    TEST(linear_forward_by_hand),
         TEST(sequences),    TEST(layer_errors),
     };
     return TEST_RUN("nn", tests);
