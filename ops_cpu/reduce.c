@@ -1,5 +1,5 @@
-/* ops_cpu/reduce.c - reductions on whole arrays: which elements make a row, in what tree rows are joined, who
- * does which.
+/* ops_cpu/reduce.c - reductions on whole arrays: which elements make a row, in what tree rows are joined, and
+ * which thread does what.
  *
  * The tree depends on shapes and layout class alone, so the bits are the same for any number of threads.
  * Within a row the fold kernels keep their own tree; rows, and the chunks of a long row, are joined pairwise.
@@ -12,21 +12,21 @@
 #include <stdatomic.h>
 #include <string.h>
 
-/* Rows to a value each. */
+/* ALL, INNER, GENERAL: a row becomes one value. All in numbers. */
 enum {
     CHUNK = 1 << 16, /* a longer row is cut into chunks, which threads share */
-    CHUNKS = 1024,   /* but into no more than this */
-    EVEN = 1024,     /* of as many numbers, or a multiple */
-    TAKEN = 64       /* contiguous rows that are folded in one call */
+    CHUNKS = 1024,   /* the most chunks of a row */
+    EVEN = 1024,     /* a chunk's length is a multiple of this */
+    TAKEN = 64       /* rows that one call of a fold kernel takes */
 };
 
-/* Rows into a row. */
+/* OUTER: rows are added to a row, column by column. */
 enum {
     LINE = MT_LINE / (int)sizeof(mt_real), /* numbers in a line of the caches */
-    COLUMNS = 256 * LINE,                  /* that a task carries at most */
-    NARROWEST = 64,                        /* fewer columns are not worth a thread */
-    ROWS_IN_TURN = 16,                     /* rows added one after the other before pairs are joined */
-    FOLDED = 512,     /* short rows that touch are taken several at a time, as one of about this length */
+    COLUMNS = 256 * LINE,                  /* the most columns of a task: 16 KB of sums */
+    NARROWEST = 64,    /* the fewest columns of a task: fewer cost more than they share out */
+    ROWS_IN_TURN = 16, /* rows added one after the other; longer runs are joined in pairs */
+    FOLDED = 512,      /* short rows that touch are taken several at a time, as one of about this length */
     MANY_ROWS = 1024, /* threads share them; of fewer, each takes columns of its own, and nothing is joined */
     PARTS = 16        /* runs of rows that threads share */
 };
@@ -64,7 +64,8 @@ static int64_t kept_out(const reduce_job *job, int64_t i)
     return mt_plan_position(job->plan.kept_rank, job->plan.kept_size, job->plan.kept_out, i);
 }
 
-/* Position of the first element of reduced row r: all reduced dimensions but the innermost. */
+/* Offset in `in` of the first element of row r of one result: r counts the reduced dimensions but the
+ * innermost, row-major; a row is the innermost one. */
 static int64_t row_in(const reduce_job *job, int64_t r)
 {
     return mt_plan_position(job->plan.reduced_rank - 1, job->plan.reduced_size, job->plan.reduced_in, r);
@@ -82,22 +83,25 @@ static int64_t row_count(const reduce_job *job)
 
 /* ---- one long contiguous row for each output: ALL and INNER ---- */
 
-/* The length of a long row's chunks: nearly even, so that the tree is. */
+/* The length of the chunks of a row of n: n / CHUNK rounded up of them, at most CHUNKS, of nearly the same
+ * length, a multiple of EVEN. */
 static int64_t chunk_of(int64_t n)
 {
     const int64_t least = (n + CHUNK - 1) / CHUNK, chunks = least < CHUNKS ? least : CHUNKS;
     return ((n + chunks - 1) / chunks + EVEN - 1) / EVEN * EVEN;
 }
 
-/* A long row in chunks: what each comes to goes to value, of which there are chunks. */
+/* A row of n in chunks: value[i] is the fold of chunk i, elements i*chunk up to (i+1)*chunk or n. */
 typedef struct {
-    mt_fold_fn fold; /* or NULL, and arg finds the place of the value, from the row's beginning */
+    mt_fold_fn
+        fold; /* NULL for argmax, argmin: arg then gives place[i], counted from the row's first element */
     mt_arg_fn arg;
     const mt_real *row;
     int64_t n, chunk, chunks;
     mt_real *value;
     int64_t *place;
-    atomic_bool *decided; /* of all: set where a chunk has a 0, and the others need not be read; else NULL */
+    atomic_bool
+        *decided; /* MT_ALL: set when a chunk has a 0, which decides the result; NULL for the others */
 } long_row;
 
 static void fold_chunks(const void *context, int share, int shares)
@@ -152,12 +156,13 @@ static void reduce_inner(const reduce_job *job, int64_t first, int64_t last)
 
 /* ---- columns: rows are added to rows, pairs of runs are joined ---- */
 
-/* What one task reads: rows of that many columns, at in + position(r). Rows that touch are taken several at a
- * time, as one: `together`. */
+/* What one task reads: element (r, j), r < rows, j < columns, is in[row_in(r / row_length) + r % row_length *
+ * step + j]. Where short rows lie without gaps, `together` of them count as one row, `together` times as
+ * wide. */
 typedef struct {
     const mt_real *in;
-    int64_t first;               /* where it begins, as an index of kept elements */
-    int64_t columns, rows, step; /* step from row to row within row_length rows */
+    int64_t first;               /* its first result: an index of the kept elements */
+    int64_t columns, rows, step; /* step: from row to row, for row_length rows */
     int64_t row_length, together;
 } column_block;
 
@@ -180,7 +185,8 @@ static void fold_run(const reduce_job *job, const column_block *block, int64_t f
     }
 }
 
-/* Where a run of rows is cut in two; first when it is not. */
+/* The row at which rows first .. last-1 are cut in two halves that are joined: a multiple of ROWS_IN_TURN
+ * rows behind first; first itself where they are too few to cut. */
 static int64_t middle_of(int64_t first, int64_t last)
 {
     if (last - first <= ROWS_IN_TURN) return first;
@@ -202,7 +208,7 @@ static void fold_columns(const reduce_job *job, const column_block *block, int64
     job->kernels->combine[job->work->op](block->columns, acc, right);
 }
 
-/* Task i's block of columns. */
+/* The columns of task i (mt_reduce_cut). */
 static column_block columns_of(const reduce_job *job, int64_t i)
 {
     const mt_reduce_plan *plan = &job->plan;
@@ -225,7 +231,8 @@ static column_block columns_of(const reduce_job *job, int64_t i)
     return block;
 }
 
-/* acc holds all whole rows of the block: adds what is left of rows taken together, joins them, stores. */
+/* acc[j] is column j of the block's rows. Adds the rows that were too few to be taken together, adds the
+ * `together` parts of acc to its first, by halves, and stores. */
 static void finish_columns(const reduce_job *job, const column_block *block, mt_real *acc)
 {
     const mt_combine_fn combine = job->kernels->combine[job->work->op];
@@ -250,8 +257,8 @@ static void reduce_columns(const reduce_job *job, int64_t i)
     finish_columns(job, &block, acc);
 }
 
-/* The runs at the top of a column block's tree: run k is rows bound[k] to bound[k + 1] - 1, its sums go to
- * acc[k]. */
+/* The rows of a block as PARTS runs, those at which its tree is cut first: run k is rows bound[k] ..
+ * bound[k+1]-1, and may be empty; its sums go to acc[k]. */
 typedef struct {
     const reduce_job *job;
     const column_block *block;
@@ -268,8 +275,8 @@ static void fold_runs(const void *context, int share, int shares)
             fold_columns(runs->job, runs->block, runs->bound[k], runs->bound[k + 1], runs->acc[k]);
 }
 
-/* The same by several threads: the runs are shared, and joined as the tree says. Without memory for their
- * sums one thread does it all. */
+/* reduce_columns by job->cut.inside threads, with the same tree: they share the runs. Without memory for
+ * their sums the calling thread does it alone. */
 static void reduce_columns_shared(const reduce_job *job, int64_t i)
 {
     column_block block = columns_of(job, i);
@@ -301,7 +308,7 @@ static void reduce_columns_shared(const reduce_job *job, int64_t i)
 
 /* ---- anything else ---- */
 
-/* Values joined in the tree of fold_rows. */
+/* value[0 .. count-1] joined by halves, as fold_rows joins rows. */
 static mt_real join_all(const reduce_job *job, const mt_real *value, int64_t count)
 {
     if (count == 1) return value[0];

@@ -37,7 +37,8 @@ static inline void mt_stream_line(void *to, const void *from)
 #endif
 }
 
-/* Whole lines; to is aligned. Line for line, count other places are asked for: what is read next. */
+/* bytes / MT_LINE lines from `from` to `to`, which is aligned to MT_LINE. With each line i the line at
+ * ahead[k] + i*MT_LINE is prefetched, for k < count: what the caller reads next. */
 static inline void mt_stream_lines(char *to, const char *from, size_t bytes, const char *const *ahead,
                                    int count)
 {
@@ -47,7 +48,7 @@ static inline void mt_stream_lines(char *to, const char *from, size_t bytes, con
     }
 }
 
-/* Before another thread may read what was streamed. */
+/* After the last streaming store, before another thread reads it: such stores are not ordered with others. */
 static inline void mt_stream_end(void)
 {
 #if defined(__SSE2__)

@@ -11,8 +11,9 @@ typedef struct {
     mt_update_constants constants;
 } update_job;
 
-/* A share of all parameters: of each row as the product that made its gradient was shared, since much is in
- * that thread's cache. Short rows are the first's. */
+/* Share number share of shares: of each parameter of SHORT numbers or more that part of its elements, in
+ * whole cache lines, since the product that made the gradient was shared in the same way and left that part
+ * in this thread's cache; shorter ones are share 0's. */
 static void update_share(const void *context, int share, int shares)
 {
     const update_job *job = context;
@@ -41,8 +42,9 @@ mt_status mt_simple_update(mt_backend *backend, const mt_update_work *work)
     return MT_OK;
 }
 
-/* The arrays that go by, not the arithmetic, decide on threads: what products on one thread left in its cache
- * is best updated there. */
+/* The work of an element counts as the arrays that it reads and writes (value, gradient, states), not as its
+ * arithmetic: products too small for two threads left everything in one thread's cache, and there it is
+ * updated. */
 mt_status mt_cpu_update(mt_backend *backend, const mt_update_work *work)
 {
     (void)backend;

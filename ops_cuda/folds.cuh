@@ -105,27 +105,32 @@ template <int SIGN> struct op_arg {
 
 /* ---- what they work on ---- */
 
-/* N counts outputs, and reduced elements where those have several dimensions. */
+/* What a fold kernel gets. Output o (of kept) folds the `reduced` elements in[kept_dims(o).in +
+ * reduced_dims(e)], or in[kept_dims(o).in + e*step] where they are one dimension. Chunk c is the elements
+ * from c*chunk on; blockIdx.y is the chunk. N: the integer type that holds outputs and elements. */
 template <class N> struct fold_work {
     const mt_real *in;
-    const int64_t *origin; /* where the elements of in stood, if they are the results of chunks; else null */
+    const int64_t *origin; /* second kernel of argmax, argmin: origin[i] is the place that in[i] was found at;
+                              else null */
     mt_real *out;
     int64_t *out_index;
-    mt_real *partial; /* results of chunks, where there are several; else null */
+    mt_real
+        *partial; /* first kernel of two: the result of chunk c of output o goes to partial[o*partial_output +
+                     c*partial_chunk], its place to partial_index[the same]; else null */
     int64_t *partial_index;
-    int64_t partial_output, partial_chunk; /* from an output, and a chunk, of partial to the next */
+    int64_t partial_output, partial_chunk;
     int64_t kept, reduced, chunk;
-    int64_t step; /* of the reduced dimension, where there is one */
+    int64_t step; /* the stride of the only reduced dimension (LINE) */
     mt_real divisor;
     bool accumulate;
-    bool wide;     /* 16 bytes at a time, along the row or across columns: 16 divides where each begins */
-    bool wide_out; /* the same for the results of columns */
+    bool wide; /* elements may be loaded 16 bytes at a time: neighbours of a row, or neighbouring columns */
+    bool wide_out;                               /* results of neighbouring columns may be stored so */
     walk<uint64_t, 2, MT_MAX_DIMS, N> kept_dims; /* in, out */
     walk<uint64_t, 1, MT_MAX_DIMS, N> reduced_dims;
 };
 
-/* The elements of a block's chunk, counted from its first, in one output's part of in. LINE: along one
- * dimension. */
+/* The elements of chunk blockIdx.y of one output, whose first element is in[base]: at(i) is the chunk's i-th.
+ * LINE: they lie along one dimension, w.step apart. */
 template <class N, bool LINE> struct chunk_of {
     const fold_work<N> &w;
     const mt_real *in;
@@ -165,8 +170,8 @@ static __device__ __forceinline__ mt_real result(const fold_work<N> &w, const ty
     return w.accumulate ? old + y : y;
 }
 
-/* The end: results of a chunk to partial, or those of outputs to their places; of COLUMNS neighbours, the
- * first of which stands at base. */
+/* Stores the states s of outputs output .. output+COLUMNS-1: to partial where there are several chunks, else,
+ * divided and accumulated, to out. base: the offsets of the first in `in` and out. */
 template <class OP, int COLUMNS, class N>
 static __device__ __forceinline__ void put(const fold_work<N> &w, int64_t output, const uint64_t (&base)[2],
                                            const typename OP::state (&s)[COLUMNS])

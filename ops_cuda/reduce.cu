@@ -6,19 +6,21 @@ namespace MT_TWIN {
 
 namespace {
 
+/* A turn is what the lanes of one output take at a time: lanes * FOLD_WIDTH elements of a row, lanes elements
+ * of a column. */
 enum {
-    BLOCKS = 1024,         /* keep a card busy; fewer outputs are cut into chunks */
-    ALONE = 16,            /* turns that a block takes alone: a second kernel would cost more */
-    TURNS_LEAST = 2,       /* of a chunk */
-    TURNS_MOST = 32,       /* of a chunk; more would add up the errors of a sum */
-    WARP_TURNS = 16,       /* longer rows are a block's rather than a warp's; */
-    WARP_TURNS_OF_FEW = 4, /* where there are few */
-    SHORT_COLUMN = 32,     /* up to here, a column is one thread's where there are many */
-    CHUNKS_MOST = 65535    /* of a grid along y */
+    BLOCKS = 1024,   /* blocks that keep a card busy: where outputs give fewer, they are cut into chunks */
+    ALONE = 16,      /* outputs of up to so many turns are not cut: a second kernel would cost more */
+    TURNS_LEAST = 2, /* the fewest turns of a chunk */
+    TURNS_MOST = 32, /* the most: a lane adds them in order, and so its error grows with them */
+    WARP_TURNS = 16, /* rows of more turns of a warp get a block each instead of a warp */
+    WARP_TURNS_OF_FEW = 4, /* the same where there are fewer than BLOCKS rows */
+    SHORT_COLUMN = 32,     /* columns of up to so many elements get one lane where there are MANY_COLUMNS */
+    CHUNKS_MOST = 65535    /* the most blocks of a grid along y */
 };
 static const int64_t MANY_COLUMNS = 1 << 15;
 
-/* lanes: of an output. */
+/* lanes: threads that share an output; chunk: elements of a chunk; chunks: of an output. */
 struct fold_cut {
     int64_t lanes, chunk, chunks;
 };
@@ -51,7 +53,8 @@ static fold_cut cut(int64_t kept, int64_t reduced, bool columns)
     return c;
 }
 
-/* What a fold reads and where its results go; the second kernel reads what the first one has left. */
+/* What a kernel reads and where its results go (fold_work). Of two kernels the second has the first one's
+ * partial and partial_index as in and origin. */
 struct stage {
     mt_reduce_plan plan;
     const mt_real *in;
@@ -60,6 +63,7 @@ struct stage {
     int64_t *partial_index, partial_output, partial_chunk;
 };
 
+/* Whether 16 divides data's address and every stride of a dimension of more than one element, in bytes. */
 static bool divides(const void *data, int rank, const int64_t *size, const int64_t *stride)
 {
     bool fits = (uintptr_t)data % 16 == 0;

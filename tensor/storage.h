@@ -1,10 +1,11 @@
 /* tensor/storage.h - what stands behind a handle: the buffer, and the handle's own fields. Internal.
  *
  * A storage is a buffer on one backend with a count of handles and a version that every in-place write
- * raises. A handle made by a tape lives in the tape's arena and is valid while the tape's lifetime has the
- * generation it was made in; a handle of a constructor or a view is allocated and counted, because tapes that
- * used it hold on to it. A view of a tape's tensor is valid while its storage is the one it was made of, too:
- * a rewind reaches the tape's own handles, and takes the number from the storages.
+ * raises. A handle that a tape made lives in the tape's arena and is valid while its generation is
+ * lifetime->generation, which a reset raises; a rewind sets the generation of the handles that it takes back
+ * to 0. A handle of a constructor or a view is allocated and counted, because tapes that used it hold on to
+ * it. A view that the program made of a tape's tensor (mt_outer_view) is in no list that a rewind could go
+ * through, so it is valid while its serial is the storage's as well, which a rewind sets to 0.
  */
 #ifndef MT_STORAGE_H
 #define MT_STORAGE_H
