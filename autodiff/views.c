@@ -378,6 +378,7 @@ static mt_status shape_as(const mt_call *call, mt_shape *result)
 
 static const mt_example as_examples[] = {
     {.shape = {{2, {3, 4}}}, .attribute = {{.kind = MT_REAL}}},
+    {.shape = {{1, {5}}}, .attribute = {{.kind = MT_INDEX}}},
     {.shape = {{0}}},
 };
 const mt_operation mt_operation_as = {
