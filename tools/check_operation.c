@@ -158,6 +158,9 @@ static bool way(const fault *f)
     if (o->run && o->expression && !o->vjp)
         return fault_is(f, ".run is never called: without .vjp the .expression is recorded by its parts");
     if ((unsigned)o->gives > MT_GIVES_KIND_ASKED) return fault_is(f, ".gives is no mt_gives");
+    if ((o->attribute[0].type == MT_ATTRIBUTE_KIND) != (o->gives == MT_GIVES_KIND_ASKED))
+        return fault_is(f,
+                        ".gives is MT_GIVES_KIND_ASKED just where .attribute[0].type is MT_ATTRIBUTE_KIND");
     if (o->cost == MT_COST_UNKNOWN) return fault_is(f, ".cost is MT_COST_UNKNOWN; say what an element costs");
     if ((unsigned)o->cost > MT_COST_TRANSCENDENTAL) return fault_is(f, ".cost is no mt_cost");
     if (o->view && o->cost != MT_COST_NOTHING) return fault_is(f, ".cost of a .view is MT_COST_NOTHING");

@@ -84,9 +84,9 @@ static bool makes_what_it_says(const fault *f, const mt_example *example, mt_kin
     bool wrong = false;
     mt_shape shape;
     const mt_call call = {t.tape, t.in, example->attribute, o, t.inputs, 0, 0, NULL};
-    const mt_kind kind = o->gives == MT_GIVES_INDEX           ? MT_INDEX
-                         : o->gives == MT_GIVES_KIND_OF_INPUT ? mt_tensor_kind(t.in[0])
-                                                              : MT_REAL;
+    mt_kind kind = o->gives == MT_GIVES_INDEX ? MT_INDEX : MT_REAL;
+    if (o->gives == MT_GIVES_KIND_OF_INPUT) kind = mt_tensor_kind(t.in[0]);
+    if (o->gives == MT_GIVES_KIND_ASKED) kind = example->attribute[0].kind;
     if (!t.out)
         wrong = fault_is(f, ".examples[%d]%s is refused: %s", number,
                          any == MT_INDEX ? ", with an INDEX," : "", mt_tape_message(t.tape));
@@ -112,7 +112,9 @@ static bool gives_to_all(const fault *f, const mt_example *example, unsigned wan
     trial t;
     begin(&t, o, example, MT_REAL, wants, twice);
     bool wrong = false;
-    if (!t.out || !mt_requires_grad(t.out)) {
+    if (t.out && mt_tensor_kind(t.out) == MT_INDEX) {
+        /* to which no gradient comes */
+    } else if (!t.out || !mt_requires_grad(t.out)) {
         wrong = fault_is(f, ".examples[%d]: the result requires no gradient", number_of(o, example));
     } else if (go_back(&t) != MT_OK) {
         wrong =
