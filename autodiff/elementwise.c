@@ -57,11 +57,11 @@ static mt_status run_row(mt_call *call, mt_tensor *out)
     ((needs)&MT_NEED_A ? 1u << 0 : 0u) | ((needs)&MT_NEED_B ? 1u << 1 : 0u) | \
         ((needs)&MT_NEED_Y ? (unsigned)MT_READS_OUT : 0u) | (more)
 #define CONSTANTS_0
-#define CONSTANTS_1 .attribute = {{"p0", MT_ATTRIBUTE_REAL}},
-#define CONSTANTS_2 .attribute = {{"p0", MT_ATTRIBUTE_REAL}, {"p1", MT_ATTRIBUTE_REAL}},
-#define KEPT_0      0u
-#define KEPT_1      (unsigned)MT_READS_ATTRIBUTES
-#define KEPT_2      (unsigned)MT_READS_ATTRIBUTES
+#define CONSTANTS_1(p0)     .attribute = {{#p0, MT_ATTRIBUTE_REAL}},
+#define CONSTANTS_2(p0, p1) .attribute = {{#p0, MT_ATTRIBUTE_REAL}, {#p1, MT_ATTRIBUTE_REAL}},
+#define KEPT_0              0u
+#define KEPT_1(p0)          (unsigned)MT_READS_ATTRIBUTES
+#define KEPT_2(p0, p1)      (unsigned)MT_READS_ATTRIBUTES
 
 static const mt_example one_input[] = {
     {.shape = {{3, {2, 3, 4}}}, .attribute = {{.real = -0.5}, {.real = 1}}},
@@ -144,15 +144,15 @@ mt_tensor *mt_zip(mt_tape *tape, mt_op op, mt_tensor *a, mt_tensor *b, double p0
     return apply_row(tape, op, (mt_tensor *[]){a, b}, 2, p0, p1);
 }
 
-#define MAP_ARGS_0 mt_tape *tape, mt_tensor *x
-#define MAP_ARGS_1 MAP_ARGS_0, double p0
-#define MAP_ARGS_2 MAP_ARGS_1, double p1
-#define ZIP_ARGS_0 mt_tape *tape, mt_tensor *a, mt_tensor *b
-#define ZIP_ARGS_1 ZIP_ARGS_0, double p0
-#define ZIP_ARGS_2 ZIP_ARGS_1, double p1
-#define PASS_0     0, 0
-#define PASS_1     p0, 0
-#define PASS_2     p0, p1
+#define MAP_ARGS_0         mt_tape *tape, mt_tensor *x
+#define MAP_ARGS_1(p0)     MAP_ARGS_0, double p0
+#define MAP_ARGS_2(p0, p1) MAP_ARGS_0, double p0, double p1
+#define ZIP_ARGS_0         mt_tape *tape, mt_tensor *a, mt_tensor *b
+#define ZIP_ARGS_1(p0)     ZIP_ARGS_0, double p0
+#define ZIP_ARGS_2(p0, p1) ZIP_ARGS_0, double p0, double p1
+#define PASS_0             0, 0
+#define PASS_1(p0)         p0, 0
+#define PASS_2(p0, p1)     p0, p1
 #define MT_MAP(name, params, needs, low, high, formula) \
     mt_tensor *mt_##name(MAP_ARGS_##params) { return mt_map(tape, MT_OP_##name, x, PASS_##params); }
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \

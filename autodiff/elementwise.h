@@ -9,29 +9,78 @@
 
 MT_BEGIN
 
-/* Elementwise, from tensor/scalar/op_table.inc: mt_neg(t, x), mt_leaky_relu(t, x, slope), mt_clamp(t, x, low,
- * high), mt_add(t, a, b), mt_is_close(t, a, b, atol, rtol)... Comparisons give 1 or 0 and pass no gradient
- * on. Constants are any numbers and enter the formula as they are: clamp with low above high gives high, a
- * bound of NaN is none, and with a negative or NaN tolerance is_close is equality. */
-#define MT_DECLARE_MAP_0(name) MT_ROW_API mt_tensor *mt_##name(mt_tape *tape, mt_tensor *x);
-#define MT_DECLARE_MAP_1(name) MT_ROW_API mt_tensor *mt_##name(mt_tape *tape, mt_tensor *x, double p0);
-#define MT_DECLARE_MAP_2(name) \
-    MT_ROW_API mt_tensor *mt_##name(mt_tape *tape, mt_tensor *x, double p0, double p1);
-#define MT_DECLARE_ZIP_0(name) MT_ROW_API mt_tensor *mt_##name(mt_tape *tape, mt_tensor *a, mt_tensor *b);
-#define MT_DECLARE_ZIP_1(name) \
-    MT_ROW_API mt_tensor *mt_##name(mt_tape *tape, mt_tensor *a, mt_tensor *b, double p0);
-#define MT_DECLARE_ZIP_2(name) \
-    MT_ROW_API mt_tensor *mt_##name(mt_tape *tape, mt_tensor *a, mt_tensor *b, double p0, double p1);
-#define MT_MAP(name, params, needs, low, high, formula) MT_DECLARE_MAP_##params(name)
-#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
-    MT_DECLARE_ZIP_##params(name)
-#include "../tensor/scalar/op_table.inc"
-#undef MT_DECLARE_MAP_0
-#undef MT_DECLARE_MAP_1
-#undef MT_DECLARE_MAP_2
-#undef MT_DECLARE_ZIP_0
-#undef MT_DECLARE_ZIP_1
-#undef MT_DECLARE_ZIP_2
+/* Comparisons give 1 or 0 and pass no gradient on. Constants are any numbers and enter the formula as they
+ * are: clamp with low above high gives high, a bound of NaN is none, and with a negative or NaN tolerance
+ * is_close is equality. What follows is made by tools/declare_operations.py. */
+
+/* from op_table.inc */
+/* neg: -x */
+MT_ROW_API mt_tensor *mt_neg(mt_tape *tape, mt_tensor *x);
+/* relu: x > 0 ? x : 0 */
+MT_ROW_API mt_tensor *mt_relu(mt_tape *tape, mt_tensor *x);
+/* leaky_relu: x > 0 ? x : slope x */
+MT_ROW_API mt_tensor *mt_leaky_relu(mt_tape *tape, mt_tensor *x, double slope);
+/* sigmoid: 1 / (1 + exp(-x)) */
+MT_ROW_API mt_tensor *mt_sigmoid(mt_tape *tape, mt_tensor *x);
+/* tanh: tanh x */
+MT_ROW_API mt_tensor *mt_tanh(mt_tape *tape, mt_tensor *x);
+/* exp: exp x */
+MT_ROW_API mt_tensor *mt_exp(mt_tape *tape, mt_tensor *x);
+/* log: ln x */
+MT_ROW_API mt_tensor *mt_log(mt_tape *tape, mt_tensor *x);
+/* log1p: ln(1 + x) */
+MT_ROW_API mt_tensor *mt_log1p(mt_tape *tape, mt_tensor *x);
+/* inv: 1 / x */
+MT_ROW_API mt_tensor *mt_inv(mt_tape *tape, mt_tensor *x);
+/* sqrt: square root of x */
+MT_ROW_API mt_tensor *mt_sqrt(mt_tape *tape, mt_tensor *x);
+/* square: x x */
+MT_ROW_API mt_tensor *mt_square(mt_tape *tape, mt_tensor *x);
+/* abs: |x| */
+MT_ROW_API mt_tensor *mt_abs(mt_tape *tape, mt_tensor *x);
+/* gelu: x (1 + erf(x / sqrt 2)) / 2 */
+MT_ROW_API mt_tensor *mt_gelu(mt_tape *tape, mt_tensor *x);
+/* silu: x sigmoid(x) */
+MT_ROW_API mt_tensor *mt_silu(mt_tape *tape, mt_tensor *x);
+/* softplus: ln(1 + exp x) */
+MT_ROW_API mt_tensor *mt_softplus(mt_tape *tape, mt_tensor *x);
+/* scale: factor x */
+MT_ROW_API mt_tensor *mt_scale(mt_tape *tape, mt_tensor *x, double factor);
+/* clamp: min(max(x, low), high) */
+MT_ROW_API mt_tensor *mt_clamp(mt_tape *tape, mt_tensor *x, double low, double high);
+/* add: a + b */
+MT_ROW_API mt_tensor *mt_add(mt_tape *tape, mt_tensor *a, mt_tensor *b);
+/* sub: a - b */
+MT_ROW_API mt_tensor *mt_sub(mt_tape *tape, mt_tensor *a, mt_tensor *b);
+/* mul: a b */
+MT_ROW_API mt_tensor *mt_mul(mt_tape *tape, mt_tensor *a, mt_tensor *b);
+/* div: a / b */
+MT_ROW_API mt_tensor *mt_div(mt_tape *tape, mt_tensor *a, mt_tensor *b);
+/* pow: a to the power b */
+MT_ROW_API mt_tensor *mt_pow(mt_tape *tape, mt_tensor *a, mt_tensor *b);
+/* maximum: the larger of a and b */
+MT_ROW_API mt_tensor *mt_maximum(mt_tape *tape, mt_tensor *a, mt_tensor *b);
+/* minimum: the smaller of a and b */
+MT_ROW_API mt_tensor *mt_minimum(mt_tape *tape, mt_tensor *a, mt_tensor *b);
+/* squared_difference: (a - b) squared */
+MT_ROW_API mt_tensor *mt_squared_difference(mt_tape *tape, mt_tensor *a, mt_tensor *b);
+/* sigmoid_cross_entropy: softplus(a) - a b */
+MT_ROW_API mt_tensor *mt_sigmoid_cross_entropy(mt_tape *tape, mt_tensor *a, mt_tensor *b);
+/* lt: a < b */
+MT_ROW_API mt_tensor *mt_lt(mt_tape *tape, mt_tensor *a, mt_tensor *b);
+/* le: a <= b */
+MT_ROW_API mt_tensor *mt_le(mt_tape *tape, mt_tensor *a, mt_tensor *b);
+/* gt: a > b */
+MT_ROW_API mt_tensor *mt_gt(mt_tape *tape, mt_tensor *a, mt_tensor *b);
+/* ge: a >= b */
+MT_ROW_API mt_tensor *mt_ge(mt_tape *tape, mt_tensor *a, mt_tensor *b);
+/* eq: a == b */
+MT_ROW_API mt_tensor *mt_eq(mt_tape *tape, mt_tensor *a, mt_tensor *b);
+/* ne: a != b */
+MT_ROW_API mt_tensor *mt_ne(mt_tape *tape, mt_tensor *a, mt_tensor *b);
+/* is_close: |a - b| <= atol + rtol |b| */
+MT_ROW_API mt_tensor *mt_is_close(mt_tape *tape, mt_tensor *a, mt_tensor *b, double atol, double rtol);
+/* to here */
 
 MT_END
 

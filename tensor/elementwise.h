@@ -10,30 +10,77 @@
 
 MT_BEGIN
 
-/* Elementwise, from the table: mt_op_neg(out, x), mt_op_leaky_relu(out, x, slope), mt_op_clamp(out, x, low,
- * high), mt_op_add(out, a, b), mt_op_is_close(out, a, b, atol, rtol). Comparisons write 1 or 0. */
-#define MT_DECLARE_MAP_0(name) MT_ROW_API mt_status mt_op_##name(mt_tensor *out, const mt_tensor *x);
-#define MT_DECLARE_MAP_1(name) \
-    MT_ROW_API mt_status mt_op_##name(mt_tensor *out, const mt_tensor *x, double p0);
-#define MT_DECLARE_MAP_2(name) \
-    MT_ROW_API mt_status mt_op_##name(mt_tensor *out, const mt_tensor *x, double p0, double p1);
-#define MT_DECLARE_ZIP_0(name) \
-    MT_ROW_API mt_status mt_op_##name(mt_tensor *out, const mt_tensor *a, const mt_tensor *b);
-#define MT_DECLARE_ZIP_1(name) \
-    MT_ROW_API mt_status mt_op_##name(mt_tensor *out, const mt_tensor *a, const mt_tensor *b, double p0);
-#define MT_DECLARE_ZIP_2(name)                                                                           \
-    MT_ROW_API mt_status mt_op_##name(mt_tensor *out, const mt_tensor *a, const mt_tensor *b, double p0, \
-                                      double p1);
-#define MT_MAP(name, params, needs, low, high, formula) MT_DECLARE_MAP_##params(name)
-#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
-    MT_DECLARE_ZIP_##params(name)
-#include "scalar/op_table.inc"
-#undef MT_DECLARE_MAP_0
-#undef MT_DECLARE_MAP_1
-#undef MT_DECLARE_MAP_2
-#undef MT_DECLARE_ZIP_0
-#undef MT_DECLARE_ZIP_1
-#undef MT_DECLARE_ZIP_2
+/* Comparisons write 1 or 0. What follows is made by tools/declare_operations.py. */
+
+/* from op_table.inc */
+/* neg: -x */
+MT_ROW_API mt_status mt_op_neg(mt_tensor *out, const mt_tensor *x);
+/* relu: x > 0 ? x : 0 */
+MT_ROW_API mt_status mt_op_relu(mt_tensor *out, const mt_tensor *x);
+/* leaky_relu: x > 0 ? x : slope x */
+MT_ROW_API mt_status mt_op_leaky_relu(mt_tensor *out, const mt_tensor *x, double slope);
+/* sigmoid: 1 / (1 + exp(-x)) */
+MT_ROW_API mt_status mt_op_sigmoid(mt_tensor *out, const mt_tensor *x);
+/* tanh: tanh x */
+MT_ROW_API mt_status mt_op_tanh(mt_tensor *out, const mt_tensor *x);
+/* exp: exp x */
+MT_ROW_API mt_status mt_op_exp(mt_tensor *out, const mt_tensor *x);
+/* log: ln x */
+MT_ROW_API mt_status mt_op_log(mt_tensor *out, const mt_tensor *x);
+/* log1p: ln(1 + x) */
+MT_ROW_API mt_status mt_op_log1p(mt_tensor *out, const mt_tensor *x);
+/* inv: 1 / x */
+MT_ROW_API mt_status mt_op_inv(mt_tensor *out, const mt_tensor *x);
+/* sqrt: square root of x */
+MT_ROW_API mt_status mt_op_sqrt(mt_tensor *out, const mt_tensor *x);
+/* square: x x */
+MT_ROW_API mt_status mt_op_square(mt_tensor *out, const mt_tensor *x);
+/* abs: |x| */
+MT_ROW_API mt_status mt_op_abs(mt_tensor *out, const mt_tensor *x);
+/* gelu: x (1 + erf(x / sqrt 2)) / 2 */
+MT_ROW_API mt_status mt_op_gelu(mt_tensor *out, const mt_tensor *x);
+/* silu: x sigmoid(x) */
+MT_ROW_API mt_status mt_op_silu(mt_tensor *out, const mt_tensor *x);
+/* softplus: ln(1 + exp x) */
+MT_ROW_API mt_status mt_op_softplus(mt_tensor *out, const mt_tensor *x);
+/* scale: factor x */
+MT_ROW_API mt_status mt_op_scale(mt_tensor *out, const mt_tensor *x, double factor);
+/* clamp: min(max(x, low), high) */
+MT_ROW_API mt_status mt_op_clamp(mt_tensor *out, const mt_tensor *x, double low, double high);
+/* add: a + b */
+MT_ROW_API mt_status mt_op_add(mt_tensor *out, const mt_tensor *a, const mt_tensor *b);
+/* sub: a - b */
+MT_ROW_API mt_status mt_op_sub(mt_tensor *out, const mt_tensor *a, const mt_tensor *b);
+/* mul: a b */
+MT_ROW_API mt_status mt_op_mul(mt_tensor *out, const mt_tensor *a, const mt_tensor *b);
+/* div: a / b */
+MT_ROW_API mt_status mt_op_div(mt_tensor *out, const mt_tensor *a, const mt_tensor *b);
+/* pow: a to the power b */
+MT_ROW_API mt_status mt_op_pow(mt_tensor *out, const mt_tensor *a, const mt_tensor *b);
+/* maximum: the larger of a and b */
+MT_ROW_API mt_status mt_op_maximum(mt_tensor *out, const mt_tensor *a, const mt_tensor *b);
+/* minimum: the smaller of a and b */
+MT_ROW_API mt_status mt_op_minimum(mt_tensor *out, const mt_tensor *a, const mt_tensor *b);
+/* squared_difference: (a - b) squared */
+MT_ROW_API mt_status mt_op_squared_difference(mt_tensor *out, const mt_tensor *a, const mt_tensor *b);
+/* sigmoid_cross_entropy: softplus(a) - a b */
+MT_ROW_API mt_status mt_op_sigmoid_cross_entropy(mt_tensor *out, const mt_tensor *a, const mt_tensor *b);
+/* lt: a < b */
+MT_ROW_API mt_status mt_op_lt(mt_tensor *out, const mt_tensor *a, const mt_tensor *b);
+/* le: a <= b */
+MT_ROW_API mt_status mt_op_le(mt_tensor *out, const mt_tensor *a, const mt_tensor *b);
+/* gt: a > b */
+MT_ROW_API mt_status mt_op_gt(mt_tensor *out, const mt_tensor *a, const mt_tensor *b);
+/* ge: a >= b */
+MT_ROW_API mt_status mt_op_ge(mt_tensor *out, const mt_tensor *a, const mt_tensor *b);
+/* eq: a == b */
+MT_ROW_API mt_status mt_op_eq(mt_tensor *out, const mt_tensor *a, const mt_tensor *b);
+/* ne: a != b */
+MT_ROW_API mt_status mt_op_ne(mt_tensor *out, const mt_tensor *a, const mt_tensor *b);
+/* is_close: |a - b| <= atol + rtol |b| */
+MT_ROW_API mt_status mt_op_is_close(mt_tensor *out, const mt_tensor *a, const mt_tensor *b, double atol,
+                                    double rtol);
+/* to here */
 
 MT_END
 

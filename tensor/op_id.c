@@ -4,11 +4,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#define COUNT_0             0
+#define COUNT_1(name)       1
+#define COUNT_2(name, next) 2
+
 static const mt_op_info table[MT_OP_COUNT] = {
 #define MT_MAP(name, params, needs, low, high, formula) \
-    [MT_OP_##name] = {#name, formula, 1, params, {needs, 0}, {low, 0}, {high, 0}},
+    [MT_OP_##name] = {#name, formula, 1, COUNT_##params, {needs, 0}, {low, 0}, {high, 0}},
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
-    [MT_OP_##name] = {#name, formula, 2, params, {needs_a, needs_b}, {low_a, low_b}, {high_a, high_b}},
+    [MT_OP_##                                                                         \
+        name] = {#name, formula, 2, COUNT_##params, {needs_a, needs_b}, {low_a, low_b}, {high_a, high_b}},
 #include "scalar/op_table.inc"
 };
 

@@ -161,15 +161,15 @@ mt_status mt_op_zip_grad(mt_tensor *out, mt_op op, int which, const mt_tensor *g
     return elementwise(info->name, out, op, which == 0 ? MT_PART_GRAD_A : MT_PART_GRAD_B, in, 4, p0, p1);
 }
 
-#define MAP_ARGS_0 mt_tensor *out, const mt_tensor *x
-#define MAP_ARGS_1 MAP_ARGS_0, double p0
-#define MAP_ARGS_2 MAP_ARGS_1, double p1
-#define ZIP_ARGS_0 mt_tensor *out, const mt_tensor *a, const mt_tensor *b
-#define ZIP_ARGS_1 ZIP_ARGS_0, double p0
-#define ZIP_ARGS_2 ZIP_ARGS_1, double p1
-#define PASS_0     0, 0
-#define PASS_1     p0, 0
-#define PASS_2     p0, p1
+#define MAP_ARGS_0         mt_tensor *out, const mt_tensor *x
+#define MAP_ARGS_1(p0)     MAP_ARGS_0, double p0
+#define MAP_ARGS_2(p0, p1) MAP_ARGS_0, double p0, double p1
+#define ZIP_ARGS_0         mt_tensor *out, const mt_tensor *a, const mt_tensor *b
+#define ZIP_ARGS_1(p0)     ZIP_ARGS_0, double p0
+#define ZIP_ARGS_2(p0, p1) ZIP_ARGS_0, double p0, double p1
+#define PASS_0             0, 0
+#define PASS_1(p0)         p0, 0
+#define PASS_2(p0, p1)     p0, p1
 #define MT_MAP(name, params, needs, low, high, formula) \
     mt_status mt_op_##name(MAP_ARGS_##params) { return mt_op_map(out, MT_OP_##name, x, PASS_##params); }
 #define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \

@@ -11,8 +11,8 @@
 
 /* clang-format off */
 #define PASS_0
-#define PASS_1 , p[0]
-#define PASS_2 , p[0], p[1]
+#define PASS_1(p0) , p[0]
+#define PASS_2(p0, p1) , p[0], p[1]
 #define NAMED_MAP(name, more) case MT_OP_##name: return mt_op_##name(out, x more);
 #define NAMED_ZIP(name, more) case MT_OP_##name: return mt_op_##name(out, a, b more);
 

@@ -4,12 +4,13 @@
     test_extending.py SOURCE-ROOT BUILD-ROOT CC...
 
 1. Code that stands behind "In `FILE`, below the line that begins with `TEXT`:" goes into a copy of the tree, which lies in
-a new directory under BUILD-ROOT and is removed at the end. 2. The copy's double library and its gradient test are built;
+a new directory under BUILD-ROOT and is removed at the end; without what "Then run `tools/NAME.py`" does then, a build must
+fail with a sentence that says so. 2. The copy's double library and its gradient test are built;
 the test must pass, and a new row's loop must be vector code. 3. Every C block with a main, in README.md and docs/*.md, is
 compiled with every warning an error and run; it must succeed, and print what a text block behind "It prints:" shows. The
 page's backend outside the tree is built against the tree as it is and trained on by BUILD-ROOT's run_fast. 4. A
 wrong sign in the new derivative must be found, by the program on the page and by the gradient test, which shows that both
-check the new row. 5. A descriptor without its formula must fail the build, with a sentence. 6. Files and names between
+check the new row. 5. A descriptor without its cost must fail the build, with a sentence. 6. Files and names between
 backticks must be there. Exit 77 (skipped) without Meson.
 """
 import glob
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import time
 
+COMMAND = re.compile(r"^Then run `(tools/\w+\.py)`", re.M)
 INSERTION = re.compile(r"^In `([^`]+)`, below the line that begins with `([^`]+)`:\n\n```c\n(.*?)^```$", re.M | re.S)
 BLOCK = re.compile(r"^```c\n(.*?)^```$(?:\n\nIt prints:\n\n```text\n(.*?)^```$)?", re.M | re.S)
 SKIP = {".git", ".venv", ".cache", "__pycache__", "golden"}
@@ -29,7 +31,7 @@ MADE = {"project/run_fast"}  # by a build
 PLUGIN = re.compile(r"The file `mine\.c`:\n\n```c\n(.*?)^```$", re.M | re.S)
 SLOTS = ("map", "zip", "reduce", "matmul")
 RIGHT, WRONG = "return g * (r * r);", "return -g * (r * r);"
-FORMULA = '    .formula = "x w + bias, x (..., in), w (in, out), bias (out)",\n'  # of linear
+COST = "    .cost = MT_COST_ARITHMETIC,\n    .examples = linear_examples,\n"  # of linear
 
 problems = []
 
@@ -89,18 +91,28 @@ def apply(tree, page):
     return re.findall(r"^MT_(?:MAP|ZIP)\((\w+),", "".join(code for _, _, code in found), re.M)
 
 
-def build(meson, tree, compiler):
-    """Configures at the first call; builds the double library and the gradient test."""
+def run_commands(meson, tree, out, page):
+    """Until they run nothing is compiled, and the build says which it wants."""
+    for command in sorted(set(COMMAND.findall(page))):
+        done = run([meson, "compile", "-C", out, "minitorch_d:static_library"])
+        check(done.returncode != 0 and "run " + command in done.stdout and "Compiling C object" not in done.stdout,
+              "a build without %s does not say so\n%s" % (command, done.stdout[-3000:]))
+        must([sys.executable, os.path.join(tree, command)])
+
+
+def configure(meson, tree, compiler):
     out = os.path.join(tree, "build")
-    if not os.path.isdir(out):
-        environment = dict(os.environ, CC=" ".join(compiler))
-        must([meson, "setup", out, tree, "-Dbuildtype=release", "-Dopenmp=disabled", "-Dsim=disabled",
-              "-Dcuda=disabled"], env=environment)
+    must([meson, "setup", out, tree, "-Dbuildtype=release", "-Dopenmp=disabled", "-Dsim=disabled", "-Dcuda=disabled"],
+         env=dict(os.environ, CC=" ".join(compiler)))
+    return out
+
+
+def build(meson, tree, out):
+    """The double library and the gradient test."""
     targets = ["minitorch_d:static_library"]
     if has_gradient_test(tree):
         targets.append("test_gradients_double")
     must([meson, "compile", "-C", out] + targets)
-    return out
 
 
 def has_gradient_test(tree):
@@ -240,9 +252,12 @@ def main():
     with tempfile.TemporaryDirectory(dir=build_root, prefix="extending-") as work:
         tree = os.path.join(work, "tree")
         copy_tree(source, tree)
-        rows = apply(tree, read(os.path.join(tree, "docs", "extending.md")))
+        page = read(os.path.join(tree, "docs", "extending.md"))
+        rows = apply(tree, page)
         check(rows, "docs/extending.md adds no row to the table")
-        out = build(meson, tree, compiler)
+        out = configure(meson, tree, compiler)
+        run_commands(meson, tree, out, page)
+        build(meson, tree, out)
         stage("built")
         plugin = PLUGIN.search(read(os.path.join(tree, "docs", "extending.md")))
         if check(plugin, "docs/extending.md has no mine.c"):
@@ -268,7 +283,7 @@ def main():
         text = read(functions)
         check(text.count(RIGHT) == 1, "%d places of %s" % (text.count(RIGHT), RIGHT))
         write(functions, text.replace(RIGHT, WRONG))
-        build(meson, tree, compiler)
+        build(meson, tree, out)
         using = [p for p in found if any("mt_%s(" % name in p[2] for name in rows)]
         wrong = run_program(tree, out, compiler, "wrong sign", using[0][2], None) if using else None
         check(wrong and "gradcheck: input 0" in wrong, "gradcheck does not see a wrong sign")
@@ -282,11 +297,11 @@ def main():
 
         source = os.path.join(tree, "autodiff", "matmul.c")
         text = read(source)
-        check(text.count(FORMULA) == 1, "%d places of %s" % (text.count(FORMULA), FORMULA))
-        write(source, text.replace(FORMULA, ""))
+        check(text.count(COST) == 1, "%d places of %s" % (text.count(COST), COST))
+        write(source, text.replace(COST, COST.split("\n")[1] + "\n"))
         done = run([meson, "compile", "-C", out, "operations_checked"])
-        check(done.returncode != 0 and "\nlinear: .formula is missing" in done.stdout,
-              "a descriptor without .formula does not fail the build\n" + done.stdout[-3000:])
+        check(done.returncode != 0 and "\nlinear: .cost is MT_COST_UNKNOWN" in done.stdout,
+              "a descriptor without .cost does not fail the build\n" + done.stdout[-3000:])
         stage("a field that is missing fails the build")
     print("%d problems" % len(problems))
     return 1 if problems else 0

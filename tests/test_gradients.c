@@ -125,8 +125,8 @@ static void check_one(mt_backend *b, expression *e, mt_shape shape, double low, 
 
 /* clang-format off */
 #define PASS_0
-#define PASS_1 , e->p[0]
-#define PASS_2 , e->p[0], e->p[1]
+#define PASS_1(p0) , e->p[0]
+#define PASS_2(p0, p1) , e->p[0], e->p[1]
 #define NAMED_MAP(name, more) case MT_OP_##name: return mt_##name(tape, in[0] more);
 #define NAMED_ZIP(name, more) case MT_OP_##name: return mt_##name(tape, in[0], in[1] more);
 

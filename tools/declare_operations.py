@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Writes the declarations of autodiff/ops.h and the list autodiff/operations.inc from the code of the operations.
+"""Writes the declarations of operations, and the list autodiff/operations.inc, from the operations' code and table.
 
     declare_operations.py [--check] [ROOT]
 
 In ops.h, what stands between a line "/* from FILE.c */" and the next "/* to here */" is made: for each descriptor
 (const mt_operation mt_operation_NAME) of that file, in its order, a comment with the name, the formula and the comment
-above the functions that follow the descriptor, and their declarations. operations.inc lists the same descriptors.
---check writes nothing, and fails when a file is not as it would be written.
+above the functions that follow the descriptor, and their declarations. operations.inc lists the same descriptors. In
+tensor/elementwise.h and autodiff/elementwise.h the same is made "from op_table.inc", for each row. --check writes nothing,
+and fails when a file is not as it would be written; the build runs it.
 """
 import os
 import re
@@ -16,6 +17,15 @@ import textwrap
 WIDTH = 106
 DESCRIPTOR = re.compile(r"^const mt_operation mt_operation_(\w+) = \{(.*?)^\};", re.MULTILINE | re.DOTALL)
 FUNCTION = re.compile(r"(?:^/\*((?:(?!\*/).)*)\*/\n)?^(mt_tensor \*mt_\w+\([^{;]*?\))\s*\{", re.MULTILINE | re.DOTALL)
+ROW = re.compile(r'^MT_(MAP|ZIP)\((\w+),\s*[012](?:\(([\w, ]+)\))?,.*?"((?:[^"\\]|\\.)*)"\)$', re.MULTILINE)
+TABLE_PART = re.compile(r"(.*^/\* from op_table.inc \*/\n).*(^/\* to here \*/\n.*)", re.MULTILINE | re.DOTALL)
+# Of a row: what stands before its name, and its first parameters.
+ROWS = {
+    "tensor": ("MT_ROW_API mt_status mt_op_", {"MAP": "mt_tensor *out, const mt_tensor *x",
+                                               "ZIP": "mt_tensor *out, const mt_tensor *a, const mt_tensor *b"}),
+    "autodiff": ("MT_ROW_API mt_tensor *mt_", {"MAP": "mt_tape *tape, mt_tensor *x",
+                                               "ZIP": "mt_tape *tape, mt_tensor *a, mt_tensor *b"}),
+}  # fmt: skip
 LIST_TOP = """/* autodiff/operations.inc - the operations that are no row of op_table.inc, in the order of
  * docs/operations.md. Each is a constant mt_operation_NAME of operation.h, which stands beside its code. A
  * file includes this after defining MT_OPERATION(name), which is undefined at the end. Made by
@@ -38,7 +48,7 @@ def comment(text):
 
 def declaration(text):
     """A function's head as clang-format sets it: as many parameters in a line as fit."""
-    head, parameters = re.fullmatch(r"(.*?\()(.*)\)", "MT_API " + words(text)).groups()
+    head, parameters = re.fullmatch(r"(.*?\()(.*)\)", words(text)).groups()
     lines, indent = [head], " " * len(head)
     for i, parameter in enumerate(parameters.split(", ")):
         piece = parameter + (")" + ";" if i == parameters.count(", ") else ",")
@@ -82,12 +92,31 @@ def made(root):
         listed += "/* %s */\n" % match.group(2)
         for name, formula, note, functions in descriptors(text, path):
             result += comment("%s: %s%s" % (name, formula, ". " + note if note else ""))
-            result += "".join(declaration(function) for function in functions)
+            result += "".join(declaration("MT_API " + function) for function in functions)
             listed += "MT_OPERATION(%s)\n" % name
         return match.group(1) + result + match.group(3)
 
     header = re.sub(r"(^/\* from (\w+\.c) \*/\n).*?(^/\* to here \*/\n)", part, header, flags=re.MULTILINE | re.DOTALL)
-    return {header_path: header, list_path: listed + LIST_END}
+    return {header_path: header, list_path: listed + LIST_END, **made_of_rows(root)}
+
+
+def made_of_rows(root):
+    with open(os.path.join(root, "tensor", "scalar", "op_table.inc"), encoding="utf-8") as stream:
+        table = stream.read()
+    rows = ROW.findall(table)
+    if len(rows) != len(re.findall(r"^MT_(?:MAP|ZIP)\(", table, re.MULTILINE)):
+        sys.exit("op_table.inc: a row is not as its first lines say; these are: %s" % " ".join(row[1] for row in rows))
+    result = {}
+    for folder, (start, parameters) in ROWS.items():
+        text = ""
+        for kind, name, constants, formula in rows:
+            more = "".join(", double " + constant.strip() for constant in constants.split(",") if constant)
+            text += comment("%s: %s" % (name, formula)) + declaration("%s%s(%s%s)" % (start, name, parameters[kind], more))
+        path = os.path.join(root, folder, "elementwise.h")
+        with open(path, encoding="utf-8") as stream:
+            top, end = TABLE_PART.fullmatch(stream.read()).groups()
+        result[path] = top + text + end
+    return result
 
 
 def main():
@@ -103,7 +132,7 @@ def main():
             with open(path, "w", encoding="utf-8") as stream:
                 stream.write(text)
     if stale and "--check" in sys.argv:
-        sys.exit("%s: not as the operations' code says; run tools/declare_operations.py" % " and ".join(stale))
+        sys.exit("%s: not as the operations' code and table say; run tools/declare_operations.py" % " and ".join(stale))
 
 
 if __name__ == "__main__":
