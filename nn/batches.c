@@ -1,12 +1,13 @@
 /* nn/batches.c - shuffled mini-batches: copies of the data in a random order, and a view for each batch.
  *
- * An epoch draws one permutation into an INDEX tensor on the backend, where the data lives, and gathers
- * the rows of x and of y into the copies. The views were made once, so that an epoch allocates nothing.
+ * An epoch draws one permutation into an INDEX tensor on the backend, where the data lives, and copies
+ * the rows of x and of y in that order (mt_op_take_rows). The views were made once, so that an epoch
+ * allocates nothing.
  */
 #include <inttypes.h>
 
 #include "../tensor/storage.h"
-#include "datasets.h"
+#include "batches.h"
 
 struct mt_batches {
     const mt_tensor *source[2]; /* x and y, the caller's */

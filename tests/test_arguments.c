@@ -5,6 +5,7 @@
 #include "autodiff/elementwise.h"
 #include "nn/layers.h"
 #include "nn/optim.h"
+#include "nn/batches.h"
 #include "nn/datasets.h"
 #include "support.h"
 
