@@ -138,11 +138,12 @@ template <> struct divisor<uint64_t> {
     __device__ __forceinline__ uint64_t quotient(uint64_t n) const { return n / by; }
 };
 
-/* Whether so many things can be counted by the quick one. */
+/* Whether numbers below count may be divided by divisor<uint32_t>. */
 static inline bool fits_quick(int64_t count) { return count <= 0x7fffffff; }
 
-/* Dimensions as a kernel walks them: row-major sizes, and the strides of OPERANDS arrays. Positions are of
- * type I, the number of an element of type N. */
+/* Dimensions as a kernel counts through them: element number i, of type N, is an index in row-major order
+ * over the sizes, and stands at the sum of index[d] * stride[operand][d], of type I, in each of OPERANDS
+ * arrays. */
 template <class I, int OPERANDS, int MOST = MT_MAX_DIMS, class N = I> struct walk {
     int rank;
     divisor<N> size[MOST];
@@ -158,7 +159,7 @@ static inline void add_dimension(walk<I, OPERANDS, MOST, N> *w, int64_t size,
     w->rank++;
 }
 
-/* Adds the positions of element i to at[]. RANK 0: as many dimensions as the walk says. */
+/* at[k] += the offset of element i in array k. RANK 0: w.rank dimensions, else RANK. */
 template <int RANK, class I, int OPERANDS, int MOST>
 MT_DEVICE void position_of(const walk<I, OPERANDS, MOST> &w, I i, I (&at)[OPERANDS])
 {
@@ -172,7 +173,9 @@ MT_DEVICE void position_of(const walk<I, OPERANDS, MOST> &w, I i, I (&at)[OPERAN
     for (int k = 0; k < OPERANDS; k++) at[k] += i * w.stride[k][0];
 }
 
-/* The same in a loop that is not unrolled: shorter, and there is mostly one dimension. */
+/* The same with RANK 0, in a loop that is not unrolled: less code, for kernels where most plans have one
+ * dimension.
+ */
 template <class I, int OPERANDS, int MOST, class N>
 MT_DEVICE void rolled_position_of(const walk<I, OPERANDS, MOST, N> &w, N i, I (&at)[OPERANDS])
 {
@@ -218,7 +221,8 @@ template <class T, size_t N> MT_DEVICE void store16(T *to, const T (&v)[N])
 template <class T> struct wide {
     typedef T type __attribute__((vector_size(16), may_alias));
 };
-/* A compiler may make accesses of single numbers of one of 16 bytes; not where the whole vector passes here.
+/* Makes the compiler treat a vector as a whole: it might else split the one access of 16 bytes into accesses
+ * of single numbers, and the simulator would count and check those.
  */
 #if defined(__x86_64__)
 #define WHOLE(vector) __asm__("" : "+x"(vector))

@@ -15,15 +15,18 @@
 namespace MT_TWIN {
 namespace {
 
+/* A product as the kernels get it: element (i, j) of an operand is data[i*row + j*col], of the first product
+ * of the batch. */
 struct product {
     const mt_real *a, *b, *bias; /* bias null: none */
     mt_real *c, *pre;            /* pre null: not kept */
     int64_t m, n, k;
     int64_t a_row, a_col, b_row, b_col, c_row, c_col, pre_row, pre_col, bias_step;
-    int64_t a_next, b_next;       /* bytes from a piece of k to the next */
-    int64_t batch, chunk, chunks; /* chunk: steps of k, of which there are chunks */
-    int64_t c_slice;              /* with chunks C is scratch, [chunk][batch][m][n], and this m n; else 0 */
-    divisor<uint32_t> tiles_m, tiles_n, products; /* how a block finds its place; products = batch */
+    int64_t a_next, b_next; /* bytes from a piece of k to the next */
+    int64_t batch, chunk,
+        chunks;      /* k is cut into `chunks` chunks of `chunk` steps, the last perhaps shorter */
+    int64_t c_slice; /* chunks > 1: c is scratch, [chunk][batch][m][n], and c_slice = m n; else 0 */
+    divisor<uint32_t> tiles_m, tiles_n, products; /* take a block's number apart; products = batch */
     int act;                                      /* -1: none */
     bool accumulate, wide;                        /* wide: C, pre and bias can be moved 16 bytes at a time */
     bool few;                                     /* without tiles: all numbers of elements are below 2^31 */
@@ -40,7 +43,8 @@ static __device__ __forceinline__ void find_product(const product &w, uint64_t i
 
 /* ---- the end of every path ---- */
 
-/* v[e] = f(v[e], e) by one copy of f: the numbers turn around, for a register has no index. */
+/* v[e] = f(v[e], e) for e = 0 .. COUNT-1, with one copy of f in the code: a register cannot be indexed by e,
+ * so v is rotated by one in each round, and f always takes v[0]. */
 template <int COUNT, class F> static __device__ __forceinline__ void each(mt_real (&v)[COUNT], F f)
 {
     MT_NO_UNROLL
@@ -52,8 +56,8 @@ template <int COUNT, class F> static __device__ __forceinline__ void each(mt_rea
     }
 }
 
-/* Numbers of a row, step apart, of which the first count are there. Wide: there are COUNT or none, side by
- * side, and they are moved 16 bytes at a time. */
+/* v[e] = from[e*step] for e < count, and 0 for the other e. wide: step is 1, count is COUNT, and 16 divides
+ * the address; 16 bytes are loaded at a time. */
 template <int COUNT>
 static __device__ __forceinline__ void get(const mt_real *from, int64_t step, bool wide, int count,
                                            mt_real (&v)[COUNT])
@@ -75,6 +79,7 @@ static __device__ __forceinline__ void get(const mt_real *from, int64_t step, bo
         return x;
     });
 }
+/* to[e*step] = v[e] for e < count; wide as above. */
 template <int COUNT>
 static __device__ __forceinline__ void put(mt_real *to, int64_t step, bool wide, int count,
                                            mt_real (&v)[COUNT])
@@ -97,7 +102,8 @@ static __device__ __forceinline__ void put(mt_real *to, int64_t step, bool wide,
     });
 }
 
-/* A switch over the table instead of a pointer. */
+/* v[e] = act(v[e]); act -1: as it is. A switch over the table: a call by a function pointer would keep v out
+ * of registers. */
 template <int COUNT> static __device__ __forceinline__ void activate(int act, mt_real (&v)[COUNT])
 {
     switch (act) {
@@ -118,7 +124,7 @@ struct part {
     bool wide;
 };
 
-/* Bias, pre-activation, and C or C plus. */
+/* v += bias; pre = v; then C += v, or C = act(v). */
 template <int COUNT>
 static __device__ __forceinline__ void finish(const product &w, const part &p, mt_real (&v)[COUNT])
 {
@@ -138,7 +144,8 @@ static __device__ __forceinline__ void finish(const product &w, const part &p, m
     put(p.c, p.gap * w.c_col, p.wide, p.count, v);
 }
 
-/* The part that begins at element (i, j) of the C at position c and the pre at position pre. */
+/* The part whose first element is (i, j) of the product whose C begins at w.c + c and whose pre at w.pre +
+ * pre. */
 static __device__ __forceinline__ part part_at(const product &w, uint64_t c, uint64_t pre, int64_t i,
                                                int64_t j, int gap, int count, bool wide)
 {
@@ -152,7 +159,8 @@ static __device__ __forceinline__ part part_at(const product &w, uint64_t c, uin
 
 /* ---- without tiles, and the end of a split sum ---- */
 
-/* Of element `number` of C with its chunks, [chunk][batch][m][n]. Here tiles_m and tiles_n are m and n. */
+/* Where element `number` of [chunk][batch][m][n] is: number = ((chunk*batch + product)*m + i)*n + j, and
+ * slice = chunk*batch + product. Without tiles tiles_m and tiles_n divide by m and n. */
 struct cell {
     int64_t i, j;
     uint64_t slice, batch, chunk;
@@ -207,7 +215,8 @@ template <int LANES> MT_KERNEL void product_direct(product w)
     finish(w, part_at(w, place[2] + at.slice * w.c_slice, place[3], at.i, at.j, 1, 1, false), v);
 }
 
-/* Adds the chunks of COUNT neighbours of a row, by lanes along y as folds of columns are. Here tiles_m and
+/* C[i, j] = the sum over the chunks of scratch[chunk][batch][i][j], for COUNT neighbours j a thread;
+ * blockDim.y lanes share the chunks and are joined by halves, as in the folds of columns. Here tiles_m and
  * tiles_n count rows and columns. */
 template <int COUNT> MT_KERNEL void product_join(product w, const mt_real *chunks)
 {

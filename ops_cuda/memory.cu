@@ -58,8 +58,8 @@ struct region_list {
     region *item;
     size_t count, room;
 };
-/* The pieces of one class that wait; `out` is how many others there are. The list has room for all of them,
- * so that giving back cannot fail. */
+/* The pieces of one class that wait for a request, and `out`, how many are handed out. room is at least count
+ * + out, so that giving back never needs memory. */
 struct waiting_list : region_list {
     size_t out;
 };
@@ -77,7 +77,7 @@ static struct {
     int spares;
     size_t spare_bytes;
     size_t held, in_use;
-    size_t pieces, kept; /* out there, and how many of them the backend keeps for itself */
+    size_t pieces, kept; /* handed out, and how many of them to the backend itself (keep) */
     char *ring;
     size_t ring_used;
     mt_backend_counts counts;
