@@ -162,6 +162,18 @@ def make_plugin(compiler, code, target, includes, flags):
                            *("-I" + folder for folder in includes), source, "-o", target])
 
 
+def check_slot_by_slot(build_root, plugin):
+    """The programs that the page names, on the page's backend."""
+    for program, options in (("tests/test_elementwise_float", ()), ("tests/test_reduce_float", ()),
+                             ("tests/test_matmul_float", ()), ("bench/gpu_slots", ("--backend", plugin))):
+        path = os.path.join(build_root, program)
+        if not os.path.exists(path):
+            print("not checked: %s, which this build does not have" % program)
+            continue
+        done = run([path, *options], env=dict(os.environ, MT_TEST_BACKENDS="simple," + plugin, MT_TEST_SMALL="1"))
+        check(done.returncode == 0, "%s does not agree with mine.so\n%s" % (program, done.stdout[-3000:]))
+
+
 def check_plugin(source, work, run_fast, compiler, code):
     """Trains on the page's backend, whole and with each slot alone, which must be called and give what simple gives."""
     def train(backend):
@@ -184,6 +196,7 @@ def check_plugin(source, work, run_fast, compiler, code):
         check(done.returncode == 0 and done.stdout == expected,
               "%s: prints\n%s%s\nwhere simple prints\n%s" % (name, done.stdout, done.stderr, expected))
         if alone is None:
+            check_slot_by_slot(os.path.dirname(os.path.dirname(run_fast)), os.path.join(work, "mine.so"))
             continue
         text, count = re.subn(r"(static mt_status %s\(.*\)\n\{\n)" % alone,
                               r'\1    if (backend) return mt_fail(MT_ERR_VALUE, "%s was called");\n' % alone, text)
