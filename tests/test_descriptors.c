@@ -503,9 +503,9 @@ static struct {
 static void vjp_watched(mt_tape *tape, const mt_node *node, mt_tensor *g)
 {
     static const double factors[MISTAKES] = {-1, 1.5, 0};
-    struct {
+    union {
         mt_node node;
-        mt_edge in[MT_MAX_INPUTS];
+        char room[sizeof(mt_node) + MT_MAX_INPUTS * sizeof(mt_edge)]; /* with the node's edges behind it */
     } copy;
     memcpy(&copy, node, sizeof *node + (size_t)node->inputs * sizeof(mt_edge));
     if (plan.changed == G) g = mt_scale(tape, g, factors[plan.mistake]);
