@@ -22,9 +22,8 @@ struct product {
     mt_real *c, *pre;            /* pre null: not kept */
     int64_t m, n, k;
     int64_t a_row, a_col, b_row, b_col, c_row, c_col, pre_row, pre_col, bias_step;
-    int64_t a_next, b_next; /* bytes from a piece of k to the next */
-    int64_t batch, chunk,
-        chunks;      /* k is cut into `chunks` chunks of `chunk` steps, the last perhaps shorter */
+    int64_t a_next, b_next;       /* bytes from a piece of k to the next */
+    int64_t batch, chunk, chunks; /* k is cut into chunks of `chunk` steps, the last perhaps shorter */
     int64_t c_slice; /* chunks > 1: c is scratch, [chunk][batch][m][n], and c_slice = m n; else 0 */
     divisor<uint32_t> tiles_m, tiles_n, products; /* take a block's number apart; products = batch */
     int act;                                      /* -1: none */
