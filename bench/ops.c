@@ -1,5 +1,6 @@
 /* ops.c - times every row of the operation table, the reductions, a broadcast addition and a transposing
- * copy, in and beyond the caches, beside PyTorch and NumPy where a python has them.
+ * copy, in and beyond the caches, beside PyTorch and NumPy where a python has them; and every operation of
+ * the list (autodiff/operation.h) on a tape, there and back.
  *
  * Results are written to tensors that exist before, so what is timed is the operation: its checks, its plan
  * and its loop.
@@ -9,6 +10,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "autodiff/operation.h"
 #include "ops_cpu/cpu.h"
 #include "peers.h"
 #include "tensor/elementwise.h"
@@ -24,7 +26,7 @@ typedef struct settings {
 
 static const option rows[] = {
     {"--only", "", OPTION_TEXT, offsetof(settings, only), 0, 0, NULL, "TEXT", "",
-     "only the work whose name begins with TEXT: add, sum, copy..."},
+     "only the work whose name begins with TEXT: add, sum, copy, tape add..."},
     {"--elements", "", OPTION_INT, offsetof(settings, elements), 1, 1e9, NULL, "N", "",
      "only the work on N elements: 1000, 100000, 10000000, 16000000"},
     {"--python", "", OPTION_TEXT, offsetof(settings, peers.python), 0, 0, NULL, "NAME", "python3",
@@ -211,6 +213,111 @@ static bool time_layouts(bench *self, mt_shape shape)
     return measure(self, &w, &row);
 }
 
+/* ---- operations on a tape ---- */
+
+/* One operation and, where it has a gradient, backward over it. */
+typedef struct trip {
+    const mt_operation *operation;
+    const mt_attribute *attribute;
+    mt_tape *tape;
+    mt_tape_position start;
+    mt_tensor *in[MT_MAX_INPUTS], *cotangent;
+    int inputs;
+} trip;
+
+static bool there_and_back(void *context)
+{
+    trip *t = context;
+    mt_tensor *y = mt_apply_operation(t->tape, t->operation, t->in, t->inputs, t->attribute);
+    if (!y) return false;
+    if (mt_requires_grad(y)) {
+        if (!t->cotangent) t->cotangent = mt_ones(mt_tape_backend(t->tape), mt_tensor_shape(y));
+        for (int i = 0; i < t->inputs; i++) mt_zero_grad(t->in[i]);
+        if (mt_backward_from(t->tape, y, t->cotangent) != MT_OK) return false;
+    }
+    return mt_tape_rewind(t->tape, t->start) == MT_OK;
+}
+
+static void trip_end(trip *t)
+{
+    mt_tape_free(t->tape);
+    mt_tensor_free(t->cotangent);
+    for (int i = 0; i < t->inputs; i++) mt_tensor_free(t->in[i]);
+}
+
+/* The first example with sizes above 1 times factor. */
+static bool trip_begin(bench *self, trip *t, const mt_operation *operation, int64_t factor)
+{
+    *t = (trip){.operation = operation,
+                .attribute = operation->examples[0].attribute,
+                .tape = mt_tape_new(self->cpu)};
+    t->start = mt_tape_mark(t->tape);
+    for (int i = 0; i < MT_MAX_INPUTS && operation->input[i].name; i++) {
+        const mt_input *input = &operation->input[i];
+        mt_shape shape = operation->examples[0].shape[i];
+        for (int d = 0; d < shape.rank; d++)
+            if (shape.size[d] > 1) shape.size[d] *= factor;
+        mt_tensor *x = mt_uniform(self->cpu, shape, &self->rng, input->low, input->high);
+        if (input->takes == MT_TAKES_INDEX) {
+            mt_tensor *whole = mt_tensor_as(x, MT_INDEX);
+            mt_tensor_free(x);
+            x = whole;
+        } else if (!input->constant && operation->gives != MT_GIVES_INDEX) {
+            mt_require_grad(x, true);
+        }
+        t->in[t->inputs++] = x;
+    }
+    return there_and_back(t);
+}
+
+/* By how much sizes grow until an input has n elements. */
+static int64_t factor_for(const mt_operation *operation, int64_t n)
+{
+    for (int64_t factor = 2; factor <= n; factor++)
+        for (int i = 0; i < MT_MAX_INPUTS && operation->input[i].name; i++) {
+            const mt_shape *shape = &operation->examples[0].shape[i];
+            int64_t count = 1;
+            for (int d = 0; d < shape->rank; d++) count *= shape->size[d] > 1 ? shape->size[d] * factor : 1;
+            if (count > n) return factor - 1;
+        }
+    return 1;
+}
+
+static bool time_operation(bench *self, const mt_operation *operation, int64_t n)
+{
+    bench_row row = {.bound = BENCH_BY_FMA, .threads = mt_get_threads()};
+    snprintf(row.work, sizeof row.work, "tape %s", operation->name);
+    snprintf(row.engine, sizeof row.engine, "cpu");
+    if (!wanted(self, row.work, n)) return true;
+    trip t;
+    bool good = trip_begin(self, &t, operation, factor_for(operation, n));
+    if (!good) { /* an attribute that goes with the example's sizes alone */
+        trip_end(&t);
+        good = trip_begin(self, &t, operation, 1);
+    }
+    for (int i = 0; i < t.inputs; i++) {
+        const size_t used = strlen(row.shape);
+        snprintf(row.shape + used, sizeof row.shape - used, "%s", i ? ", " : "");
+        const size_t now = strlen(row.shape);
+        shape_text(mt_tensor_shape(t.in[i]), row.shape + now, sizeof row.shape - now);
+        row.bytes += (double)mt_tensor_count(t.in[i]) * sizeof(mt_real);
+    }
+    bench_effort effort = bench_effort_of(&self->options->bench);
+    good = good && bench_measure(&effort, there_and_back, &t, &row.time);
+    if (!good) bench_fail(PROGRAM, mt_tape_message(t.tape));
+    trip_end(&t);
+    if (!good) return false;
+    bench_print_row(&self->report, &row);
+    return bench_report_add(&self->report, &row) && bench_flushed(PROGRAM);
+}
+
+static bool time_operations(bench *self, int64_t n)
+{
+    for (int i = 0; i < mt_operation_count(); i++)
+        if (!time_operation(self, mt_operation_at(i), n)) return false;
+    return true;
+}
+
 static bool time_all(bench *self)
 {
     const bool quick = self->options->bench.quick;
@@ -225,6 +332,7 @@ static bool time_all(bench *self)
         if (!time_reductions(self, shapes[i]) || !time_layouts(self, shapes[i])) return false;
     }
     if (!quick && !time_layouts(self, mt_shape(6250, 16))) return false; /* short rows */
+    if (!time_operations(self, 1000) || !time_operations(self, 100000)) return false;
     if (self->report.count > 0) return true;
     if (quick)
         return bench_fail(PROGRAM, "no such work among the small sizes that --quick takes; run it without "

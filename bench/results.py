@@ -230,7 +230,8 @@ def write_benches(page):
              f"({machine['fma_gflops']:.0f} GFLOP/s) that the products of the step reach.", SPREAD)
     write_peers(page, rows, text, ["openblas", "torch", "jax"])
     machine, rows, text = page.bench("ops", *python)
-    page.add("## Operations", f"`ops`: every row of the operation table, reductions and layouts. Ceilings of this run: copy "
+    page.add("## Operations", f"`ops`: every row of the operation table, reductions and layouts; and each operation on a "
+             f"tape, with backward where it has a gradient (\"tape\"; no peers). Ceilings of this run: copy "
              f"{machine['copy_gbs']:.1f} GB/s, read {machine['read_gbs']:.1f} GB/s, at its start. \"Of ceiling\" stands where "
              "arrays are beyond the caches. Memory is faster in one minute than in the next, so there the copy or the "
              "read-only loop is measured again just before and just after the row, and the share is of the mean of the two. "

@@ -188,6 +188,15 @@ check("beyond ulimit -f: status 1, a sentence, nothing left", result.returncode 
 
 # ---- peers ----
 
+# Every operation of the list has a line, a new one too.
+result = run("ops", "--quick", "--no-peers", "--only", "tape ", "--elements", "1000", "--threads", "1", "--json", path("tape.json"))
+names = []
+for place in ("tensor/scalar/op_table.inc", "autodiff/operations.inc"):
+    with open(os.path.join(os.path.dirname(PEERS), "..", place), encoding="utf-8") as stream:
+        names += re.findall(r"^MT_(?:MAP|ZIP|OPERATION)\((\w+)", stream.read(), re.M)
+check("ops: each operation on a tape", result.returncode == 0 and len(names) > 60 and
+      [row["work"] for row in read_json("tape.json")[1:]] == ["tape " + name for name in names], result.stderr)
+
 ONE = ["--quick", "--only", "neg", "--threads", "1"]
 result = run("ops", *ONE, "--python", path("no-python"))
 check("peers: no python is no failure", result.returncode == 0 and b"torch: absent: no python" in result.stdout, result.stdout)
