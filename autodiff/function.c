@@ -33,7 +33,10 @@ static const mt_operation function_operation = {.name = "function", .vjp = vjp_f
 
 mt_tensor *mt_apply(mt_tape *tape, const mt_function *function, mt_tensor *const *in)
 {
-    if (!function || !in) return NULL;
+    if (!function || !in) {
+        mt_fail(MT_ERR_VALUE, "apply: %s is NULL", function ? "the array of inputs" : "the function");
+        return tape ? mt_tape_give_up(tape) : NULL;
+    }
     const char *name = function->name ? function->name : "function";
     if (!mt_tape_enter(tape, name, NULL, 0)) return NULL;
     if (function->inputs < 1 || function->inputs > MT_FUNCTION_INPUTS || !function->forward ||

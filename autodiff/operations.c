@@ -101,23 +101,39 @@ static mt_tensor *new_value(mt_call *call)
     return mt_tape_end_scratch(tape, &scratch, value);
 }
 
+/* Whether a program's descriptor has what is asked of it here. */
+static mt_status check_descriptor(const mt_operation *operation)
+{
+    const char *lacks = NULL;
+    if (!operation->input[0].name)
+        lacks = "it has no input; its descriptor needs a name in .input";
+    else if (!operation->view && !operation->expression && !(operation->run && operation->shape))
+        lacks = "nothing computes it; its descriptor needs .shape and .run, .view or .expression";
+    else if (operation->gives == MT_GIVES_KIND_ASKED &&
+             (!operation->attribute[0].name || operation->attribute[0].type != MT_ATTRIBUTE_KIND))
+        lacks = "it gives the kind asked for, and its first attribute is none";
+    return lacks ? mt_fail(MT_ERR_VALUE, "%s: %s", operation->name, lacks) : MT_OK;
+}
+
 mt_tensor *mt_apply_operation(mt_tape *tape, const mt_operation *operation, mt_tensor *const *in, int inputs,
                               const mt_attribute *attribute)
 {
-    if (!operation || !in) return NULL;
+    if (!operation || !operation->name || !in) {
+        mt_fail(MT_ERR_VALUE, "apply_operation: %s is NULL",
+                !operation         ? "the operation"
+                : !operation->name ? "the operation's name"
+                                   : "the array of inputs");
+        return tape ? mt_tape_give_up(tape) : NULL;
+    }
     int expected = 0;
     while (expected < MT_MAX_INPUTS && operation->input[expected].name) expected++;
     const bool counted = operation->list ? inputs >= expected && inputs <= MT_MAX_LIST : inputs == expected;
+    if (!mt_tape_enter(tape, operation->name, NULL, 0)) return NULL;
+    if (check_descriptor(operation) != MT_OK) return mt_tape_give_up(tape);
     if (!mt_tape_enter(tape, operation->name, in, counted ? inputs : 0)) return NULL;
     if (!counted) {
         mt_fail(MT_ERR_VALUE, "%s: %d inputs; it takes %d%s", operation->name, inputs, expected,
                 operation->list ? " or more" : "");
-        return mt_tape_give_up(tape);
-    }
-    if (!operation->view && !operation->expression && !(operation->run && operation->shape)) {
-        mt_fail(MT_ERR_VALUE,
-                "%s: nothing computes it; its descriptor needs .shape and .run, .view or .expression",
-                operation->name);
         return mt_tape_give_up(tape);
     }
     mt_call call = {.tape = tape, .in = in, .attribute = attribute, .operation = operation, .inputs = inputs};
