@@ -70,13 +70,15 @@ static mt_tensor *target(mt_tape *tape, mt_tensor *x, bool *add)
         if (to) to->is_gradient = true;
         x->grad = to;
         x->grad_shared = false;
+        tape->newest_gradient = tape->serial;
     }
     return to;
 }
 
 /* Lets x's gradient be g, a handle of the tape, without a copy. */
-static void borrow(mt_tensor *x, mt_tensor *g)
+static void borrow(mt_tape *tape, mt_tensor *x, mt_tensor *g)
 {
+    tape->newest_gradient = tape->serial;
     ((mt_handle *)g)->scratch = false;
     x->grad = g;
     x->grad_shared = true;
@@ -84,14 +86,17 @@ static void borrow(mt_tensor *x, mt_tensor *g)
 }
 
 /* Whether g shows what a backward made to last: the cotangent, or a tensor of mt_lasting. Nobody writes
- * these. */
-static bool lasts(const mt_tape *tape, const mt_tensor *g)
+ * these; another gradient, such as what mt_share gave out, may still be added to. */
+static bool lasts(const mt_tape *tape, const mt_node *node, const mt_tensor *g)
 {
-    return g->lifetime == tape->lifetime && !g->is_view && g->storage->borrowed && !g->storage->scratch &&
-           g->storage->serial > tape->walk_serial;
+    const mt_storage *storage = g->storage;
+    if (g->lifetime != tape->lifetime || g->is_view || !storage->borrowed || storage->scratch ||
+        storage->serial <= tape->walk_serial)
+        return false;
+    return storage == node->out->grad->storage || !mt_handle_of(storage)->tensor.is_gradient;
 }
 
-static mt_status accumulate(mt_tape *tape, mt_tensor *x, mt_tensor *g)
+static mt_status accumulate(mt_tape *tape, const mt_node *node, mt_tensor *x, mt_tensor *g)
 {
     if (g == x->grad && !x->has_grad) return MT_OK; /* mt_share gave it out, and it has been written */
     const mt_layout *wide = &g->layout, *narrow = &x->layout;
@@ -103,8 +108,8 @@ static mt_status accumulate(mt_tape *tape, mt_tensor *x, mt_tensor *g)
         if (d < lead || (narrow->size[d - lead] == 1 && wide->size[d] != 1))
             stretched.size[stretched.rank++] = d;
 
-    if (stretched.rank == 0 && !x->has_grad && !is_leaf(x) && lasts(tape, g)) {
-        borrow(x, g);
+    if (stretched.rank == 0 && !x->has_grad && !is_leaf(x) && lasts(tape, node, g)) {
+        borrow(tape, x, g);
         return MT_OK;
     }
     bool add;
@@ -125,8 +130,11 @@ static mt_status accumulate(mt_tape *tape, mt_tensor *x, mt_tensor *g)
 
 void mt_send(mt_tape *tape, const mt_node *node, int input, mt_tensor *g)
 {
-    if (!g || !mt_wants(node, input)) return;
-    mt_arrived(tape, node, input, accumulate(tape, node->in[input].tensor, g));
+    if (!mt_wants(node, input)) return;
+    if (g)
+        mt_arrived(tape, node, input, accumulate(tape, node, node->in[input].tensor, g));
+    else
+        mt_tape_give_up(tape);
 }
 
 mt_tensor *mt_target(mt_tape *tape, const mt_node *node, int input, bool *add)
@@ -183,6 +191,7 @@ static mt_status check_versions(const mt_node *node)
 static mt_status run_vjp(mt_tape *tape, const mt_node *node)
 {
     const mt_scratch scratch = mt_tape_begin_scratch(tape);
+    tape->recording = false; /* a function's backward may have turned it on */
     node->operation->vjp(tape, node, node->out->grad);
     if (tape->newest_handle == scratch.since)
         tape->scratching = scratch.within; /* nothing was made */
@@ -234,6 +243,10 @@ static void watch(mt_tape *tape)
 
 static mt_status backward(mt_tape *tape, mt_tensor *y, const mt_tensor *cotangent)
 {
+    if (tape->scratching)
+        return mt_fail(MT_ERR_STATE,
+                       "backward: this tape runs a backward already, or the expression of an operation; what "
+                       "these call may use mt_backward on another tape");
     if (!y->requires_grad)
         return mt_fail(
             MT_ERR_STATE,
@@ -242,7 +255,6 @@ static mt_status backward(mt_tape *tape, mt_tensor *y, const mt_tensor *cotangen
     bool recording = tape->recording;
     tape->recording = false;
     mt_status status = walk(tape, y, cotangent);
-    tape->newest_gradient = tape->serial;
     tape->recording = recording;
     if (++tape->backwards % MT_TAPE_WATCH == 0) watch(tape);
     return status;

@@ -16,7 +16,9 @@ typedef struct mt_function {
 
     /* Writes, for each i with needs[i], the gradient of in[i] into grad[i], which has in[i]'s shape and holds
      * zeros: the cotangent of out times the derivative. Use tensor/ops (mt_op_mul(grad[0], cotangent, in[1]))
-     * or tape operations on tape, which does not record. Anything but MT_OK fails the whole backward. */
+     * or tape operations on tape, which does not record, and of which nothing is left after the return:
+     * mt_keep copies a value out. mt_backward is for another tape, and tape is not reset, nor rewound to
+     * before this call. Anything but MT_OK fails the whole backward. */
     mt_status (*backward)(mt_tape *tape, void *context, mt_tensor *const *in, const mt_tensor *out,
                           const mt_tensor *cotangent, const bool *needs, mt_tensor *const *grad);
 } mt_function;

@@ -30,9 +30,8 @@ struct mt_node {
     uint64_t out_version;
     unsigned saves, wants;
     int inputs;
-    const mt_attribute
-        *attribute; /* copies, when saves has MT_READS_ATTRIBUTES; of DIMS, each dimension named */
-    void *extra;    /* what run kept, in the tape's arena */
+    const mt_attribute *attribute; /* copies, when saves has MT_READS_ATTRIBUTES */
+    void *extra;                   /* what run kept, in the tape's arena */
     mt_edge in[];
 };
 
@@ -63,6 +62,8 @@ MT_INTERNAL mt_tensor *mt_tape_number(mt_tape *tape, double value);
  * another such pair the outer one's end does it. (tape_struct.h has the beginning.) */
 typedef struct mt_scratch {
     const void *since;
+    mt_node *newest; /* what is recorded on temporaries goes with them */
+    int64_t length;
     mt_arena_mark start;
     bool within;
 } mt_scratch;
@@ -75,8 +76,8 @@ MT_INTERNAL unsigned mt_tape_wants(const mt_tape *tape, mt_tensor *const *in, in
 MT_INTERNAL mt_tensor *mt_tape_node(const mt_call *call, mt_tensor *out);
 
 /* Gives g, of the shape of the node's result, of the input, or between, to that input's gradient: sums it to
- * the input's shape and adds it to what is there. The end of a VJP. NULL (what made it failed, and the tape
- * has the sentence) and an input that wants nothing are passed over. */
+ * the input's shape and adds it to what is there. The end of a VJP. NULL (what made it failed)
+ * fails the backward; an input that wants nothing is passed over. */
 MT_INTERNAL void mt_send(mt_tape *tape, const mt_node *node, int input, mt_tensor *g);
 /* Room for a share of like's shape, to be written and then given to mt_send: the input's own gradient where
  * nothing is there yet and the shape is its own, so that nothing is copied. NULL with the failure in the

@@ -42,7 +42,8 @@ static mt_tensor *stretch(mt_tape *tape, const mt_node *node, mt_tensor *g)
     if (!mt_reduced_layout(&r, &g->layout, &kept) ||
         !mt_did(tape, mt_layout_expand(&kept, mt_tensor_shape(node->in[0].tensor), &wide)))
         return NULL;
-    return mt_tape_alias(tape, g, &wide);
+    mt_tensor *stretched = mt_tape_alias(tape, g, &wide);
+    return stretched ? stretched : mt_tape_give_up(tape);
 }
 
 static mt_status run_sum(mt_call *call, mt_tensor *out)

@@ -73,6 +73,13 @@ static void release_held(mt_tape *tape, mt_held *until)
 void mt_tape_reset(mt_tape *tape)
 {
     if (!tape) return;
+    if (tape->scratching) {
+        mt_fail(MT_ERR_STATE,
+                "reset: the tape runs a backward, or the expression of an operation, which calls "
+                "this; reset it after that");
+        mt_tape_give_up(tape);
+        return;
+    }
     release_held(tape, NULL);
     tape->newest = NULL;
     tape->newest_handle = NULL;
@@ -236,6 +243,7 @@ void mt_tape_locate(mt_tape *tape, const char *name)
 typedef struct {
     const mt_tape *tape;
     uint64_t generation, serial;
+    uint64_t section; /* of temporaries in which it was marked; 0 outside */
     mt_arena_mark nodes, values;
     mt_node *newest;
     mt_handle *newest_handle;
@@ -246,6 +254,8 @@ typedef struct {
 _Static_assert(sizeof(position) <= sizeof(mt_tape_position),
                "a position must fit what the header reserves for it");
 
+static uint64_t section(const mt_tape *tape) { return tape->scratching ? tape->sections : 0; }
+
 mt_tape_position mt_tape_mark(mt_tape *tape)
 {
     mt_tape_position mark = {{0}};
@@ -253,6 +263,7 @@ mt_tape_position mt_tape_mark(mt_tape *tape)
     position here = {tape,
                      tape->lifetime->generation,
                      tape->serial,
+                     section(tape),
                      mt_arena_position(&tape->nodes),
                      mt_arena_position(&tape->values),
                      tape->newest,
@@ -263,10 +274,13 @@ mt_tape_position mt_tape_mark(mt_tape *tape)
     return mark;
 }
 
-/* Whether what the tape had at the mark is all still there: no rewind has gone further back since. */
+/* Whether what the tape had at the mark is all still there: no rewind has gone further back since, nor have
+ * temporaries been taken back, and none of what runs is newer. */
 static bool lies_behind(const mt_tape *tape, const position *there)
 {
-    if (there->tape != tape || there->generation != tape->lifetime->generation) return false;
+    if (there->tape != tape || there->generation != tape->lifetime->generation ||
+        there->section != section(tape))
+        return false;
     const mt_handle *handle = tape->newest_handle;
     const mt_held *held = tape->held;
     while (handle && handle->storage.serial > there->serial) handle = handle->older;
@@ -295,7 +309,8 @@ mt_status mt_tape_rewind(mt_tape *tape, mt_tape_position mark)
     if (!lies_behind(tape, &there))
         return mt_fail(
             MT_ERR_STATE,
-            "rewind: the position was marked on another tape, before a reset, or lies ahead; mark it again");
+            "rewind: the position was marked on another tape, before a reset, outside the backward that "
+            "rewinds, or lies ahead; mark it again");
     release_held(tape, there.held);
     while (tape->newest_handle != there.newest_handle) {
         mt_handle *handle = tape->newest_handle;
@@ -331,22 +346,24 @@ static void forget_temporaries(mt_tape *tape, const mt_scratch *scratch)
         *link = handle->older;
         forget(tape, handle);
     }
-    if (any) mt_arena_rewind(&tape->scratch, scratch->start);
+    if (!any) return;
+    mt_arena_rewind(&tape->scratch, scratch->start);
+    tape->newest = scratch->newest;
+    tape->length = scratch->length;
 }
 
 mt_tensor *mt_tape_end_scratch(mt_tape *tape, const mt_scratch *scratch, mt_tensor *value)
 {
     tape->scratching = scratch->within;
-    if (scratch->within) return value;
     mt_tensor *lasting = NULL;
-    if (value && value->storage->borrowed && value->storage->scratch) {
+    if (value && !scratch->within && value->storage->borrowed && value->storage->scratch) {
         lasting = mt_tape_empty(tape, mt_tensor_shape(value), value->kind);
         if (lasting && mt_op_copy(lasting, value) != MT_OK) lasting = NULL;
     } else if (value) {
         lasting = mt_tape_alias(tape, value, &value->layout);
     }
     if (value && !lasting) mt_tape_give_up(tape);
-    forget_temporaries(tape, scratch);
+    if (!scratch->within) forget_temporaries(tape, scratch);
     return lasting;
 }
 

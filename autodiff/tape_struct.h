@@ -2,6 +2,8 @@
 #ifndef MT_TAPE_STRUCT_H
 #define MT_TAPE_STRUCT_H
 
+#include <stddef.h>
+
 #include "node.h"
 
 /* A tensor of the tape with its storage (of which a view uses the serial only), linked from the newest to the
@@ -12,6 +14,12 @@ typedef struct mt_handle {
     struct mt_handle *older;
     bool scratch; /* temporary: forgotten when the VJP that made it returns */
 } mt_handle;
+
+/* The handle of a storage in a tape's arena. */
+static inline const mt_handle *mt_handle_of(const mt_storage *storage)
+{
+    return (const mt_handle *)((const char *)storage - offsetof(mt_handle, storage));
+}
 
 /* A constructor's tensor that an operation used: freed, in the sense of one reference less, at the reset. */
 typedef struct mt_held {
@@ -35,6 +43,7 @@ struct mt_tape {
     /* The values of temporaries, which are made while scratching is set. */
     mt_arena scratch;
     bool scratching;
+    uint64_t sections; /* how often that began */
     bool recording, fusing;
     bool walked;          /* a backward has left gradients on the tape */
     uint64_t walk_serial; /* when the latest backward began: what it made has a later serial */
@@ -62,7 +71,9 @@ struct mt_tape {
 
 static inline mt_scratch mt_tape_begin_scratch(mt_tape *tape)
 {
-    const mt_scratch scratch = {tape->newest_handle, mt_arena_position(&tape->scratch), tape->scratching};
+    const mt_scratch scratch = {tape->newest_handle, tape->newest, tape->length,
+                                mt_arena_position(&tape->scratch), tape->scratching};
+    if (!tape->scratching) tape->sections++;
     tape->scratching = true;
     return scratch;
 }
