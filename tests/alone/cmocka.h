@@ -1,7 +1,8 @@
 /* tests/alone/cmocka.h - the little of cmocka that the tests of a backend use.
  *
- * For a machine with a GPU and without cmocka: bench/gpu.sh runs the gpu suite there. Everywhere else cmocka
- * itself is used, and without it the rest of the suite is one failing test that says so.
+ * For a machine with a GPU and without cmocka, where bench/gpu.sh runs the gpu suite, and for another
+ * processor than this one (tools/aarch64-linux-gnu.ini). Everywhere else cmocka itself is used, and without
+ * it the rest of the suite is one failing test that says so.
  */
 #ifndef MT_TEST_ALONE_CMOCKA_H
 #define MT_TEST_ALONE_CMOCKA_H
@@ -57,8 +58,9 @@ _Noreturn void test_fail(const char *file, int line, const char *format, ...);
     do {                                                                               \
         if (!(condition)) test_fail(__FILE__, __LINE__, "%s is not true", #condition); \
     } while (0)
-#define assert_int_equal(a, b) assert_true((a) == (b))
-#define assert_null(pointer)   assert_true((pointer) == NULL)
+#define assert_int_equal(a, b)    assert_true((a) == (b))
+#define assert_null(pointer)      assert_true((pointer) == NULL)
+#define assert_string_equal(a, b) assert_true(strcmp(a, b) == 0)
 
 /* A function of its own: what setjmp's caller keeps in registers may be lost. */
 static inline int alone_passes(void (*run)(void **state), void **state)
