@@ -5,13 +5,13 @@
 
 1. Code that stands behind "In `FILE`, below the line that begins with `TEXT`:" goes into a copy of the tree, which lies in
 a new directory under BUILD-ROOT and is removed at the end; without what "Then run `tools/NAME.py`" does then, a build must
-fail with a sentence that says so. 2. The copy's double library and its gradient test are built;
-the test must pass, and a new row's loop must be vector code. 3. Every C block with a main, in README.md and docs/*.md, is
-compiled with every warning an error and run; it must succeed, and print what a text block behind "It prints:" shows. The
-page's backend outside the tree is built against the tree as it is and trained on by BUILD-ROOT's run_fast. 4. A
-wrong sign in the new derivative must be found, by the program on the page and by the gradient test, which shows that both
-check the new row. 5. A descriptor without its cost must fail the build, with a sentence. 6. Files and names between
-backticks must be there. Exit 77 (skipped) without Meson.
+fail with a sentence that says so. 2. The copy's double library and its gradient test are built; the test must pass, also
+on a new instruction set where the processor has it, and a new row's loop must be vector code. 3. Every C block with a main,
+in README.md and docs/*.md, is compiled with every warning an error and run; it must succeed, and print what a text block
+behind "It prints:" shows. The page's backend outside the tree is built against the tree as it is and trained on by
+BUILD-ROOT's run_fast. 4. A wrong sign in the new derivative must be found, by the program on the page and by the gradient
+test, which shows that both check the new row. 5. A descriptor without its cost must fail the build, with a sentence.
+6. Files and names between backticks must be there. Exit 77 (skipped) without Meson.
 """
 import glob
 import os
@@ -23,7 +23,7 @@ import tempfile
 import time
 
 COMMAND = re.compile(r"^Then run `(tools/\w+\.py)`", re.M)
-INSERTION = re.compile(r"^In `([^`]+)`, below the line that begins with `([^`]+)`:\n\n```c\n(.*?)^```$", re.M | re.S)
+INSERTION = re.compile(r"^In `([^`]+)`, below the line that begins with `([^`]+)`:\n\n```(?:c|meson)\n(.*?)^```$", re.M | re.S)
 BLOCK = re.compile(r"^```c\n(.*?)^```$(?:\n\nIt prints:\n\n```text\n(.*?)^```$)?", re.M | re.S)
 SKIP = {".git", ".venv", ".cache", "__pycache__", "golden"}
 NAMED = ("README.md", "docs/design.md", "docs/semantics.md", "docs/extending.md")
@@ -77,7 +77,7 @@ def copy_tree(source, target):
 
 
 def apply(tree, page):
-    """Makes the insertions of a page; returns the names of the rows that were added."""
+    """Makes the insertions of a page; returns the names of the rows and of the instruction sets that were added."""
     found = INSERTION.findall(page)
     for path, start, code in found:
         lines = read(os.path.join(tree, path)).split("\n")
@@ -88,7 +88,8 @@ def apply(tree, page):
         write(os.path.join(tree, path), "\n".join(lines))
     must([sys.executable, os.path.join(tree, "tools", "declare_operations.py")])  # as the page says
     print("%d insertions" % len(found))
-    return re.findall(r"^MT_(?:MAP|ZIP)\((\w+),", "".join(code for _, _, code in found), re.M)
+    added = "".join(code for _, _, code in found)
+    return re.findall(r"^MT_(?:MAP|ZIP)\((\w+),", added, re.M), re.findall(r"^ *isa_names \+= '(\w+)'", added, re.M)
 
 
 def run_commands(meson, tree, out, page):
@@ -218,8 +219,25 @@ def check_vector_code(out, rows):
         check(re.search(r"vdivpd .*%ymm", text), "value_%s holds no division of whole vectors" % name)
 
 
-def run_gradient_test(out):
-    return run([os.path.join(out, "tests", "test_gradients_double")], env=dict(os.environ, MT_TEST_SEED="1"))
+def check_sets(tree, out, sets):
+    """A new instruction set's kernels are compiled, with registers that AVX2 lacks and no wider ones, and compute."""
+    for name in sets:
+        kernels = glob.glob(os.path.join(out, "libminitorch_d_%s.a.p" % name, "*gemm_kernel.c.o"))
+        objdump = shutil.which("objdump")
+        if len(kernels) != 1 or not objdump:
+            print("not checked: %s, for want of %s" % (name, "such kernels on this processor" if objdump else "objdump"))
+            continue
+        text = must([objdump, "-d", "--no-show-raw-insn", kernels[0]])
+        check(re.search(r"vfmadd.*%ymm(1[6-9]|2\d|3[01])", text), "%s: products use 16 registers at most" % name)
+        check(not re.search(r"vfmadd.*%zmm", text), "%s: products use vectors of 512 bits" % name)
+        if has_gradient_test(tree):
+            done = run_gradient_test(out, MT_ISA=name)
+            print("not run: %s, which this processor lacks" % name if done.returncode == 77 else "%s: compiled and run" % name)
+            check(done.returncode in (0, 77), "the gradient test fails on %s\n%s" % (name, done.stdout[-3000:]))
+
+
+def run_gradient_test(out, **settings):
+    return run([os.path.join(out, "tests", "test_gradients_double")], env=dict(os.environ, MT_TEST_SEED="1", **settings))
 
 
 def check_names(tree, out):
@@ -266,8 +284,9 @@ def main():
         tree = os.path.join(work, "tree")
         copy_tree(source, tree)
         page = read(os.path.join(tree, "docs", "extending.md"))
-        rows = apply(tree, page)
+        rows, sets = apply(tree, page)
         check(rows, "docs/extending.md adds no row to the table")
+        check(sets, "docs/extending.md adds no instruction set")
         out = configure(meson, tree, compiler)
         run_commands(meson, tree, out, page)
         build(meson, tree, out)
@@ -285,6 +304,7 @@ def main():
         check(len(found) >= 6, "only %d programs were found" % len(found))
         stage("%d programs" % len(found))
         check_vector_code(out, rows)
+        check_sets(tree, out, sets)
         if has_gradient_test(tree):
             done = run_gradient_test(out)
             check(done.returncode == 0, "the gradient test fails\n" + done.stdout[-3000:])
