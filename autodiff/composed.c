@@ -255,7 +255,8 @@ static void vjp_bce(mt_tape *t, const mt_node *node, mt_tensor *g)
 {
     mt_tensor *p = node->in[0].tensor, *target = node->in[1].tensor;
     mt_tensor *spread = mt_mul(t, mt_sub(t, mt_num(t, 1), p), p);
-    mt_tensor *derivative = mt_div(t, mt_sub(t, p, target), mt_maximum(t, spread, mt_num(t, 1e-12)));
+    mt_tensor *divisor = mt_maximum(t, spread, mt_num(t, 1e-12)); /* a statement: arguments have no order */
+    mt_tensor *derivative = mt_div(t, mt_sub(t, p, target), divisor);
     mt_send(t, node, 0, mt_mul(t, derivative, mt_scale(t, g, 1 / (double)mt_tensor_count(p))));
 }
 
