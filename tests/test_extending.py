@@ -86,7 +86,6 @@ def apply(tree, page):
             sys.exit(1)
         lines[places[0] + 1:places[0] + 1] = code.rstrip("\n").split("\n")
         write(os.path.join(tree, path), "\n".join(lines))
-    must([sys.executable, os.path.join(tree, "tools", "declare_operations.py")])  # as the page says
     print("%d insertions" % len(found))
     added = "".join(code for _, _, code in found)
     return re.findall(r"^MT_(?:MAP|ZIP)\((\w+),", added, re.M), re.findall(r"^ *isa_names \+= '(\w+)'", added, re.M)
