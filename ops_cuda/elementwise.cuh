@@ -13,21 +13,62 @@ namespace MT_TWIN {
 namespace {
 
 /* Room for the inputs: an array has at least one element. */
+constexpr int room_for(int inputs) { return inputs > 0 ? inputs : 1; }
 template <class ROW> struct slots {
-    static constexpr int count = ROW::inputs > 0 ? ROW::inputs : 1;
+    static constexpr int count = room_for(ROW::inputs);
 };
 
 /* The number of a row's input that is INDEX among numbers, of which apply gets 1 or 0: whether an element is
  * not 0. -1: all are of type in. Strides count elements of its own. */
 template <class ROW> constexpr int index_input = -1;
 
-/* The operands of a row at their first elements. */
-template <class ROW> struct row_work {
-    typename ROW::out *out;
-    const typename ROW::in *in[slots<ROW>::count] = {};
-    typename ROW::constants p;
+/* The operands of a row at their first elements. Rows of the same types share this, and what the host does
+ * with it. */
+template <class IN, class OUT, int INPUTS, class CONSTANTS> struct row_work {
+    OUT *out;
+    const IN *in[room_for(INPUTS)] = {};
+    CONSTANTS p;
     int64_t count;
 };
+template <class ROW>
+using work_of = row_work<typename ROW::in, typename ROW::out, ROW::inputs, typename ROW::constants>;
+
+/* What the body of a kernel knows of its row. On a card that is the row, and each has bodies of its own. In
+ * the simulator rows of the same types that read the same inputs share them, and their arithmetic is behind a
+ * pointer: so a new row compiles in half the time. */
+#ifdef __CUDACC__
+#define MT_BODY MT_DEVICE
+template <class ROW> MT_DEVICE ROW seen() { return ROW(); }
+#else
+#define MT_BODY static __attribute__((noinline))
+template <class IN, int INPUTS> struct row_values {
+    IN x[room_for(INPUTS)];
+};
+template <class IN, class OUT, int INPUTS, int READS, int INDEX, class CONSTANTS> struct seen_row {
+    typedef IN in;
+    typedef OUT out;
+    static constexpr int inputs = INPUTS, reads = READS;
+    OUT (*arithmetic)(row_values<IN, INPUTS>, CONSTANTS);
+    __forceinline__ OUT apply(const IN (&x)[room_for(INPUTS)], const CONSTANTS &p) const
+    {
+        row_values<IN, INPUTS> v = {};
+        for (int k = 0; k < INPUTS; k++)
+            if (READS >> k & 1) v.x[k] = x[k];
+        return arithmetic(v, p);
+    }
+};
+template <class IN, class OUT, int INPUTS, int READS, int INDEX, class CONSTANTS>
+constexpr int index_input<seen_row<IN, OUT, INPUTS, READS, INDEX, CONSTANTS>> = INDEX;
+template <class ROW>
+static typename ROW::out arithmetic_of(row_values<typename ROW::in, ROW::inputs> v, typename ROW::constants p)
+{
+    return ROW::apply(v.x, p);
+}
+template <class ROW>
+using seen_of = seen_row<typename ROW::in, typename ROW::out, ROW::inputs, ROW::reads, index_input<ROW>,
+                         typename ROW::constants>;
+template <class ROW> MT_DEVICE seen_of<ROW> seen() { return {arithmetic_of<ROW>}; }
+#endif
 
 /* How many elements a thread takes: 16 bytes of the wider type, the width at which a warp's accesses are
  * whole lines, and enough of them under way to fill the memory's time. */
@@ -46,7 +87,7 @@ template <class ROW, class I> MT_DEVICE typename ROW::in element_of(const typena
 
 /* Contiguous operands of one type, all aligned to 16 bytes: each thread moves 16 bytes of every operand; the
  * thread after the last takes what is left, one by one. */
-template <class ROW> MT_KERNEL void flat(row_work<ROW> w)
+template <class ROW, class WORK> MT_BODY void flat_body(WORK w, ROW row)
 {
     typedef typename ROW::in in_type;
     typedef typename ROW::out out_type;
@@ -62,7 +103,7 @@ template <class ROW> MT_KERNEL void flat(row_work<ROW> w)
             in_type x[INPUTS];
             for (int k = 0; k < ROW::inputs; k++)
                 if (ROW::reads >> k & 1) x[k] = v[k][j];
-            result[j] = ROW::apply(x, w.p);
+            result[j] = row.apply(x, w.p);
         }
         store16(w.out + first, result);
     } else {
@@ -71,25 +112,29 @@ template <class ROW> MT_KERNEL void flat(row_work<ROW> w)
             in_type x[INPUTS];
             for (int k = 0; k < ROW::inputs; k++)
                 if (ROW::reads >> k & 1) x[k] = w.in[k][i];
-            w.out[i] = ROW::apply(x, w.p);
+            w.out[i] = row.apply(x, w.p);
         }
     }
 }
+template <class ROW> MT_KERNEL void flat(work_of<ROW> w) { flat_body(w, seen<ROW>()); }
 
-template <class ROW, int RANK> struct strided_work {
-    typename ROW::out *out;
-    const typename ROW::in *in[slots<ROW>::count] = {};
-    typename ROW::constants p;
+template <class IN, class OUT, int INPUTS, class CONSTANTS, int RANK> struct strided_work {
+    OUT *out;
+    const IN *in[room_for(INPUTS)] = {};
+    CONSTANTS p;
     uint32_t count;
     bool side_by_side; /* a thread's elements are 16 bytes that 16 divides, in out and in each input */
-    bool one[slots<ROW>::count] = {}; /* ... or are one element of this input, repeated */
-    walk<uint32_t, 1 + ROW::inputs, RANK ? RANK : MT_MAX_DIMS> dims;
+    bool one[room_for(INPUTS)] = {}; /* ... or are one element of this input, repeated */
+    walk<uint32_t, 1 + INPUTS, RANK ? RANK : MT_MAX_DIMS> dims;
 };
+template <class ROW, int RANK>
+using strided_of =
+    strided_work<typename ROW::in, typename ROW::out, ROW::inputs, typename ROW::constants, RANK>;
 
 /* Any strides and alignment; RANK 0 for a rank known at run time, and then one element a thread. Where they
  * are not side by side a thread takes every blockDim-th element, so that a warp's accesses are as narrow as
  * the layout allows. All loads are under way before the first is needed. */
-template <class ROW, int RANK> MT_KERNEL void strided(strided_work<ROW, RANK> w)
+template <int RANK, class ROW, class WORK> MT_BODY void strided_body(WORK w, ROW row)
 {
     typedef uint32_t I;
     typedef typename ROW::in in_type;
@@ -126,7 +171,7 @@ template <class ROW, int RANK> MT_KERNEL void strided(strided_work<ROW, RANK> w)
             in_type x[INPUTS];
             for (int k = 0; k < ROW::inputs; k++)
                 if (ROW::reads >> k & 1) x[k] = v[k][j];
-            result[j] = ROW::apply(x, w.p);
+            result[j] = row.apply(x, w.p);
         }
         if (side_by_side)
             store16(w.out + at[0][0], result);
@@ -140,9 +185,13 @@ template <class ROW, int RANK> MT_KERNEL void strided(strided_work<ROW, RANK> w)
             in_type x[INPUTS];
             for (int k = 0; k < ROW::inputs; k++)
                 if (ROW::reads >> k & 1) x[k] = element_of<ROW>(w.in[k], k, at[k + 1]);
-            w.out[at[0]] = ROW::apply(x, w.p);
+            w.out[at[0]] = row.apply(x, w.p);
         }
     }
+}
+template <class ROW, int RANK> MT_KERNEL void strided(strided_of<ROW, RANK> w)
+{
+    strided_body<RANK>(w, seen<ROW>());
 }
 
 /* ---- on the host ---- */
@@ -167,35 +216,42 @@ static inline void neighbours(const mt_elementwise_plan *plan, int k, const void
     *one = constant || (whole && stride[last] == 0);
 }
 
-template <class ROW, int RANK>
-static mt_status start_strided(mt_backend *backend, const char *name, const row_work<ROW> &from,
-                               const mt_elementwise_plan *plan)
+/* What a kernel for strided operands is told; a thread takes width elements. */
+template <int RANK, class IN, class OUT, int INPUTS, class CONSTANTS>
+static strided_work<IN, OUT, INPUTS, CONSTANTS, RANK> strided_from(
+    const row_work<IN, OUT, INPUTS, CONSTANTS> &from, const mt_elementwise_plan *plan, int reads, int width)
 {
-    const int width = RANK ? taken<ROW>::count : 1;
-    strided_work<ROW, RANK> work;
+    strided_work<IN, OUT, INPUTS, CONSTANTS, RANK> work;
     work.out = from.out;
     work.p = from.p;
     work.count = (uint32_t)from.count;
     bool one;
     neighbours(plan, 0, from.out, width, &work.side_by_side, &one);
-    if (sizeof(typename ROW::out[width]) != 16 || sizeof(typename ROW::in[width]) != 16)
-        work.side_by_side = false;
-    for (int k = 0; k < ROW::inputs; k++) {
+    if (sizeof(OUT) * (size_t)width != 16 || sizeof(IN) * (size_t)width != 16) work.side_by_side = false;
+    for (int k = 0; k < INPUTS; k++) {
         bool fits;
         work.in[k] = from.in[k];
         neighbours(plan, k + 1, from.in[k], width, &fits, &work.one[k]);
-        if ((ROW::reads >> k & 1) && !fits && !work.one[k]) work.side_by_side = false;
+        if ((reads >> k & 1) && !fits && !work.one[k]) work.side_by_side = false;
     }
     work.dims.rank = 0;
     for (int d = 0; d < plan->rank; d++) {
-        int64_t stride[1 + ROW::inputs];
-        for (int k = 0; k <= ROW::inputs; k++) stride[k] = plan->stride[k][d];
+        int64_t stride[1 + INPUTS];
+        for (int k = 0; k <= INPUTS; k++) stride[k] = plan->stride[k][d];
         add_dimension(&work.dims, plan->size[d], stride);
     }
+    return work;
+}
+
+template <class ROW, int RANK>
+static mt_status start_strided(mt_backend *backend, const char *name, const work_of<ROW> &from,
+                               const mt_elementwise_plan *plan)
+{
+    const int width = RANK ? taken<ROW>::count : 1;
     const int64_t threads = ceil_div(from.count, width);
     const unsigned block = block_for(threads);
     return MT_START(backend, name, (strided<ROW, RANK>), dim3((unsigned)ceil_div(threads, block)),
-                    dim3(block), work);
+                    dim3(block), strided_from<RANK>(from, plan, ROW::reads, width));
 }
 
 /* A plan whose positions fit in 31 bits: others are cut, see in_pieces. */
@@ -203,7 +259,7 @@ template <class ROW>
 static mt_status start_row(mt_backend *backend, const char *name, const mt_operand *operand,
                            const mt_elementwise_plan *plan, const typename ROW::constants &p)
 {
-    row_work<ROW> work;
+    work_of<ROW> work;
     work.out =
         static_cast<typename ROW::out *>(first_of(operand[0], sizeof(typename ROW::out))) + plan->first[0];
     for (int k = 0; k < ROW::inputs; k++) {

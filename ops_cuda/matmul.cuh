@@ -102,7 +102,8 @@ static __device__ __forceinline__ void put(mt_real *to, int64_t step, bool wide,
 }
 
 /* v[e] = act(v[e]); act -1: as it is. A switch over the table: a call by a function pointer would keep v out
- * of registers. */
+ * of registers. In the simulator, where a call costs nothing beside an access, it stands once. */
+#ifdef __CUDACC__
 template <int COUNT> static __device__ __forceinline__ void activate(int act, mt_real (&v)[COUNT])
 {
     switch (act) {
@@ -114,6 +115,23 @@ template <int COUNT> static __device__ __forceinline__ void activate(int act, mt
     default: break;
     }
 }
+#else
+static __attribute__((noinline)) mt_real activated(int act, mt_real x)
+{
+    switch (act) {
+        /* clang-format off */
+#define MT_MAP(name, params, needs, low, high, formula) \
+    case MT_OP_##name: return mt_f_##name(x, 0, 0);
+#include "tensor/scalar/op_table.inc"
+    /* clang-format on */
+    default: return x;
+    }
+}
+template <int COUNT> static __forceinline__ void activate(int act, mt_real (&v)[COUNT])
+{
+    each(v, [&](mt_real x, int) { return activated(act, x); });
+}
+#endif
 
 /* Where a thread's part of a row of C goes: the first count of COUNT elements, gap columns apart. */
 struct part {

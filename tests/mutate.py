@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 
-DEVICE = re.compile(r"\b(?:MT_KERNEL|MT_DEVICE|__device__)\b")
+DEVICE = re.compile(r"\b(?:MT_KERNEL|MT_BODY|MT_DEVICE|__device__)\b")
 COMPARISON = re.compile(r" (<=|>=|<|>) ")
 BARRIER = re.compile(r"\b(__syncthreads|__syncwarp|__threadfence(?:_block)?)\s*\([^()]*\)\s*;")
 FLIPPED = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
