@@ -1,8 +1,8 @@
 /* ops_cpu/tuning.h - the sizes of matmul's tiles and the limits of its paths: a row for each instruction set.
  *
  * For the files that are compiled once for each of them; drivers read the same numbers from the table of
- * kernels (gemm.h). The values were measured (docs/performance.md), but NEON's: its register tile is that of
- * AVX2, 6 x 16 floats, in twice the registers of half the width, and what follows from a strip's bytes is
+ * kernels (gemm.h). The values were measured (docs/performance-log.md), but NEON's: its register tile is that
+ * of AVX2, 6 x 16 floats, in twice the registers of half the width, and what follows from a strip's bytes is
  * too.
  */
 #ifndef MT_TUNING_H
