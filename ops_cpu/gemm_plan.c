@@ -11,9 +11,9 @@
 
 /* A step of k costs a fraction of what mt_cpu_threads counts in: two threads pay from 64 x 64 x 64. */
 static const double STEPS_OF_K = 4;
-/* k is long from so many times the rows and the columns of C on. */
+/* Threads may share k where k >= LONG_K * max(m, n). */
 enum { LONG_K = 4 };
-/* Few sums are long from so many stretches of dot products on, and cut into at most so many pieces. */
+/* MT_GEMM_LONG: m, n <= FEW and k >= LONG_STRETCHES * dot_kc; k is cut into at most MOST_PIECES pieces. */
 enum { LONG_STRETCHES = 4, FEW = 16, MOST_PIECES = 1024 };
 
 /* (B^T A^T)^T. */

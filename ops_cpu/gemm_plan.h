@@ -36,11 +36,11 @@ typedef struct mt_gemm {
     bool add;
     bool turned;                           /* computed as (B^T A^T)^T */
     int64_t kc;                            /* k is cut into pieces of kc, the last may be shorter */
-    int64_t count, a_step, b_step, c_step; /* computed at once: so many products, so far apart */
-    int64_t row_cells, column_cells;       /* C is cut into that many cells for the threads */
-    int64_t k_cells;                       /* or k is, into so many runs of whole pieces */
+    int64_t count, a_step, b_step, c_step; /* MT_GEMM_DIRECT: products of a call, as in mt_gemm_block */
+    int64_t row_cells, column_cells;       /* for the threads C is cut into row_cells x column_cells cells, */
+    int64_t k_cells;                       /* or k into k_cells runs of whole pieces; the other count is 1 */
     int threads;
-    int64_t tasks;              /* cells of all products of the batch, or of k */
+    int64_t tasks;              /* batch * row_cells * column_cells * k_cells; MT_GEMM_LONG: batch * pieces */
     const mt_matmul_plan *plan; /* the batch */
     mt_real *space; /* the workspace, of which each thread has own numbers; NULL: none is needed */
     int64_t own;
