@@ -102,7 +102,10 @@ static mt_status accumulate(mt_tape *tape, const mt_node *node, mt_tensor *x, mt
     const mt_layout *wide = &g->layout, *narrow = &x->layout;
     /* The dimensions along which x was stretched to g's shape. */
     int lead = wide->rank - narrow->rank;
-    MT_ASSERT(lead >= 0);
+    if (lead < 0)
+        return mt_fail(MT_ERR_SHAPE,
+                       "backward: the VJP of %s gives a gradient of %d dimensions to an input of %d",
+                       node->name, wide->rank, narrow->rank);
     mt_shape stretched = {0};
     for (int d = 0; d < wide->rank; d++)
         if (d < lead || (narrow->size[d - lead] == 1 && wide->size[d] != 1))

@@ -194,6 +194,29 @@ static void test_taken_back(void **data)
     }
 }
 
+static void vjp_too_flat(mt_tape *tape, const mt_node *node, mt_tensor *g)
+{
+    mt_send(tape, node, 0, mt_sum(tape, g));
+}
+
+static void test_too_flat(void **data)
+{
+    (void)data;
+    mt_operation flat = *mt_operation_by_name("copy");
+    flat.vjp = vjp_too_flat;
+    EACH_BACKEND(b)
+    {
+        mt_tape *tape = test_tape(b);
+        mt_tensor *x = OWN(mt_ones(b, mt_shape(2, 3)));
+        TEST_OK(mt_require_grad(x, true));
+        mt_tensor *y = ON(tape, mt_apply_operation(tape, &flat, &x, 1, NULL));
+        TEST_FAILS(mt_backward_from(tape, y, ON(tape, mt_detach(tape, x))), MT_ERR_SHAPE,
+                   "the VJP of copy gives a gradient of 1 dimensions to an input of 2");
+        test_cases++;
+        test_release();
+    }
+}
+
 static void test_lacking(void **data)
 {
     (void)data;
@@ -278,8 +301,8 @@ static void test_no_handle(void **data)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        TEST(test_deeds),   TEST(test_one_for_both), TEST(test_taken_back),
-        TEST(test_lacking), TEST(test_no_handle),
+        TEST(test_deeds),    TEST(test_one_for_both), TEST(test_taken_back),
+        TEST(test_too_flat), TEST(test_lacking),      TEST(test_no_handle),
     };
     return TEST_RUN("vjp", tests);
 }
