@@ -240,24 +240,30 @@ mt_tensor *mt_bce_with_logits(mt_tape *tape, mt_tensor *z, mt_tensor *target)
     return mt_apply_operation(tape, &mt_operation_bce_with_logits, (mt_tensor *[]){z, target}, 2, NULL);
 }
 
+/* In three tensors of p's shape, each written again and again. */
 static mt_tensor *express_bce(mt_call *call)
 {
     mt_tape *t = call->tape;
-    mt_tensor *p = call->in[0], *target = call->in[1], *least = mt_num(t, -100);
-    mt_tensor *yes = mt_maximum(t, mt_log(t, p), least);
-    mt_tensor *no = mt_maximum(t, mt_log1p(t, mt_neg(t, p)), least);
-    mt_tensor *minus_rest = mt_sub(t, target, mt_num(t, 1));
-    return mt_mean(t, mt_sub(t, mt_mul(t, no, minus_rest), mt_mul(t, yes, target)));
+    mt_tensor *p = call->in[0], *target = call->in[1];
+    mt_tensor *least = mt_num(t, -100), *one = mt_num(t, 1);
+    mt_tensor *yes = mt_log(t, p), *no = mt_neg(t, p), *rest = mt_sub(t, target, one);
+    const bool done = rest && mt_did(t, mt_op_maximum(yes, yes, least)) && mt_did(t, mt_op_log1p(no, no)) &&
+                      mt_did(t, mt_op_maximum(no, no, least)) && mt_did(t, mt_op_mul(yes, yes, target)) &&
+                      mt_did(t, mt_op_mul(no, no, rest)) && mt_did(t, mt_op_sub(yes, no, yes));
+    return done ? mt_mean(t, yes) : NULL;
 }
 
 /* (p - target) / (p (1 - p)), the divisor at least 1e-12, as PyTorch has it. */
 static void vjp_bce(mt_tape *t, const mt_node *node, mt_tensor *g)
 {
-    mt_tensor *p = node->in[0].tensor, *target = node->in[1].tensor;
-    mt_tensor *spread = mt_mul(t, mt_sub(t, mt_num(t, 1), p), p);
-    mt_tensor *divisor = mt_maximum(t, spread, mt_num(t, 1e-12)); /* a statement: arguments have no order */
-    mt_tensor *derivative = mt_div(t, mt_sub(t, p, target), divisor);
-    mt_send(t, node, 0, mt_mul(t, derivative, mt_scale(t, g, 1 / (double)mt_tensor_count(p))));
+    mt_tensor *p = node->in[0].tensor, *target = node->in[1].tensor, *one = mt_num(t, 1);
+    mt_tensor *spread = mt_sub(t, one, p), *derivative = mt_sub(t, p, target), *least = mt_num(t, 1e-12);
+    mt_tensor *share = mt_scale(t, g, 1 / (double)mt_tensor_count(p));
+    const bool done = share && mt_did(t, mt_op_mul(spread, spread, p)) &&
+                      mt_did(t, mt_op_maximum(spread, spread, least)) &&
+                      mt_did(t, mt_op_div(derivative, derivative, spread)) &&
+                      mt_did(t, mt_op_mul(derivative, derivative, share));
+    if (done) mt_send(t, node, 0, derivative);
 }
 
 const mt_operation mt_operation_bce = {
