@@ -26,15 +26,19 @@ static void end(trial *t)
     for (int i = 0; i < t->inputs; i++) mt_tensor_free(t->in[i]);
 }
 
-/* Values from the input's interval, the same each time. */
+/* Values from the input's interval, the same each time; of a mask whole numbers. */
 static mt_tensor *draw(const mt_input *input, mt_shape shape, mt_kind any, mt_rng *rng)
 {
     const bool index = input->takes == MT_TAKES_INDEX || (input->takes == MT_TAKES_ANY && any == MT_INDEX);
+    const bool mask = input->takes == MT_TAKES_ANY && input->constant;
     mt_tensor *x = mt_uniform(mt_backend_get("simple"), shape, rng, input->low, input->high);
-    if (!index) return x;
+    if (!index && !mask) return x;
     mt_tensor *whole = x ? mt_tensor_as(x, MT_INDEX) : NULL;
     mt_tensor_free(x);
-    return whole;
+    if (index || !whole) return whole;
+    x = mt_tensor_as(whole, MT_REAL);
+    mt_tensor_free(whole);
+    return x;
 }
 
 /* Applies the example to new inputs of which those in wants require a gradient; inputs that take either kind
