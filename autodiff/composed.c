@@ -175,6 +175,61 @@ mt_tensor *mt_log_softmax(mt_tape *tape, mt_tensor *x, int64_t dim)
     return mt_apply_operation(tape, &mt_operation_log_softmax, &x, 1, &(mt_attribute){.integer = dim});
 }
 
+/* ---- one of two, element by element ---- */
+
+static mt_status shape_where(const mt_call *call, mt_shape *result)
+{
+    *result = mt_tensor_shape(call->in[0]);
+    mt_status status = MT_OK;
+    for (int i = 1; i < 3 && status == MT_OK; i++)
+        status = mt_shape_broadcast(*result, mt_tensor_shape(call->in[i]), result);
+    return status;
+}
+
+static mt_status run_where(mt_call *call, mt_tensor *out)
+{
+    return mt_op_where(out, call->in[0], call->in[1], call->in[2]);
+}
+
+/* where(mask, g, 0) for a and where(mask, 0, g) for b. */
+static void vjp_where(mt_tape *t, const mt_node *node, mt_tensor *g)
+{
+    for (int i = 1; i < 3; i++) {
+        if (!mt_wants(node, i)) continue;
+        mt_tensor *to = mt_share(t, node, i, node->out), *zero = mt_tape_number(t, 0);
+        if (to && zero &&
+            mt_did(t, mt_op_where(to, node->in[0].tensor, i == 1 ? g : zero, i == 2 ? g : zero)))
+            mt_send(t, node, i, to);
+    }
+}
+
+static const mt_example where_examples[] = {
+    {.shape = {{2, {4, 5}}, {2, {4, 5}}, {2, {4, 5}}}},
+    {.shape = {{3, {2, 3, 1}}, {1, {4}}, {2, {3, 1}}}},
+    {.shape = {{1, {5}}, {2, {4, 1}}, {1, {1}}}},
+    {.shape = {{0}}},
+};
+const mt_operation mt_operation_where = {
+    .name = "where",
+    .formula = "a where mask is not 0, elsewhere b",
+    .input = {{.name = "mask", .takes = MT_TAKES_ANY, .constant = true, .low = 0, .high = 2},
+              {.name = "a", .low = -2, .high = 2},
+              {.name = "b", .low = -2, .high = 2}},
+    .shape = shape_where,
+    .run = run_where,
+    .vjp = vjp_where,
+    .reads = {0, 1u << 0, 1u << 0},
+    .cost = MT_COST_NOTHING,
+    .examples = where_examples,
+};
+
+/* All three broadcast. mask is INDEX or REAL, such as mt_lt(t, x, y), and gets no gradient; NaN is not 0.
+ * What is not taken reaches neither the result nor a gradient, NaN and infinity neither. */
+mt_tensor *mt_where(mt_tape *tape, mt_tensor *mask, mt_tensor *a, mt_tensor *b)
+{
+    return mt_apply_operation(tape, &mt_operation_where, (mt_tensor *[]){mask, a, b}, 3, NULL);
+}
+
 /* ---- losses: of a prediction and a target of its shape, which gets no gradient ---- */
 
 static mt_status shape_pair(const mt_call *call, mt_shape *result)

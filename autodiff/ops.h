@@ -122,6 +122,10 @@ MT_API mt_tensor *mt_var_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, double
 MT_API mt_tensor *mt_softmax(mt_tape *tape, mt_tensor *x, int64_t dim);
 /* log_softmax: x - ln(sum of exp(x) along dim). Exact where softmax is nearly 0 too. */
 MT_API mt_tensor *mt_log_softmax(mt_tape *tape, mt_tensor *x, int64_t dim);
+/* where: a where mask is not 0, elsewhere b. All three broadcast. mask is INDEX or REAL, such as
+ * mt_lt(t, x, y), and gets no gradient; NaN is not 0. What is not taken reaches neither the result nor
+ * a gradient, NaN and infinity neither. */
+MT_API mt_tensor *mt_where(mt_tape *tape, mt_tensor *mask, mt_tensor *a, mt_tensor *b);
 /* mse: the mean of (p - target)^2 */
 MT_API mt_tensor *mt_mse(mt_tape *tape, mt_tensor *p, mt_tensor *target);
 /* bce_with_logits: the mean of max(z, 0) - z target + log1p(exp(-|z|)), which is bce of sigmoid(z). At

@@ -36,6 +36,7 @@ void check_fill(void **state);
 void check_copy(void **state);
 void check_map(void **state);
 void check_zip(void **state);
+void check_where(void **state);
 void check_random(void **state);
 void check_reduce(void **state);
 void check_scatter(void **state);

@@ -1,4 +1,5 @@
-/* slots_elementwise.c - gpu_slots' checks of fill, copy, map, zip and random: one element at a time. */
+/* slots_elementwise.c - gpu_slots' checks of fill, copy, map, zip, where and random: one element at a time.
+ */
 #include "slots.h"
 #include "tensor/elementwise.h"
 
@@ -286,6 +287,55 @@ void check_zip(void **state)
 {
     (void)state;
     check_rows_of(2);
+}
+
+/* ---- where ---- */
+
+/* Zeros of both signs, infinities and NaN in the mask (of numbers) and in both choices. */
+static pair choice_of(mt_shape shape, unsigned flags, unsigned kind)
+{
+    static const double special[] = {0, -0.0, NAN, INFINITY, 1e-30, -2.5, 7};
+    const int64_t n = test_count(shape);
+    double *values = test_memory((size_t)n * sizeof *values);
+    for (int64_t i = 0; i < n; i++)
+        values[i] = kind ? (test_chance(0.5)   ? 0
+                            : test_chance(0.5) ? 0x1p40
+                                               : -1)
+                         : special[test_below((int64_t)TEST_LENGTH(special))];
+    return twins(test_array_from(backends[0], shape, flags | kind, values));
+}
+
+static void where_one(const arrangement *a, unsigned kind)
+{
+    pair in[3], out = output(a->shape, a->flags);
+    for (int k = 0; k < 3; k++) {
+        const bool spreads_out = a->at != NULL && a->which == k;
+        const mt_shape shape = spreads_out ? a->at->own : a->narrow ? test_narrower(a->shape) : a->shape;
+        in[k] = choice_of(shape, a->flags, k == 0 ? kind : 0);
+        if (spreads_out) in[k] = as_seen(in[k], a->at);
+    }
+    const char *what = slots_text("where of %s by %s%s%s", test_text(a->shape), kind ? "indices" : "numbers",
+                                  a->at != NULL ? ", one of them " : "", a->at != NULL ? a->at->what : "");
+    EACH(i)
+    TEST_OK(backends[i]->where(backends[i], slots_operand(out, i), slots_operand(in[0], i), kind_of(kind),
+                               slots_operand(in[1], i), slots_operand(in[2], i)));
+    agree(out, 0, what);
+    for (int k = 0; k < 3; k++) test_unchanged(in[k].on[0], what);
+    test_release();
+}
+
+void check_where(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < TEST_LENGTH(kinds); k++) {
+        for (int round = 0; round < 4 * SHAPES; round++)
+            where_one(
+                &(arrangement){shape_of(round % SHAPES), slots_flags(round % SHAPES), round % 2, NULL, 0},
+                kinds[k]);
+        for (size_t i = 0; i < TEST_LENGTH(spreads); i++)
+            for (int which = 0; which < 3; which++)
+                where_one(&(arrangement){spreads[i].shape, TEST_PLAIN, false, &spreads[i], which}, kinds[k]);
+    }
 }
 
 /* ---- random ---- */

@@ -1,5 +1,5 @@
-/* ops_cpu/elementwise.c - map and zip on whole arrays: the plan, the parallel loop, and a tile function for
- * each piece.
+/* ops_cpu/elementwise.c - map, zip and where on whole arrays: the plan, the parallel loop, and a tile
+ * function for each piece.
  *
  * The two innermost dimensions of the plan are cut into tiles of at most PIECE elements, of one row where
  * rows are long; threads take runs of neighbouring tiles. Elements do not depend on each other, so the cut
@@ -182,4 +182,22 @@ mt_status mt_cpu_zip(mt_backend *backend, const mt_elementwise_work *work)
 {
     (void)backend;
     return run_row(work);
+}
+
+/* A mask of INDEX is walked in steps of mt_real, of which an element of it has one or two. */
+mt_status mt_cpu_where(mt_backend *backend, mt_operand out, mt_operand mask, mt_kind mask_kind, mt_operand a,
+                       mt_operand b)
+{
+    (void)backend;
+    const mt_operand operand[] = {out, mask, a, b};
+    mt_elementwise_plan plan;
+    mt_plan_elementwise(operand, 4, &plan);
+    if (plan.count == 0) return MT_OK;
+    tile_job job = {.plan = &plan, .compute = mt_cpu_kernels_get()->slot[MT_SLOT_where]};
+    for (int k = 0; k < 4; k++) job.data[k] = first_of(operand[k]);
+    const int64_t wide = (int64_t)(mt_kind_bytes(mask_kind) / sizeof(mt_real));
+    job.data[1] += (wide - 1) * mask.layout->offset;
+    for (int d = 0; d < plan.rank; d++) plan.stride[1][d] *= wide;
+    job.p = (const mt_real[]){mask_kind == MT_INDEX, 0};
+    return run(&job, true);
 }

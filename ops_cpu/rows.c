@@ -1,5 +1,5 @@
-/* ops_cpu/rows.c - map and zip on a tile of rows: a loop for each layout of a row, around the functions of
- * scalar_ops.h.
+/* ops_cpu/rows.c - map, zip and where on a tile of rows: a loop for each layout of a row, around the
+ * functions of scalar_ops.h.
  *
  * The generic loops below are inlined into one small function for each row of op_table.inc, where the
  * compiler turns them into vector code. Every loop evaluates the same scalar function, so an element's bits
@@ -216,6 +216,41 @@ INLINE void each_row(int inputs, row_fn row, TILE_ARGS)
 INLINE mt_real same(mt_real x, mt_real p0, mt_real p1) { return (void)p0, (void)p1, x; }
 TILE(slot, copy, 1, map_row, same)
 
+/* Both are read, whichever is taken, so that the loops have no branch. */
+#define WHERE_ROW(kind, type)                                                                         \
+    INLINE mt_real where_##kind(type m, mt_real a, mt_real b) { return m != 0 ? a : b; }              \
+    INLINE void where_row_##kind(ROW_ARGS)                                                            \
+    {                                                                                                 \
+        const type *m = (const type *)in[0];                                                          \
+        const mt_real *a = in[1], *b = in[2];                                                         \
+        const int64_t sm = si[0] / (int64_t)(sizeof(type) / sizeof(mt_real)), sa = si[1], sb = si[2]; \
+        if (sm == 0) {                                                                                \
+            map_row(same, n, out, so, *m != 0 ? &a : &b, *m != 0 ? &sa : &sb, p);                     \
+        } else if (so == 1 && sm == 1 && sa == 1 && sb == 1) {                                        \
+            SIMD for (int64_t i = 0; i < n; i++) out[i] = where_##kind(m[i], a[i], b[i]);             \
+        } else if (so == 1 && sm == 1 && sa == 1 && sb == 0) {                                        \
+            const mt_real b0 = b[0];                                                                  \
+            SIMD for (int64_t i = 0; i < n; i++) out[i] = where_##kind(m[i], a[i], b0);               \
+        } else if (so == 1 && sm == 1 && sa == 0 && sb == 1) {                                        \
+            const mt_real a0 = a[0];                                                                  \
+            SIMD for (int64_t i = 0; i < n; i++) out[i] = where_##kind(m[i], a0, b[i]);               \
+        } else {                                                                                      \
+            SIMD for (int64_t i = 0; i < n; i++) out[i * so] =                                        \
+                where_##kind(m[i * sm], a[i * sa], b[i * sb]);                                        \
+        }                                                                                             \
+    }
+WHERE_ROW(real, mt_real)
+WHERE_ROW(index, int64_t)
+
+INLINE void where_row(ROW_ARGS)
+{
+    if (p[0] != 0)
+        where_row_index(ROW_PASS);
+    else
+        where_row_real(ROW_PASS);
+}
+static void slot_where(TILE_ARGS) { each_row(3, where_row, TILE_PASS); }
+
 #define STRING_(text) #text
 #define STRING(text)  STRING_(text)
 
@@ -243,7 +278,7 @@ const mt_cpu_kernels MT_FOR_ISA(mt_cpu_kernels) = {
     .grad_a = grad_a,
     .grad_b = grad_b,
     .add = value_add,
-    .slot = {[MT_SLOT_copy] = slot_copy},
+    .slot = {[MT_SLOT_copy] = slot_copy, [MT_SLOT_where] = slot_where},
     .folds = &MT_FOR_ISA(mt_fold_kernels),
     .steps = &MT_FOR_ISA(mt_step_kernels),
     .gemm = &MT_FOR_ISA(mt_gemm_kernels),

@@ -235,6 +235,21 @@ mt_status mt_simple_fill(mt_backend *backend, mt_operand out, mt_kind kind, doub
                           (mt_operand){kind == MT_REAL ? (void *)&real : (void *)&index, &one}, kind);
 }
 
+mt_status mt_simple_where(mt_backend *backend, mt_operand out, mt_operand mask, mt_kind mask_kind,
+                          mt_operand a, mt_operand b)
+{
+    (void)backend;
+    int64_t index[MT_MAX_DIMS] = {0};
+    if (mt_layout_count(out.layout) == 0) return MT_OK;
+    do {
+        const int64_t at = position(&mask, out.layout->rank, index);
+        const bool yes = mask_kind == MT_INDEX ? ((const int64_t *)mask.data)[at] != 0
+                                               : ((const mt_real *)mask.data)[at] != 0;
+        *place_of(&out, index) = value_at(yes ? &a : &b, out.layout->rank, index);
+    } while (next_index(out.layout->rank, out.layout->size, index));
+    return MT_OK;
+}
+
 mt_status mt_simple_random(mt_backend *backend, const mt_random_work *work)
 {
     (void)backend;

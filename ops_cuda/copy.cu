@@ -1,4 +1,4 @@
-/* ops_cuda/copy.cu - copies between layouts and kinds, and fills.
+/* ops_cuda/copy.cu - copies between layouts and kinds, fills, and where.
  *
  * Contiguous and oddly strided copies are rows of the elementwise kernels. Where the input runs along another
  * dimension than the output (a transpose), both are walked in square tiles through shared memory, so that
@@ -41,6 +41,19 @@ template <class T> struct constant {
     static constexpr int inputs = 0, reads = 0;
     static __device__ __forceinline__ T apply(const T (&)[1], T value) { return value; }
 };
+
+/* x = mask, a, b. */
+struct choose {
+    typedef mt_real in, out;
+    typedef nothing constants;
+    static constexpr int inputs = 3, reads = 7;
+    static __device__ __forceinline__ mt_real apply(const mt_real (&x)[3], nothing)
+    {
+        return x[0] != 0 ? x[1] : x[2];
+    }
+};
+struct choose_by_index : choose {};
+template <> constexpr int index_input<choose_by_index> = 0;
 
 /* ---- the transposing tile ---- */
 
@@ -198,6 +211,20 @@ extern "C" mt_status MT_LAUNCHER(fill)(mt_backend *backend, mt_operand out, mt_k
     return in_pieces(plan, [&](const mt_elementwise_plan &piece) {
         return kind == MT_REAL ? start_row<constant<mt_real>>(backend, name, &out, &piece, (mt_real)value)
                                : start_row<constant<int64_t>>(backend, name, &out, &piece, to_index(value));
+    });
+}
+
+extern "C" mt_status MT_LAUNCHER(where)(mt_backend *backend, mt_operand out, mt_operand mask,
+                                        mt_kind mask_kind, mt_operand a, mt_operand b)
+{
+    const mt_operand operand[4] = {out, mask, a, b};
+    mt_elementwise_plan plan;
+    mt_plan_elementwise(operand, 4, &plan);
+    if (plan.count == 0) return MT_OK;
+    return in_pieces(plan, [&](const mt_elementwise_plan &piece) {
+        return mask_kind == MT_REAL
+                   ? start_row<choose>(backend, "where", operand, &piece, nothing())
+                   : start_row<choose_by_index>(backend, "where by index", operand, &piece, nothing());
     });
 }
 

@@ -176,6 +176,22 @@ mt_status mt_op_zip_grad(mt_tensor *out, mt_op op, int which, const mt_tensor *g
     mt_status mt_op_##name(ZIP_ARGS_##params) { return mt_op_zip(out, MT_OP_##name, a, b, PASS_##params); }
 #include "scalar/op_table.inc"
 
+mt_status mt_op_where(mt_tensor *out, const mt_tensor *mask, const mt_tensor *a, const mt_tensor *b)
+{
+    const char *what = "where";
+    const mt_tensor *in[] = {mask, a, b};
+    mt_status status = check(what, out, in, 3, true);
+    if (status == MT_OK) status = check_real(what, out);
+    if (status == MT_OK) status = check_real(what, a);
+    if (status == MT_OK) status = check_real(what, b);
+    for (int i = 0; i < 3 && status == MT_OK; i++) status = check_fits(what, out, in[i]);
+    if (status != MT_OK) return status;
+    mt_backend *backend = out->storage->backend;
+    mt_tensor_touch(out);
+    return backend->where(backend, mt_tensor_operand(out), mt_tensor_operand(mask), mask->kind,
+                          mt_tensor_operand(a), mt_tensor_operand(b));
+}
+
 /* ---- reductions ---- */
 
 mt_shape mt_every_dim(const mt_tensor *x)

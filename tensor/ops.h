@@ -24,6 +24,10 @@ MT_API mt_status mt_op_map_grad(mt_tensor *out, mt_op op, const mt_tensor *g, co
 MT_API mt_status mt_op_zip_grad(mt_tensor *out, mt_op op, int which, const mt_tensor *g, const mt_tensor *a,
                                 const mt_tensor *b, const mt_tensor *y, double p0, double p1);
 
+/* out = a where mask is not 0 (NaN is not), elsewhere b: every bit of the one, whatever the other holds. mask
+ * is REAL or INDEX; all three broadcast to out. */
+MT_API mt_status mt_op_where(mt_tensor *out, const mt_tensor *mask, const mt_tensor *a, const mt_tensor *b);
+
 /* Reductions of x over the dimensions in dims (each named once). out has x's shape with those sizes 1, or
  * without those dimensions; over all of them, (1). Over nothing, sum is 0, prod 1, all 1 and mean NaN; max,
  * min, argmax and argmin are errors. argmax and argmin write an INDEX: the position, in row-major order,

@@ -589,6 +589,13 @@ static mt_status spoiled_matmul(mt_backend *b, const mt_matmul_work *work)
     return then_spoil(work->out, MT_REAL, test_simple()->matmul(test_simple(), work));
 }
 
+static mt_status spoiled_where(mt_backend *b, mt_operand out, mt_operand mask, mt_kind mask_kind,
+                               mt_operand x, mt_operand y)
+{
+    (void)b;
+    return then_spoil(out, MT_REAL, test_simple()->where(test_simple(), out, mask, mask_kind, x, y));
+}
+
 static mt_backend *spoiling(void)
 {
     static mt_backend backend;
@@ -603,6 +610,7 @@ static mt_backend *spoiling(void)
         backend.scatter = spoiled_scatter;
         backend.rows = spoiled_rows;
         backend.matmul = spoiled_matmul;
+        backend.where = spoiled_where;
         TEST_OK(mt_backend_register(&backend));
     }
     return mt_backend_get("spoiling");
@@ -657,9 +665,14 @@ static bool is_caught(const mt_operation *operation, int call, mistake_kind mist
     return caught;
 }
 
-/* Whether nothing flows to that input in any case. */
+/* Whether nothing flows to that input in any case; G: to any. */
 static bool passes_nothing(const mt_operation *operation, int input)
 {
+    bool nothing = true;
+    if (input == G) {
+        for (int i = 0; i < inputs_of(operation); i++) nothing = nothing && passes_nothing(operation, i);
+        return nothing;
+    }
     if (operation->input[input].constant || strcmp(operation->name, "all") == 0) return true;
     return operation->row && mt_op_describe(operation->row - 1)->needs[input] & MT_IS_ZERO;
 }
@@ -671,7 +684,7 @@ static bool is_unseen(const mt_operation *operation, int call, mistake_kind mist
     const bool caught = is_caught(operation, call, mistake, changes);
     if (!*changes) return false;
     test_cases++;
-    const bool nothing = call < 0 && passes_nothing(operation, call == G ? 0 : FIRST_INPUT - call);
+    const bool nothing = call < 0 && passes_nothing(operation, call == G ? G : FIRST_INPUT - call);
     if (caught != (nothing || is_harmless(operation->name, call, mistake))) return false;
     printf("    %s in call %d of the VJP of %s was %s\n", mistake_names[mistake], call, operation->name,
            caught ? "caught, though it is listed as harmless" : "not caught");

@@ -184,6 +184,12 @@ static mt_status do_update(operands *o)
     return b->update(b, &work);
 }
 
+static mt_status do_where(operands *o)
+{
+    const mt_tensor *one = OWN(mt_tensor_slice(o->x, 1, 0, 1, 1));
+    return mt_op_where(o->y, o->places, o->x, one);
+}
+
 /* What the slot leaves behind in y and order, on a backend; n in *count. */
 static double *result_of(mt_backend *b, mt_status (*work)(operands *), mt_status want, const char *part)
 {
