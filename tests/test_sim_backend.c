@@ -170,21 +170,19 @@ static bool call_counts(void)
     return counts.kernels > 0;
 }
 
-#define SLOT(name)         \
-    {                      \
-#name, call_##name \
-    }
+static bool call_where(void)
+{
+    return sim->where(sim, operand(made.out), operand(made.index), MT_INDEX, operand(made.x),
+                      operand(made.y)) == MT_OK;
+}
+
 static const struct {
     const char *name;
     bool (*call)(void);
 } slots[] = {
-    SLOT(allocate), SLOT(release), SLOT(mark),        SLOT(upload), SLOT(download), SLOT(fill),
-    SLOT(copy),     SLOT(map),     SLOT(zip),         SLOT(reduce), SLOT(scatter),  SLOT(rows),
-    SLOT(matmul),   SLOT(random),  SLOT(permutation), SLOT(update), SLOT(describe), SLOT(counts),
+#define MT_SLOT(need, result, name, parameters, text) {#name, call_##name},
+#include "tensor/slots.inc"
 };
-_Static_assert(TEST_LENGTH(slots) ==
-                   (sizeof(mt_backend) - offsetof(mt_backend, allocate)) / sizeof(void (*)(void)),
-               "a row for each slot of the table");
 
 /* Everything under another device than the backend's: it works, and that device is the current one
  * afterwards. */
