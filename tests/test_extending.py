@@ -308,7 +308,7 @@ def main():
             done = run_gradient_test(out)
             check(done.returncode == 0, "the gradient test fails\n" + done.stdout[-3000:])
         check_names(tree, out)
-        check_slots(tree)
+        check_slots(source)
         stage("checked")
 
         functions = os.path.join(tree, "tensor", "scalar", "scalar_ops.h")
