@@ -1,5 +1,5 @@
-/* autodiff/composed.c - operations made of others: the variance, and losses, each a mean over all elements in
- * a form that does not overflow. */
+/* autodiff/composed.c - operations made of others: the variance, softmax, losses (each a mean over all
+ * elements in a form that does not overflow); and where, which has a slot. */
 #include "elementwise.h"
 #include "node.h"
 #include "../tensor/rules.h"

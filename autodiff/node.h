@@ -56,10 +56,10 @@ MT_INTERNAL void *mt_tape_memory(mt_tape *tape, size_t bytes);
 /* A one-element constant, without going through mt_tape_enter. */
 MT_INTERNAL mt_tensor *mt_tape_number(mt_tape *tape, double value);
 
-/* Between the two, what operations make on the tape is temporary: it lives in the tape's scratch memory, and
- * at the end is forgotten as after a rewind, but for gradients and for value (NULL: none), of which a copy,
- * or a handle where it shows a lasting storage, is returned; NULL with the failure in the tape. Within
- * another such pair the outer one's end does it. (tape_struct.h has the beginning.) */
+/* Between mt_tape_begin_scratch (tape_struct.h) and this, what operations make on the tape is temporary: it
+ * lives in the tape's scratch memory, and at the end is forgotten as after a rewind, but for gradients and
+ * for value (NULL: none), of which a copy, or a handle where it shows a lasting storage, is returned; NULL
+ * with the failure in the tape. Within another such pair the outer one's end does it. */
 typedef struct mt_scratch {
     const void *since;
     mt_node *newest; /* what is recorded on temporaries goes with them */

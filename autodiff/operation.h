@@ -16,7 +16,7 @@ typedef struct mt_node mt_node; /* a recorded operation; node.h */
 
 enum { MT_MAX_INPUTS = 3, MT_MAX_ATTRIBUTES = 4, MT_MAX_LIST = 24 };
 
-/* What an input may hold, and what a result holds: always one kind, that of input 0, or the first
+/* What an input may hold; and the kind of a result: always one kind, that of input 0, or the first
  * attribute's. */
 typedef enum mt_takes { MT_TAKES_REAL, MT_TAKES_INDEX, MT_TAKES_ANY } mt_takes;
 typedef enum mt_gives { MT_GIVES_REAL, MT_GIVES_INDEX, MT_GIVES_KIND_OF_INPUT, MT_GIVES_KIND_ASKED } mt_gives;
@@ -81,7 +81,7 @@ typedef struct mt_input {
 } mt_input;
 
 struct mt_operation {
-    int row; /* 1 + its mt_op of a row of op_table.inc; 0: not one */
+    int row; /* of an operation of op_table.inc: its mt_op + 1; 0 for every other */
     const char *name;
     const char *formula;           /* of the result, for people; the header's line ends with it */
     mt_input input[MT_MAX_INPUTS]; /* those with a name */
@@ -92,20 +92,21 @@ struct mt_operation {
     } attribute[MT_MAX_ATTRIBUTES]; /* those with a name */
     mt_gives gives;
 
-    /* How the result comes about, one of three:
-     * shape and run: the shape rule, and what writes into a new tensor of that shape. run may return a
-     * failure. An expression beside run is the same made of other operations, which a tape that does not fuse
-     * uses instead. view: the layout in which the result shows the storage of input 0. expression: what
-     * builds it from other operations. With a vjp it is recorded as one node; without (by_parts says why that
-     * is well) as the operations that it is made of. The shape rule is asked first here, too. */
+    /* How the result comes about:
+     * - shape and run: the shape rule, and what writes into a new tensor of that shape; or
+     * - view alone: the layout in which the result shows the storage of input 0; or
+     * - shape and expression: the rule, and what builds the result from other operations. With a vjp it is
+     * recorded as one node; without, as the operations that it is made of (by_parts says why that is well).
+     * An expression beside run is the same result from other operations, for a tape that does not fuse. */
     mt_status (*shape)(const mt_call *call, mt_shape *result);
     mt_status (*run)(mt_call *call, mt_tensor *out);
     mt_status (*view)(const mt_call *call, mt_layout *result);
     mt_tensor *(*expression)(mt_call *call);
 
     /* The vector-Jacobian product: from g, the gradient of the result, those of the inputs, which it gives to
-     * mt_send (node.h). Nothing that it does is recorded, and what it makes is gone after it. Absent: no_vjp
-     * says why. */
+     * mt_send (node.h, which is the library's own: a descriptor of a program has its gradient by parts, and
+     * mt_apply is there for a backward). Nothing that it does is recorded, and what it makes is gone after
+     * it. Absent: no_vjp says why. */
     void (*vjp)(mt_tape *tape, const mt_node *node, mt_tensor *g);
     const char *no_vjp;
     const char *by_parts;

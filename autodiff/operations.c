@@ -96,7 +96,7 @@ static mt_tensor *new_value(mt_call *call)
     mt_tape_record(tape, false);
     mt_tensor *value = call->operation->expression(call);
     mt_tape_record(tape, recording);
-    /* It may be anybody's tensor, whose storage the result is to show. */
+    /* A program's expression may return a constructor's tensor: the tape holds on to it, as to an operand. */
     if (value && !mt_tape_enter(tape, call->operation->name, &value, 1)) value = NULL;
     return mt_tape_end_scratch(tape, &scratch, value);
 }
@@ -115,6 +115,16 @@ static mt_status check_descriptor(const mt_operation *operation)
     return lacks ? mt_fail(MT_ERR_VALUE, "%s: %s", operation->name, lacks) : MT_OK;
 }
 
+/* A failure in what the descriptor names, or in a slot of the backend that it called; without a sentence of
+ * its own it gets one, since the thread's latest is of something else. failures: how many there were before.
+ */
+static mt_tensor *give_up(const mt_call *call, uint64_t failures)
+{
+    if (mt_failures() == failures && mt_tape_status(call->tape) == MT_OK)
+        mt_fail(MT_ERR_VALUE, "%s: what computes it failed and did not say why", call->operation->name);
+    return mt_tape_give_up(call->tape);
+}
+
 mt_tensor *mt_apply_operation(mt_tape *tape, const mt_operation *operation, mt_tensor *const *in, int inputs,
                               const mt_attribute *attribute)
 {
@@ -128,7 +138,7 @@ mt_tensor *mt_apply_operation(mt_tape *tape, const mt_operation *operation, mt_t
     int expected = 0;
     while (expected < MT_MAX_INPUTS && operation->input[expected].name) expected++;
     const bool counted = operation->list ? inputs >= expected && inputs <= MT_MAX_LIST : inputs == expected;
-    if (!mt_tape_enter(tape, operation->name, NULL, 0)) return NULL;
+    if (!mt_tape_enter(tape, operation->name, NULL, 0)) return NULL; /* a failed tape tells nothing new */
     if (check_descriptor(operation) != MT_OK) return mt_tape_give_up(tape);
     if (!mt_tape_enter(tape, operation->name, in, counted ? inputs : 0)) return NULL;
     if (!counted) {
@@ -140,11 +150,12 @@ mt_tensor *mt_apply_operation(mt_tape *tape, const mt_operation *operation, mt_t
     if (check_attributes(operation, attribute) != MT_OK || check_inputs(&call, expected) != MT_OK)
         return mt_tape_give_up(tape);
     mt_shape shape;
-    if (operation->shape && operation->shape(&call, &shape) != MT_OK) return mt_tape_give_up(tape);
+    const uint64_t failures = mt_failures();
+    if (operation->shape && operation->shape(&call, &shape) != MT_OK) return give_up(&call, failures);
     mt_tensor *out;
     if (operation->expression && (!operation->vjp || (operation->run && !tape->fusing))) {
         out = operation->expression(&call); /* which records its parts */
-        return out ? out : mt_tape_give_up(tape);
+        return out ? out : give_up(&call, failures);
     }
     if (operation->view)
         out = new_view(&call);
@@ -152,5 +163,5 @@ mt_tensor *mt_apply_operation(mt_tape *tape, const mt_operation *operation, mt_t
         out = new_result(&call, shape);
     else
         out = new_value(&call);
-    return out ? mt_tape_node(&call, out) : mt_tape_give_up(tape);
+    return out ? mt_tape_node(&call, out) : give_up(&call, failures);
 }

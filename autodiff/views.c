@@ -235,7 +235,8 @@ mt_tensor *mt_transpose(mt_tape *tape, mt_tensor *x, int64_t dim0, int64_t dim1)
 
 /* ---- a part of x: slice, select ---- */
 
-/* The view of a tensor of x's shape, which the node's operation makes of x, receives g; all else is 0. */
+/* g goes into the same part of x's gradient, which the operation's own view finds in a tensor of x's shape;
+ * the rest of it is cleared when the first gradient arrives. */
 static void vjp_part(mt_tape *tape, const mt_node *node, mt_tensor *g)
 {
     bool add;

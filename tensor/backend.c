@@ -83,12 +83,14 @@ static mt_status complete(mt_backend *whole)
         return mt_fail(MT_ERR_VALUE,
                        "backend %.40s has one of allocate and release; give it both, or neither",
                        whole->name);
-#define MT_SLOT(need, result, slot, parameters, text)                                                     \
-    if (!whole->slot) whole->slot = whole->host ? simple->slot : ABSENT_##need(slot);                     \
-    if (need == MEMORY && !whole->slot)                                                                   \
-        return mt_fail(MT_ERR_VALUE,                                                                      \
-                       "backend %.40s lacks the slot %s (%s), which memory that is not the host's needs", \
-                       whole->name, #slot, text);
+#define MT_SLOT(need, result, slot, parameters, text)                                               \
+    if (!whole->slot) whole->slot = whole->host ? simple->slot : ABSENT_##need(slot);               \
+    if (need == MEMORY && !whole->slot)                                                             \
+        return mt_fail(                                                                             \
+            MT_ERR_VALUE,                                                                           \
+            "backend %.40s lacks the slot %s (%s), which memory that is not the host's needs; set " \
+            ".host = true where the program may read and write it",                                 \
+            whole->name, #slot, text);
 #include "slots.inc"
     return MT_OK;
 }

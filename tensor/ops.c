@@ -105,7 +105,10 @@ static mt_status run_row(mt_tensor *out, mt_op op, mt_part part, const mt_tensor
 mt_status mt_op_fresh(mt_tensor *out, mt_op op, const mt_tensor *const *in, int inputs, double p0, double p1)
 {
     for (int i = 0; i < inputs; i++)
-        if (in[i]->kind != MT_REAL) return check_real(mt_op_describe(op)->name, in[i]);
+        if (in[i]->kind != MT_REAL)
+            return mt_fail(MT_ERR_KIND,
+                           "%s: operand %d holds indices (INDEX); convert it with mt_as(tape, x, MT_REAL)",
+                           mt_op_describe(op)->name, i);
     return run_row(out, op, MT_PART_VALUE, in, inputs, p0, p1);
 }
 

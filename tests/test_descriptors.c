@@ -404,6 +404,12 @@ static void test_a_list(void **data)
     }
 }
 
+static mt_status run_silently(mt_call *call, mt_tensor *out)
+{
+    (void)call, (void)out;
+    return MT_ERR_VALUE;
+}
+
 static mt_tensor *somebodys; /* a tensor of no tape */
 
 static mt_tensor *express_somebodys(mt_call *call)
@@ -426,6 +432,12 @@ static void test_of_a_program(void **data)
         nothing.run = NULL;
         TEST_TRUE(!mt_apply_operation(tape, &nothing, &x, 1, &(mt_attribute){.real = 1}));
         TEST_CHECK(strstr(mt_tape_message(tape), "total: nothing computes it"), "%s", mt_tape_message(tape));
+        mt_tape_reset(tape);
+        nothing.run = run_silently;
+        mt_fail(MT_ERR_IO, "a sentence of something else");
+        TEST_TRUE(!mt_apply_operation(tape, &nothing, &x, 1, &(mt_attribute){.real = 1}));
+        TEST_CHECK(strstr(mt_tape_message(tape), "total: what computes it failed"), "%s",
+                   mt_tape_message(tape));
         mt_tape_reset(tape);
         mt_operation gives = *mt_operation_by_name("contiguous");
         gives.expression = express_somebodys;

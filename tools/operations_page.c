@@ -14,7 +14,10 @@ static const char TOP[] =
     "[semantics.md](semantics.md), how to add one in [extending.md](extending.md).\n\n"
     "\"Gradient\" names what backward reads, which may not be written in place until then. A `constant` "
     "input gets no gradient.\n"
-    "Cost is that of an element of the result: nothing, arithmetic, or a transcendental function too.\n";
+    "Attributes stand in the order in which `mt_apply_operation` takes them; a list of dimensions is "
+    "written\n"
+    "`mt_axes(0, 2)`. Cost is that of an element of the result: nothing, arithmetic, or a transcendental\n"
+    "function too.\n";
 
 /* The parts, by the file that the headers say they are made from. */
 static const struct {
