@@ -221,7 +221,7 @@ TILE(slot, copy, 1, map_row, same)
     INLINE mt_real where_##kind(type m, mt_real a, mt_real b) { return m != 0 ? a : b; }              \
     INLINE void where_row_##kind(ROW_ARGS)                                                            \
     {                                                                                                 \
-        const type *m = (const type *)in[0];                                                          \
+        const type *m = (const type *)(const void *)in[0];                                            \
         const mt_real *a = in[1], *b = in[2];                                                         \
         const int64_t sm = si[0] / (int64_t)(sizeof(type) / sizeof(mt_real)), sa = si[1], sb = si[2]; \
         if (sm == 0) {                                                                                \
