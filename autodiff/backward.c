@@ -99,6 +99,10 @@ static bool lasts(const mt_tape *tape, const mt_node *node, const mt_tensor *g)
 static mt_status accumulate(mt_tape *tape, const mt_node *node, mt_tensor *x, mt_tensor *g)
 {
     if (g == x->grad && !x->has_grad) return MT_OK; /* mt_share gave it out, and it has been written */
+    if (!x->has_grad && !is_leaf(x) && mt_same_shape(g, x) && lasts(tape, node, g)) {
+        borrow(tape, x, g);
+        return MT_OK;
+    }
     const mt_layout *wide = &g->layout, *narrow = &x->layout;
     /* The dimensions along which x was stretched to g's shape. */
     int lead = wide->rank - narrow->rank;
@@ -111,10 +115,6 @@ static mt_status accumulate(mt_tape *tape, const mt_node *node, mt_tensor *x, mt
         if (d < lead || (narrow->size[d - lead] == 1 && wide->size[d] != 1))
             stretched.size[stretched.rank++] = d;
 
-    if (stretched.rank == 0 && !x->has_grad && !is_leaf(x) && lasts(tape, node, g)) {
-        borrow(tape, x, g);
-        return MT_OK;
-    }
     bool add;
     mt_tensor *to = target(tape, x, &add);
     if (!to) return mt_last_status();

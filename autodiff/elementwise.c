@@ -1,9 +1,17 @@
 /* autodiff/elementwise.c - map and zip on the tape: one descriptor, one forward and one VJP each for all rows
  * of op_table.inc. */
 #include "elementwise.h"
-#include "node.h"
+#include "tape_struct.h"
 
 /* ---- going back ---- */
+
+/* What the derivatives read, of each row (MT_NEED_A and the like). */
+static const unsigned char needs_of[MT_OP_COUNT][2] = {
+#define MT_MAP(name, params, needs, low, high, formula) [MT_OP_##name] = {needs},
+#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
+    [MT_OP_##name] = {needs_a, needs_b},
+#include "../tensor/scalar/op_table.inc"
+};
 
 static mt_op op_of(const mt_operation *operation) { return operation->row - 1; }
 
@@ -22,10 +30,10 @@ static void vjp_map(mt_tape *tape, const mt_node *node, mt_tensor *g)
 
 static void vjp_zip(mt_tape *tape, const mt_node *node, mt_tensor *g)
 {
-    const mt_op_info *info = mt_op_describe(op_of(node->operation));
+    const unsigned char *needs = needs_of[op_of(node->operation)];
     for (int i = 0; i < 2; i++) {
-        if (!mt_wants(node, i) || info->needs[i] & MT_IS_ZERO) continue;
-        if (info->needs[i] & MT_IS_ONE) {
+        if (!mt_wants(node, i) || needs[i] & MT_IS_ZERO) continue;
+        if (needs[i] & MT_IS_ONE) {
             mt_send(tape, node, i, g);
             continue;
         }
@@ -110,18 +118,19 @@ const mt_operation *mt_row_operation(mt_op i) { return &rows[i]; }
 
 static mt_tensor *apply_row(mt_tape *tape, mt_op op, mt_tensor *const *in, int inputs, double p0, double p1)
 {
-    const mt_op_info *info = mt_op_of_arity(op, inputs);
-    if (!mt_tape_enter(tape, info ? info->name : inputs == 1 ? "map" : "zip", in, inputs)) return NULL;
-    if (!info) return mt_tape_give_up(tape);
+    const bool known = (unsigned)op < MT_OP_COUNT && !rows[op].input[1].name == (inputs == 1);
+    if (!mt_tape_enter(tape, known ? rows[op].name : inputs == 1 ? "map" : "zip", in, inputs)) return NULL;
+    if (!known) {
+        mt_op_of_arity(op, inputs); /* which says why */
+        return mt_tape_give_up(tape);
+    }
     const mt_attribute attribute[2] = {{.real = p0}, {.real = p1}};
-    mt_call call = {.tape = tape,
-                    .in = in,
-                    .attribute = attribute,
-                    .operation = &rows[op],
-                    .inputs = inputs,
-                    .wants = mt_tape_wants(tape, in, inputs)};
-    for (int i = 0; i < inputs; i++)
-        if (call.wants >> i & 1) call.saves |= call.operation->reads[i];
+    mt_call call = {.tape = tape, .in = in, .attribute = attribute, .operation = &rows[op], .inputs = inputs};
+    for (int i = 0; i < inputs; i++) {
+        if (!tape->recording || !in[i]->requires_grad) continue;
+        call.wants |= 1u << i;
+        call.saves |= call.operation->reads[i];
+    }
     mt_tensor *out;
     if (inputs == 1 || mt_same_shape(in[0], in[1])) {
         out = mt_tape_like(tape, in[0]);

@@ -114,8 +114,6 @@ void *mt_arena_alloc_block(mt_arena *arena, size_t bytes)
     return next_block(arena, rounded ? rounded : MT_ALIGN) ? mt_arena_alloc(arena, bytes) : NULL;
 }
 
-mt_arena_mark mt_arena_position(const mt_arena *arena) { return (mt_arena_mark){arena->current, arena->at}; }
-
 size_t mt_arena_used(const mt_arena *arena)
 {
     size_t bytes = 0;

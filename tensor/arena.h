@@ -58,7 +58,6 @@ MT_INTERNAL mt_arena_source mt_host_arena_source(void);
 MT_INTERNAL bool mt_arena_guards_host(void);
 /* The part of mt_arena_alloc that goes on to another block. */
 MT_INTERNAL void *mt_arena_alloc_block(mt_arena *arena, size_t bytes);
-MT_INTERNAL mt_arena_mark mt_arena_position(const mt_arena *arena);
 MT_INTERNAL void mt_arena_rewind(mt_arena *arena, mt_arena_mark position);
 /* The bytes of all blocks up to the current one. */
 MT_INTERNAL size_t mt_arena_used(const mt_arena *arena);
@@ -72,6 +71,12 @@ MT_END
 static inline size_t mt_arena_room_for(const mt_arena *arena, size_t bytes)
 {
     return ((bytes + MT_ALIGN - 1) & ~(size_t)(MT_ALIGN - 1)) + (arena->source.mark ? MT_ALIGN : 0);
+}
+
+static inline mt_arena_mark mt_arena_position(const mt_arena *arena)
+{
+    const mt_arena_mark position = {arena->current, arena->at};
+    return position;
 }
 
 /* Aligned to MT_ALIGN; NULL with a sentence. */
