@@ -5,14 +5,6 @@
 
 /* ---- going back ---- */
 
-/* What the derivatives read, of each row (MT_NEED_A and the like). */
-static const unsigned char needs_of[MT_OP_COUNT][2] = {
-#define MT_MAP(name, params, needs, low, high, formula) [MT_OP_##name] = {needs},
-#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
-    [MT_OP_##name] = {needs_a, needs_b},
-#include "../tensor/scalar/op_table.inc"
-};
-
 static mt_op op_of(const mt_operation *operation) { return operation->row - 1; }
 
 static double constant(const mt_node *node, int i)
@@ -30,7 +22,7 @@ static void vjp_map(mt_tape *tape, const mt_node *node, mt_tensor *g)
 
 static void vjp_zip(mt_tape *tape, const mt_node *node, mt_tensor *g)
 {
-    const unsigned char *needs = needs_of[op_of(node->operation)];
+    const int *needs = mt_op_describe(op_of(node->operation))->needs;
     for (int i = 0; i < 2; i++) {
         if (!mt_wants(node, i) || needs[i] & MT_IS_ZERO) continue;
         if (needs[i] & MT_IS_ONE) {

@@ -58,11 +58,14 @@ mt_tensor *mt_apply(mt_tape *tape, const mt_function *function, mt_tensor *const
     /* A handle of its own: forward may return an input, or a tensor that is no tape's. */
     mt_tensor *out = mt_tape_alias(tape, result, &result->layout);
     if (!out) return mt_tape_give_up(tape);
+    unsigned wants = 0;
+    for (int i = 0; i < function->inputs && recording; i++)
+        if (in[i]->requires_grad) wants |= 1u << i;
     const mt_call call = {.tape = tape,
                           .in = in,
                           .operation = &function_operation,
                           .inputs = function->inputs,
-                          .wants = mt_tape_wants(tape, in, function->inputs),
+                          .wants = wants,
                           .saves = MT_READS_OUT | ((1u << function->inputs) - 1),
                           .extra = (void *)(uintptr_t)function};
     if (!mt_tape_node(&call, out)) return NULL;

@@ -69,8 +69,6 @@ typedef struct mt_scratch {
 } mt_scratch;
 MT_INTERNAL mt_tensor *mt_tape_end_scratch(mt_tape *tape, const mt_scratch *scratch, mt_tensor *value);
 
-/* The inputs that require a gradient, bit i for in[i]; 0 when the tape does not record. */
-MT_INTERNAL unsigned mt_tape_wants(const mt_tape *tape, mt_tensor *const *in, int inputs);
 /* The end of every operation: records a node when an input wants a gradient. Returns out, or NULL with the
  * failure in the tape. */
 MT_INTERNAL mt_tensor *mt_tape_node(const mt_call *call, mt_tensor *out);

@@ -412,14 +412,6 @@ bool mt_tape_enter(mt_tape *tape, const char *name, mt_tensor *const *in, int in
     return true;
 }
 
-unsigned mt_tape_wants(const mt_tape *tape, mt_tensor *const *in, int inputs)
-{
-    unsigned wants = 0;
-    if (!tape->recording) return 0;
-    for (int i = inputs - 1; i >= 0; i--) wants = wants << 1 | in[i]->requires_grad;
-    return wants;
-}
-
 /* Copies of the attributes at *to, in which shapes lie behind them. */
 static void keep_attributes(const mt_call *call, mt_attribute *to, int count)
 {
