@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "tape_struct.h"
-#include "../tensor/elementwise.h"
+#include "../tensor/elementwise_ops.h"
 
 /* ---- a tensor's gradient ---- */
 

@@ -1,11 +1,11 @@
 /* autodiff/elementwise.h - a differentiable function for each row of tensor/scalar/op_table.inc, with the
- * rules of ops.h.
+ * rules of operations.h.
  */
 #ifndef MT_AUTODIFF_ELEMENTWISE_H
 #define MT_AUTODIFF_ELEMENTWISE_H
 
-#include "../tensor/elementwise.h"
-#include "ops.h"
+#include "../tensor/elementwise_ops.h"
+#include "operations.h"
 
 MT_BEGIN
 

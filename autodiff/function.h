@@ -2,7 +2,7 @@
 #ifndef MT_FUNCTION_H
 #define MT_FUNCTION_H
 
-#include "ops.h"
+#include "operations.h"
 
 enum { MT_FUNCTION_INPUTS = 8 };
 

@@ -2,7 +2,7 @@
 #ifndef MT_GRADCHECK_H
 #define MT_GRADCHECK_H
 
-#include "ops.h"
+#include "operations.h"
 
 /* The expression under test: builds its result on tape from the inputs. Any shape; NULL is a failure. */
 typedef mt_tensor *(*mt_gradcheck_fn)(mt_tape *tape, void *context, mt_tensor *const *in);

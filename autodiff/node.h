@@ -12,7 +12,7 @@
 #include "../tensor/ops.h"
 #include "../tensor/storage.h"
 #include "operation.h"
-#include "ops.h"
+#include "operations.h"
 
 typedef struct mt_edge {
     mt_tensor *tensor;

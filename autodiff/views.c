@@ -5,7 +5,7 @@
  * where cotangents accumulate, and a slice writes into the same slice of x's gradient.
  */
 #include "node.h"
-#include "../tensor/elementwise.h"
+#include "../tensor/elementwise_ops.h"
 #include "../tensor/rules.h"
 
 #define ANY_X \

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "gpu_figures.h"
-#include "tensor/elementwise.h"
+#include "tensor/elementwise_ops.h"
 
 /* ---- smoke ---- */
 

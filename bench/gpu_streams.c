@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "gpu_figures.h"
-#include "tensor/elementwise.h"
+#include "tensor/elementwise_ops.h"
 #include "tensor/scalar/random_ops.h"
 
 static const double FILLED = 1.5;

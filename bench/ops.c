@@ -13,7 +13,7 @@
 #include "autodiff/operation.h"
 #include "ops_cpu/cpu.h"
 #include "peers.h"
-#include "tensor/elementwise.h"
+#include "tensor/elementwise_ops.h"
 
 static const char PROGRAM[] = "ops";
 

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "report.h"
-#include "tensor/elementwise.h"
+#include "tensor/elementwise_ops.h"
 
 static const char PROGRAM[] = "scaling";
 

@@ -1,7 +1,7 @@
 /* slots_elementwise.c - gpu_slots' checks of fill, copy, map, zip, where and random: one element at a time.
  */
 #include "slots.h"
-#include "tensor/elementwise.h"
+#include "tensor/elementwise_ops.h"
 
 #include <math.h>
 #include <string.h>

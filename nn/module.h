@@ -13,7 +13,7 @@
 #ifndef MT_MODULE_H
 #define MT_MODULE_H
 
-#include "../autodiff/ops.h"
+#include "../autodiff/operations.h"
 
 typedef struct mt_module mt_module;
 

@@ -1,7 +1,7 @@
 /* ops_cpu/kernels.h - the inner loops of the cpu backend, compiled once for each instruction set, behind one
  * table.
  *
- * Drivers (elementwise.c, reduce.c, matmul.c) own the plan and the parallel loop and are compiled once; they
+ * Drivers (map_zip.c, reduce.c, matmul.c) own the plan and the parallel loop and are compiled once; they
  * call row functions through the table that fits the processor. rows.c, folds.c, steps.c, gemm_kernel.c
  * and gemm_pack.c are compiled for each instruction set with -DMT_ISA_NAME=base, avx2, ..., and define one
  * constant each with external linkage.

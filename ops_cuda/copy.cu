@@ -6,7 +6,7 @@
  */
 #include <cmath>
 
-#include "elementwise.cuh"
+#include "map_zip.cuh"
 
 namespace MT_TWIN {
 

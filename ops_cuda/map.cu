@@ -1,5 +1,5 @@
 /* ops_cuda/map.cu - maps and their gradients: a kernel for each row of op_table.inc and each layout class. */
-#include "elementwise.cuh"
+#include "map_zip.cuh"
 #include "tensor/op_id.h"
 #include "tensor/scalar/scalar_ops.h"
 

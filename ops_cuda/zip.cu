@@ -1,6 +1,6 @@
 /* ops_cuda/zip.cu - zips and their two gradients: a kernel for each row of op_table.inc and each layout
  * class. */
-#include "elementwise.cuh"
+#include "map_zip.cuh"
 #include "tensor/op_id.h"
 #include "tensor/scalar/scalar_ops.h"
 

@@ -10,7 +10,7 @@
 
 #include "rng.h"
 #include "shape.h"
-#include "update.h"
+#include "update_rules.h"
 
 /* What a tensor's elements are: mt_real, or int64_t (argmax, labels, shuffles; never differentiable). */
 typedef enum mt_kind { MT_REAL, MT_INDEX } mt_kind;

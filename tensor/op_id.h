@@ -1,6 +1,6 @@
 /* tensor/op_id.h - the elementwise operations as numbers, and what the table says of each. Only what names an
- * operation includes this, elementwise.h and autodiff/elementwise.h: the rest need not be compiled again when
- * the table gains a row. */
+ * operation includes this, elementwise_ops.h and autodiff/elementwise.h: the rest need not be compiled again
+ * when the table gains a row. */
 #ifndef MT_OP_ID_H
 #define MT_OP_ID_H
 

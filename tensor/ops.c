@@ -1,6 +1,6 @@
 /* tensor/ops.c - checks operands, describes the work and hands it to the backend. Nothing here touches an
  * element. */
-#include "elementwise.h"
+#include "elementwise_ops.h"
 #include "rules.h"
 #include "storage.h"
 

@@ -13,7 +13,7 @@
 
 MT_BEGIN
 
-/* Elementwise, by number, for programs that choose at run time; by name they stand in elementwise.h. */
+/* Elementwise, by number, for programs that choose at run time; by name they stand in elementwise_ops.h. */
 MT_API mt_status mt_op_map(mt_tensor *out, mt_op op, const mt_tensor *x, double p0, double p1);
 MT_API mt_status mt_op_zip(mt_tensor *out, mt_op op, const mt_tensor *a, const mt_tensor *b, double p0,
                            double p1);

@@ -2,8 +2,8 @@
  *
  * Everything here is outside any tape: constructors and views return a handle that the caller frees with
  * mt_tensor_free; a view shares its source's storage and keeps it alive. The differentiable twins of the
- * views stand in autodiff/ops.h. NULL as an argument means that something before failed: it passes through.
- * Dimensions and indices may be negative, counting from the end.
+ * views stand in autodiff/operations.h. NULL as an argument means that something before failed: it passes
+ * through. Dimensions and indices may be negative, counting from the end.
  */
 #ifndef MT_TENSOR_H
 #define MT_TENSOR_H

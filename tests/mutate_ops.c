@@ -6,7 +6,7 @@
  * the environment, or "trace", which prints the numbers of all that were asked for. An argument chooses one
  * group of tests.
  */
-#include "tensor/elementwise.h"
+#include "tensor/elementwise_ops.h"
 #include "pairs.h"
 
 #include <math.h>

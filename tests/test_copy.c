@@ -1,7 +1,7 @@
 /* tests/test_copy.c - copies, fills and rows by their indices without a tape, on every backend, in random
  * layouts with guards around them.
  */
-#include "tensor/elementwise.h"
+#include "tensor/elementwise_ops.h"
 #include "support.h"
 
 #include <string.h>

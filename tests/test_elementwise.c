@@ -3,7 +3,7 @@
  * Inputs and outputs lie in random layouts with guards around them. Results are compared with `simple`, and
  * must not change by a bit with the layout.
  */
-#include "tensor/elementwise.h"
+#include "tensor/elementwise_ops.h"
 #include "support.h"
 
 #include <math.h>

@@ -327,7 +327,7 @@ def main():
             print("not checked: the gradient test, which tests/meson.build does not name")
         stage("a wrong sign is seen")
 
-        source = os.path.join(tree, "autodiff", "matmul.c")
+        source = os.path.join(tree, "autodiff", "products.c")
         text = read(source)
         check(text.count(COST) == 1, "%d places of %s" % (text.count(COST), COST))
         write(source, text.replace(COST, COST.split("\n")[1] + "\n"))

@@ -938,7 +938,7 @@ static void test_losses(void **data)
     test_rows += 3;
 }
 
-/* What ops.h says of infinite logits and labels, and of predictions that are no probabilities. */
+/* What operations.h says of infinite logits and labels, and of predictions that are no probabilities. */
 static void test_losses_outside(void **data)
 {
     (void)data;

@@ -4,7 +4,7 @@
  * A warp's request for 16 bytes a thread touches 16 sectors of 32 bytes; for one number a thread whose
  * neighbours lie side by side, 4 (8 in double). W is how many numbers 16 bytes hold.
  */
-#include "tensor/elementwise.h"
+#include "tensor/elementwise_ops.h"
 #include "support.h"
 #include "tensor/storage.h"
 

@@ -9,9 +9,9 @@
 #include <string.h>
 
 #include "autodiff/elementwise.h"
-#include "autodiff/ops.h"
+#include "autodiff/operations.h"
 #include "support.h"
-#include "tensor/elementwise.h"
+#include "tensor/elementwise_ops.h"
 
 static const char *folder;
 

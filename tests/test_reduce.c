@@ -3,7 +3,7 @@
  * Inputs and outputs lie in random layouts with guards around them; sums are compared with sums in long
  * double.
  */
-#include "tensor/elementwise.h"
+#include "tensor/elementwise_ops.h"
 #include "support.h"
 
 #include <math.h>

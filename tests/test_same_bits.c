@@ -1,7 +1,7 @@
 /* tests/test_same_bits.c - what a result's bits do not depend on: the number of threads, and, for long
  * reductions, the place of what decides them.
  */
-#include "tensor/elementwise.h"
+#include "tensor/elementwise_ops.h"
 #include "support.h"
 
 #include <math.h>

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tensor/elementwise.h"
+#include "tensor/elementwise_ops.h"
 #include "support.h"
 #include "tensor/scalar/scalar_math.h"
 

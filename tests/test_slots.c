@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "autodiff/elementwise.h"
-#include "autodiff/ops.h"
+#include "autodiff/operations.h"
 #include "support.h"
 #include "tensor/op_id.h"
 #include "tensor/storage.h"

@@ -1,6 +1,6 @@
 /* tests/test_tensor.c - the handle: constructors, views, single values, text, copies, versions. No tape. */
 #define _POSIX_C_SOURCE 200809L
-#include "tensor/elementwise.h"
+#include "tensor/elementwise_ops.h"
 #include "support.h"
 #include "tensor/text.h"
 

@@ -1,5 +1,5 @@
 /* tools/check_operation.h - what is missing or wrong in a descriptor of an operation (autodiff/operation.h),
- * as a sentence. The build runs it over the whole list (tools/operations.c --check).
+ * as a sentence. The build runs it over the whole list (tools/list_operations.c --check).
  */
 #ifndef CHECK_OPERATION_H
 #define CHECK_OPERATION_H

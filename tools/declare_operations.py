@@ -3,10 +3,10 @@
 
     declare_operations.py [--check] [ROOT]
 
-In ops.h, what stands between a line "/* from FILE.c */" and the next "/* to here */" is made: for each descriptor
+In operations.h, what stands between a line "/* from FILE.c */" and the next "/* to here */" is made: for each descriptor
 (const mt_operation mt_operation_NAME) of that file, in its order, a comment with the name, the formula and the comment
 above the functions that follow the descriptor, and their declarations. operations.inc lists the same descriptors. In
-tensor/elementwise.h and autodiff/elementwise.h the same is made "from op_table.inc", for each row. --check writes nothing,
+tensor/elementwise_ops.h and autodiff/elementwise.h the same is made "from op_table.inc", for each row. --check writes nothing,
 and fails when a file is not as it would be written; the build runs it.
 """
 import os
@@ -21,11 +21,15 @@ ROW = re.compile(r'^MT_(MAP|ZIP)\((\w+),\s*[012](?:\(([\w, ]+)\))?,.*?"((?:[^"\\
 TABLE_PART = re.compile(r"(.*^/\* from op_table.inc \*/\n).*(^/\* to here \*/\n.*)", re.MULTILINE | re.DOTALL)
 # Of a row: what stands before its name, and its first parameters.
 ROWS = {
-    "tensor": ("MT_ROW_API mt_status mt_op_", {"MAP": "mt_tensor *out, const mt_tensor *x",
-                                               "ZIP": "mt_tensor *out, const mt_tensor *a, const mt_tensor *b"}),
-    "autodiff": ("MT_ROW_API mt_tensor *mt_", {"MAP": "mt_tape *tape, mt_tensor *x",
-                                               "ZIP": "mt_tape *tape, mt_tensor *a, mt_tensor *b"}),
-}  # fmt: skip
+    "tensor/elementwise_ops.h": (
+        "MT_ROW_API mt_status mt_op_",
+        {"MAP": "mt_tensor *out, const mt_tensor *x", "ZIP": "mt_tensor *out, const mt_tensor *a, const mt_tensor *b"},
+    ),
+    "autodiff/elementwise.h": (
+        "MT_ROW_API mt_tensor *mt_",
+        {"MAP": "mt_tape *tape, mt_tensor *x", "ZIP": "mt_tape *tape, mt_tensor *a, mt_tensor *b"},
+    ),
+}
 LIST_TOP = """/* autodiff/operations.inc - the operations that are no row of op_table.inc, in the order of
  * docs/operations.md. Each is a constant mt_operation_NAME of operation.h, which stands beside its code. A
  * file includes this after defining MT_OPERATION(name), which is undefined at the end. Made by
@@ -78,7 +82,7 @@ def descriptors(text, path):
 
 def made(root):
     """The two files as they should be: {path: text}."""
-    header_path, list_path = (os.path.join(root, "autodiff", name) for name in ("ops.h", "operations.inc"))
+    header_path, list_path = (os.path.join(root, "autodiff", name) for name in ("operations.h", "operations.inc"))
     with open(header_path, encoding="utf-8") as stream:
         header = stream.read()
     listed = LIST_TOP
@@ -107,12 +111,12 @@ def made_of_rows(root):
     if len(rows) != len(re.findall(r"^MT_(?:MAP|ZIP)\(", table, re.MULTILINE)):
         sys.exit("op_table.inc: a row is not as its first lines say; these are: %s" % " ".join(row[1] for row in rows))
     result = {}
-    for folder, (start, parameters) in ROWS.items():
+    for name_of_header, (start, parameters) in ROWS.items():
         text = ""
         for kind, name, constants, formula in rows:
             more = "".join(", double " + constant.strip() for constant in constants.split(",") if constant)
             text += comment("%s: %s" % (name, formula)) + declaration("%s%s(%s%s)" % (start, name, parameters[kind], more))
-        path = os.path.join(root, folder, "elementwise.h")
+        path = os.path.join(root, *name_of_header.split("/"))
         with open(path, encoding="utf-8") as stream:
             top, end = TABLE_PART.fullmatch(stream.read()).groups()
         result[path] = top + text + end

@@ -5,7 +5,7 @@
 
 The compiler only preprocesses: with -DMT_SCAN_NAMES every declaration of a function or an object that has external
 linkage starts with MT_SCAN_API, MT_SCAN_ROW or MT_SCAN_INTERNAL (tensor/base.h), also those that macros and op_table.inc
-expand to. The rows go into a header of their own, which only elementwise.h includes, so that a new one changes nothing else.
+expand to. The rows go into a header of their own, which only the elementwise headers include, so that a new one changes nothing else.
 Types and function-like macros carry no mark and keep their names. --public leaves the internal names out: these are the
 headers that are installed. The list has one line for each name, "api mt_add" or "internal mt_alloc", sorted.
 """

@@ -8,7 +8,7 @@
 
 static const char TOP[] =
     "# Operations\n\n"
-    "Every operation on a tape, from its descriptor (`autodiff/operation.h`). Made by `tools/operations.c`; "
+    "Every operation on a tape, from its descriptor (`autodiff/operation.h`). Made by `tools/list_operations.c`; "
     "`meson compile\n"
     "-C build refresh` writes it again. What they mean at the edges, beside NumPy and PyTorch, stands in\n"
     "[semantics.md](semantics.md), how to add one in [extending.md](extending.md).\n\n"
@@ -23,7 +23,7 @@ static const char TOP[] =
 static const struct {
     const char *file, *title;
 } parts[] = {
-    {"op_table.inc", "Elementwise"},       {"reduce.c", "Reductions"},       {"matmul.c", "Products"},
+    {"op_table.inc", "Elementwise"},       {"reductions.c", "Reductions"},       {"products.c", "Products"},
     {"views.c", "Views, copies and rows"}, {"composed.c", "Made of others"},
 };
 

@@ -6,7 +6,7 @@
 #define MT_UPDATE_OPS_H
 
 #include "scalar_math.h"
-#include "../update.h"
+#include "../update_rules.h"
 
 /* The constants of a step, worked out once for all elements. */
 typedef struct mt_update_constants {

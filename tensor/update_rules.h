@@ -1,4 +1,4 @@
-/* tensor/update.h - the step of an optimiser, as a backend's update slot receives it. */
+/* tensor/update_rules.h - the step of an optimiser, as a backend's update slot receives it. */
 #ifndef MT_UPDATE_H
 #define MT_UPDATE_H
 

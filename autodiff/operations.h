@@ -1,5 +1,5 @@
-/* autodiff/ops.h - differentiable operations: each computes its result at once and records itself on the
- * tape.
+/* autodiff/operations.h - differentiable operations: each computes its result at once and records itself on
+ * the tape.
  *
  * Each comment above a declaration begins with the operation's formula; between "from" and "to here" both are
  * made from the operations' code by tools/declare_operations.py. The result belongs to the tape. Operands are
@@ -21,7 +21,7 @@ MT_API mt_tensor *mt_zip(mt_tape *tape, mt_op op, mt_tensor *a, mt_tensor *b, do
  * leaves them as size 1; dropping every dimension gives (1). max, min, argmax and argmin of nothing are
  * errors. ---- */
 
-/* from reduce.c */
+/* from reductions.c */
 /* sum: the sum of x over dims; 0 over nothing */
 MT_API mt_tensor *mt_sum(mt_tape *tape, mt_tensor *x);
 MT_API mt_tensor *mt_sum_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim);
@@ -58,7 +58,7 @@ MT_API mt_tensor *mt_argmin_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, boo
 
 /* ---- products ---- */
 
-/* from matmul.c */
+/* from products.c */
 /* matmul: the sum over k of a[..., i, k] b[..., k, j]; batches broadcast, vectors as in NumPy. a (...,
  * m, k), b (..., k, n). */
 MT_API mt_tensor *mt_matmul(mt_tape *tape, mt_tensor *a, mt_tensor *b);

@@ -1,4 +1,4 @@
-/* autodiff/reduce.c - reductions on the tape.
+/* autodiff/reductions.c - reductions on the tape.
  *
  * A result has x's shape with the reduced dimensions as size 1, or without them, and so has its gradient g. A
  * VJP looks at g with x's rank, which broadcasts to x's shape.

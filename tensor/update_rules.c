@@ -1,10 +1,10 @@
-/* tensor/update.c - the table of update rules as data. */
-#include "update.h"
+/* tensor/update_rules.c - the table of update rules as data. */
+#include "update_rules.h"
 
 #define MT_UPDATE(name, states, formula)                          \
     _Static_assert((states) >= 0 && (states) <= MT_UPDATE_STATES, \
                    "update_table.inc: " #name                     \
-                   " keeps more arrays than MT_UPDATE_STATES of tensor/update.h");
+                   " keeps more arrays than MT_UPDATE_STATES of tensor/update_rules.h");
 #include "scalar/update_table.inc"
 
 #define MT_UPDATE(name, states, formula) [MT_UPDATE_##name] = {#name, formula, states},

@@ -1,4 +1,4 @@
-/* ops_cuda/elementwise.cuh - the kernels behind map, zip, copy and fill: one body for each layout class.
+/* ops_cuda/map_zip.cuh - the kernels behind map, zip, copy and fill: one body for each layout class.
  *
  * A ROW says what happens to one element: types out and in, how many inputs there are, which of them it reads
  * (bits of reads), and apply(in, p). The plan has joined dimensions and ordered them by the output's strides,

@@ -1,4 +1,4 @@
-/* autodiff/matmul.c - matrix products and linear layers on the tape.
+/* autodiff/products.c - matrix products and linear layers on the tape.
  *
  * With C = A B and the cotangent G of C: A receives G B^T, B receives A^T G. Transposes are layouts, never
  * copies. Where B is a single matrix, the rows of a batched A are taken together, so that B's gradient is one

@@ -1,4 +1,5 @@
-/* tensor/elementwise.h - a function without a tape for each row of op_table.inc, with the rules of ops.h. */
+/* tensor/elementwise_ops.h - a function without a tape for each row of op_table.inc, with the rules of ops.h.
+ */
 #ifndef MT_ELEMENTWISE_H
 #define MT_ELEMENTWISE_H
 

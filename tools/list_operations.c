@@ -1,4 +1,4 @@
-/* tools/operations.c - walks the list of operations.
+/* tools/list_operations.c - walks the list of operations.
  *
  *   operations --check                     says what is missing or wrong in a descriptor; the build runs this
  *   operations --write PAGE HEADER...      writes docs/operations.md from it and the headers that declare

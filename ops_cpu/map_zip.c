@@ -1,4 +1,4 @@
-/* ops_cpu/elementwise.c - map, zip and where on whole arrays: the plan, the parallel loop, and a tile
+/* ops_cpu/map_zip.c - map, zip and where on whole arrays: the plan, the parallel loop, and a tile
  * function for each piece.
  *
  * The two innermost dimensions of the plan are cut into tiles of at most PIECE elements, of one row where
