@@ -1,9 +1,8 @@
-/* nn/module.c - the tree: building it, who owns what, failures, forward, and walks over everything below a
- * module.
+/* nn/module.c - the tree: building it, who owns what, failures, forward.
  *
- * A node keeps its children and parameters in arrays, in the order of adding. A failure is noted in the node
- * where it happened and in every node above it, so that asking the root is enough. Walks recurse: a tree is
- * as deep as a model.
+ * A node keeps its children, parameters and buffers in arrays, in the order of adding. A failure is noted in
+ * the node where it happened and in every node above it, so that asking the root is enough. Walks recurse: a
+ * tree is as deep as a model.
  */
 #include "../autodiff/node.h"
 #include "tree.h"
@@ -62,13 +61,16 @@ mt_module *mt_module_new(const char *kind, mt_forward_fn forward)
 static void free_tree(mt_module *module)
 {
     for (int i = module->children - 1; i >= 0; i--) free_tree(module->child[i]);
-    for (int i = module->parameters - 1; i >= 0; i--) {
-        mt_tensor_free(module->parameter[i].tensor);
-        free_text(module->parameter[i].name);
+    for (int k = 0; k < MT_TREE_LISTS; k++) {
+        mt_named_list *list = &module->list[k];
+        for (int i = list->count - 1; i >= 0; i--) {
+            mt_tensor_free(list->entry[i].tensor);
+            free_text(list->entry[i].name);
+        }
+        mt_free(list->entry, (size_t)list->room * sizeof *list->entry);
     }
     if (module->release) module->release(module->context);
     mt_free(module->child, (size_t)module->child_room * sizeof *module->child);
-    mt_free(module->parameter, (size_t)module->parameter_room * sizeof *module->parameter);
     free_text(module->kind);
     free_text(module->name);
     mt_free(module, sizeof *module);
@@ -153,41 +155,24 @@ mt_status mt_module_borrow_context(mt_module *module, void *context)
     return set_context(module, context, NULL);
 }
 
-mt_module *mt_find_child(const mt_module *module, const char *name, size_t length)
-{
-    for (int i = 0; i < module->children; i++) {
-        const char *candidate = module->child[i]->name;
-        if (strlen(candidate) == length && memcmp(candidate, name, length) == 0) return module->child[i];
-    }
-    return NULL;
-}
-
-mt_tensor *mt_find_parameter(const mt_module *module, const char *name, size_t length)
-{
-    for (int i = 0; i < module->parameters; i++) {
-        const char *candidate = module->parameter[i].name;
-        if (strlen(candidate) == length && memcmp(candidate, name, length) == 0)
-            return module->parameter[i].tensor;
-    }
-    return NULL;
-}
-
 /* A new name of module must be non-empty, without dots and not taken. */
 static mt_status check_name(const mt_module *module, const char *name)
 {
     if (!name || !*name)
-        return mt_fail(MT_ERR_NAME, "module %s: a child or parameter needs a name that is not empty",
+        return mt_fail(MT_ERR_NAME, "module %s: a child, parameter or buffer needs a name that is not empty",
                        module->kind);
     if (strchr(name, '.'))
         return mt_fail(MT_ERR_NAME,
                        "module %s: the name \"%s\" has a dot in it, which separates the parts of a path; "
                        "leave it out",
                        module->kind, name);
-    size_t length = strlen(name);
-    bool child = mt_find_child(module, name, length) != NULL;
-    if (child || mt_find_parameter(module, name, length))
+    const size_t length = strlen(name);
+    const char *taken = mt_find_child(module, name, length) ? "child" : NULL;
+    for (int k = 0; k < MT_TREE_LISTS; k++)
+        if (mt_find_tensor(module, (mt_tree_list)k, name, length)) taken = mt_tree_words[k].one;
+    if (taken)
         return mt_fail(MT_ERR_NAME, "module %s has a %s named \"%s\" already; choose another name",
-                       module->kind, child ? "child" : "parameter", name);
+                       module->kind, taken, name);
     return MT_OK;
 }
 
@@ -234,29 +219,53 @@ mt_module *mt_module_add(mt_module *parent, const char *name, mt_module *child)
     return child;
 }
 
-mt_tensor *mt_module_add_parameter(mt_module *module, const char *name, mt_tensor *tensor)
+/* Whether a tensor may become a buffer; a parameter is asked by mt_require_grad. */
+static mt_status check_buffer(const mt_module *module, const char *name, const mt_tensor *tensor)
+{
+    mt_status status = mt_tensor_check(tensor, "module_add_buffer");
+    if (status == MT_OK && (tensor->lifetime || tensor->is_view || tensor->is_gradient))
+        status =
+            mt_fail(MT_ERR_STATE,
+                    "module_add_buffer: \"%s\" of %s is a view, a gradient or the result of an operation; "
+                    "give a tensor that a constructor made, such as a copy by mt_keep",
+                    name, module->kind);
+    if (status == MT_OK && tensor->requires_grad)
+        status =
+            mt_fail(MT_ERR_STATE,
+                    "module_add_buffer: \"%s\" of %s requires a gradient, which no buffer has; add it with "
+                    "mt_module_add_parameter, or take the mark away with mt_require_grad",
+                    name, module->kind);
+    return status;
+}
+
+static mt_tensor *add_tensor(mt_module *module, mt_tree_list which, const char *name, mt_tensor *tensor)
 {
     if (!tensor) {
-        if (module) note_null(module, "parameter", name);
+        if (module) note_null(module, mt_tree_words[which].one, name);
         return NULL;
     }
+    const bool usable =
+        mt_tensor_check(tensor, which ? "module_add_buffer" : "module_add_parameter") == MT_OK;
+    const bool elsewhere = usable && (tensor->in_module || (tensor->is_gradient && !tensor->is_view));
     if (!module) {
-        mt_tensor_free(tensor);
+        if (!elsewhere) mt_tensor_free(tensor);
         return NULL;
     }
-    bool elsewhere = tensor->is_parameter || (tensor->is_gradient && !tensor->is_view);
-    mt_status status = MT_OK;
+    mt_named_list *list = &module->list[which];
+    mt_status status = usable ? MT_OK : mt_last_status();
     if (elsewhere)
-        status = mt_fail(
-            MT_ERR_STATE,
-            "module %s: the tensor given as \"%s\" is a parameter of a module already, or a gradient, "
-            "and is freed there; give a copy, made with mt_tensor_copy",
-            module->kind, name ? name : "");
+        status =
+            mt_fail(MT_ERR_STATE,
+                    "module %s: the tensor given as \"%s\" belongs to a module already, or is a gradient, "
+                    "and is freed there; give a copy, made with mt_tensor_copy",
+                    module->kind, name ? name : "");
     if (status == MT_OK) status = check_name(module, name);
-    if (status == MT_OK) status = mt_require_grad(tensor, true);
+    if (status == MT_OK)
+        status =
+            which == MT_TREE_PARAMETERS ? mt_require_grad(tensor, true) : check_buffer(module, name, tensor);
     char *copy = status == MT_OK ? copy_text(name) : NULL;
-    if (status == MT_OK && (!copy || !grow((void **)&module->parameter, module->parameters,
-                                           &module->parameter_room, sizeof *module->parameter)))
+    if (status == MT_OK &&
+        (!copy || !grow((void **)&list->entry, list->count, &list->room, sizeof *list->entry)))
         status = MT_ERR_MEMORY;
     if (status != MT_OK) {
         note_failure(module, status, mt_last_message());
@@ -264,9 +273,19 @@ mt_tensor *mt_module_add_parameter(mt_module *module, const char *name, mt_tenso
         if (!elsewhere) mt_tensor_free(tensor);
         return NULL;
     }
-    tensor->is_parameter = true;
-    module->parameter[module->parameters++] = (mt_named_parameter){copy, tensor};
+    tensor->in_module = true;
+    list->entry[list->count++] = (mt_named_tensor){copy, tensor};
     return tensor;
+}
+
+mt_tensor *mt_module_add_parameter(mt_module *module, const char *name, mt_tensor *tensor)
+{
+    return add_tensor(module, MT_TREE_PARAMETERS, name, tensor);
+}
+
+mt_tensor *mt_module_add_buffer(mt_module *module, const char *name, mt_tensor *tensor)
+{
+    return add_tensor(module, MT_TREE_BUFFERS, name, tensor);
 }
 
 /* ---- using ---- */
@@ -297,71 +316,8 @@ bool mt_module_is_training(const mt_module *module) { return module && module->t
 mt_status mt_module_zero_grad(mt_module *module)
 {
     if (!module) return MT_ERR_NULL;
-    for (int i = 0; i < module->parameters; i++) mt_zero_grad(module->parameter[i].tensor);
+    const mt_named_list *list = &module->list[MT_TREE_PARAMETERS];
+    for (int i = 0; i < list->count; i++) mt_zero_grad(list->entry[i].tensor);
     for (int i = 0; i < module->children; i++) mt_module_zero_grad(module->child[i]);
     return MT_OK;
-}
-
-/* ---- walking ---- */
-
-int mt_module_children(const mt_module *module) { return module ? module->children : 0; }
-
-mt_module *mt_module_child_at(const mt_module *module, int i)
-{
-    if (!module) return NULL;
-    if (i >= 0 && i < module->children) return module->child[i];
-    mt_fail(MT_ERR_INDEX, "module_child_at: %s has %d children, there is no child %d", module->kind,
-            module->children, i);
-    return NULL;
-}
-
-const char *mt_module_name(const mt_module *module) { return module && module->name ? module->name : ""; }
-
-const char *mt_module_kind(const mt_module *module) { return module ? module->kind : ""; }
-
-int64_t mt_module_count(const mt_module *module)
-{
-    if (!module) return -1;
-    int64_t count = 0;
-    for (int i = 0; i < module->parameters; i++) count += mt_tensor_count(module->parameter[i].tensor);
-    for (int i = 0; i < module->children; i++) count += mt_module_count(module->child[i]);
-    return count;
-}
-
-int mt_module_parameters(const mt_module *module)
-{
-    if (!module) return 0;
-    int count = module->parameters;
-    for (int i = 0; i < module->children; i++) count += mt_module_parameters(module->child[i]);
-    return count;
-}
-
-/* The i-th parameter below module, and the module that holds it; *i falls by what was passed on the way. */
-static const mt_named_parameter *nth(const mt_module *module, int *i, const mt_module **holder)
-{
-    *holder = module;
-    if (*i < module->parameters) return &module->parameter[*i];
-    *i -= module->parameters;
-    for (int c = 0; c < module->children; c++) {
-        const mt_named_parameter *found = nth(module->child[c], i, holder);
-        if (found) return found;
-    }
-    return NULL;
-}
-
-const mt_named_parameter *mt_module_entry(const mt_module *module, int i, const mt_module **holder)
-{
-    int left = i;
-    const mt_named_parameter *found = module && i >= 0 ? nth(module, &left, holder) : NULL;
-    if (module && !found)
-        mt_fail(MT_ERR_INDEX, "%s has %d parameters, there is no parameter %d", module->kind,
-                mt_module_parameters(module), i);
-    return found;
-}
-
-mt_tensor *mt_module_parameter_at(const mt_module *module, int i)
-{
-    const mt_module *holder;
-    const mt_named_parameter *found = mt_module_entry(module, i, &holder);
-    return found ? found->tensor : NULL;
 }

@@ -1,79 +1,10 @@
-/* nn/module_text.c - modules by dotted path, and the tree as text for people. */
+/* nn/module_text.c - the tree, and paths in it, as text. */
 #include "tree.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
-
-/* ---- paths ---- */
-
-/* Adds to text, as far as it has room. */
-static void append(char *text, size_t size, const char *format, ...) MT_PRINTF(3, 4);
-static void append(char *text, size_t size, const char *format, ...)
-{
-    size_t length = strlen(text);
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text + length, size - length, format, arguments);
-    va_end(arguments);
-}
-
-/* Records that the part of path from name on was not found in module, and what is there. */
-static void not_found(const mt_module *module, const char *what, const char *path, const char *name,
-                      size_t length)
-{
-    char names[400] = "";
-    for (int i = 0; i < module->parameters; i++)
-        append(names, sizeof names, "%s%s", *names ? ", " : "parameters ", module->parameter[i].name);
-    const char *first = *names ? "; children " : "children ";
-    for (int i = 0; i < module->children; i++)
-        append(names, sizeof names, "%s%s", i ? ", " : first, module->child[i]->name);
-    if (strlen(names) == sizeof names - 1) memcpy(names + sizeof names - 4, "...", 3);
-    int shown = length < 100 ? (int)length : 100;
-    mt_fail(MT_ERR_NAME, "no %s \"%.100s\": %s%s%s has nothing of that kind named \"%.*s\"; it has %s", what,
-            path, module->kind, module->name ? " " : "", module->name ? module->name : "", shown, name,
-            *names ? names : "neither parameters nor children");
-}
-
-/* Follows the path up to its last part, where *last goes: the module that should have it, or NULL with a
- * sentence. *last is the whole path before. */
-static const mt_module *follow(const mt_module *module, const char *what, const char *path, const char **last)
-{
-    if (!module || !path) return NULL;
-    for (const char *dot; (dot = strchr(path, '.')) != NULL; path = dot + 1) {
-        const mt_module *child = mt_find_child(module, path, (size_t)(dot - path));
-        if (!child) {
-            not_found(module, what, *last, path, (size_t)(dot - path));
-            return NULL;
-        }
-        module = child;
-    }
-    *last = path;
-    return module;
-}
-
-mt_module *mt_module_child(mt_module *module, const char *path)
-{
-    const char *name = path;
-    const mt_module *holder = follow(module, "module", path, &name);
-    if (!holder) return NULL;
-    mt_module *child = mt_find_child(holder, name, strlen(name));
-    if (!child) not_found(holder, "module", path, name, strlen(name));
-    return child;
-}
-
-mt_tensor *mt_module_parameter(mt_module *module, const char *path)
-{
-    const char *name = path;
-    const mt_module *holder = follow(module, "parameter", path, &name);
-    if (!holder) return NULL;
-    mt_tensor *tensor = mt_find_parameter(holder, name, strlen(name));
-    if (!tensor) not_found(holder, "parameter", path, name, strlen(name));
-    return tensor;
-}
-
-/* ---- text ---- */
 
 /* Where text goes: a buffer, as snprintf writes, or a stream. */
 typedef struct {
@@ -112,10 +43,10 @@ static void put_prefix(writer *out, const mt_module *root, const mt_module *modu
     put(out, "%s.", module->name);
 }
 
-int64_t mt_module_parameter_path(const mt_module *module, int i, char *buffer, size_t size)
+static int64_t put_path(const mt_module *module, mt_tree_list which, int i, char *buffer, size_t size)
 {
     const mt_module *holder;
-    const mt_named_parameter *found = mt_module_entry(module, i, &holder);
+    const mt_named_tensor *found = mt_module_entry(module, which, i, &holder);
     if (!found || (!buffer && size)) return -1;
     writer out = {.buffer = buffer, .size = size};
     put_prefix(&out, module, holder);
@@ -123,20 +54,41 @@ int64_t mt_module_parameter_path(const mt_module *module, int i, char *buffer, s
     return out.length;
 }
 
-static void put_tree(writer *out, const mt_module *module, int level)
+int64_t mt_module_parameter_path(const mt_module *module, int i, char *buffer, size_t size)
+{
+    return put_path(module, MT_TREE_PARAMETERS, i, buffer, size);
+}
+
+int64_t mt_module_buffer_path(const mt_module *module, int i, char *buffer, size_t size)
+{
+    return put_path(module, MT_TREE_BUFFERS, i, buffer, size);
+}
+
+static void put_tensors(writer *out, const mt_module *module, mt_tree_list which, int level)
 {
     char text[MT_SHAPE_TEXT];
+    const mt_named_list *list = &module->list[which];
+    for (int i = 0; i < list->count; i++) {
+        const mt_tensor *x = list->entry[i].tensor;
+        const char *more = which == MT_TREE_PARAMETERS     ? mt_requires_grad(x) ? "" : ", frozen"
+                           : mt_tensor_kind(x) == MT_INDEX ? ", buffer of INDEX"
+                                                           : ", buffer";
+        put(out, "%*s%s %s%s\n", 2 * level, "", list->entry[i].name, mt_shape_text(mt_tensor_shape(x), text),
+            more);
+    }
+}
+
+static void put_tree(writer *out, const mt_module *module, int level)
+{
     put(out, "%*s", 2 * level, "");
     if (level) put(out, "%s: ", module->name);
     put(out, "%s", module->kind);
     if (!level) put(out, ", %" PRId64 " parameters", mt_module_count(module));
+    if (!level && mt_module_buffers(module) > 0)
+        put(out, ", %" PRId64 " in buffers", mt_module_buffer_count(module));
     if (module->status != MT_OK) put(out, ", failed: %s", module->message);
     put(out, "\n");
-    for (int i = 0; i < module->parameters; i++) {
-        const mt_named_parameter *p = &module->parameter[i];
-        put(out, "%*s%s %s%s\n", 2 * level + 2, "", p->name, mt_shape_text(mt_tensor_shape(p->tensor), text),
-            mt_requires_grad(p->tensor) ? "" : ", frozen");
-    }
+    for (int k = 0; k < MT_TREE_LISTS; k++) put_tensors(out, module, (mt_tree_list)k, level + 1);
     for (int i = 0; i < module->children; i++) put_tree(out, module->child[i], level + 1);
 }
 

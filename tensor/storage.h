@@ -46,7 +46,7 @@ struct mt_tensor {
     bool has_grad;    /* a gradient has arrived in grad */
     bool is_gradient; /* this is some tensor's grad */
     bool is_view;
-    bool is_parameter;     /* a module owns it and frees it */
+    bool in_module;        /* a module owns it and frees it */
     bool holds_storage;    /* one of storage's references is this handle's; it may outlive a tape's storage */
     atomic_int references; /* of a handle that is not a tape's */
     mt_lifetime *lifetime; /* NULL for what no tape made */

@@ -238,7 +238,6 @@ static const struct {
     {"mt_init_xavier_uniform", "uniform"},
     {"mt_keep", "copy"},
     {"mt_map", "exp"},
-    {"mt_module_add_parameter", "require_grad"},
     {"mt_module_forward", "linear"},
     {"mt_op_map", "exp"},
     {"mt_op_map_grad", "exp"},

@@ -1,4 +1,4 @@
-/* tests/test_nn.c - modules: the tree, names and paths, failures, text; and the layers' forward and
+/* tests/test_nn.c - modules: the tree, names and paths, buffers, failures, text; and the layers' forward and
  * gradients. */
 #include "support.h"
 
@@ -82,6 +82,185 @@ static void modes(void **state)
     mt_module_free(root);
 }
 
+/* ---- buffers ---- */
+
+/* Bn { mean (3), count (1) of INDEX, w (2), inner: I { var (2, 2), u (1) } }, all values `value`. */
+static mt_module *with_buffers(mt_backend *backend, double value)
+{
+    mt_module *root = plain("Bn"), *inner = plain("I");
+    mt_tensor *count = mt_arange(backend, 0, 1, 1);
+    assert_non_null(mt_module_add_buffer(root, "mean", mt_full(backend, mt_shape(3), value)));
+    assert_ptr_equal(mt_module_add_buffer(root, "count", count), count);
+    assert_non_null(mt_module_add_parameter(root, "w", mt_full(backend, mt_shape(2), value)));
+    assert_non_null(mt_module_add_buffer(inner, "var", mt_full(backend, mt_shape(2, 2), value)));
+    assert_non_null(mt_module_add_parameter(inner, "u", mt_full(backend, mt_shape(1), value)));
+    assert_non_null(mt_module_add(root, "inner", inner));
+    TEST_OK(mt_set(count, mt_at(0), value));
+    TEST_OK(mt_module_status(root));
+    return root;
+}
+
+static void buffers(void **state)
+{
+    (void)state;
+    mt_backend *backend = test_cpu();
+    mt_module *root = with_buffers(backend, 7);
+    assert_int_equal(mt_module_buffers(root), 3);
+    assert_int_equal(mt_module_parameters(root), 2); /* apart */
+    assert_int_equal(mt_module_buffer_count(root), 3 + 1 + 4);
+    assert_int_equal(mt_module_count(root), 3);
+    const char *const paths[] = {"mean", "count", "inner.var"};
+    for (int i = 0; i < 3; i++) {
+        char path[32];
+        assert_int_equal(mt_module_buffer_path(root, i, path, sizeof path), strlen(paths[i]));
+        assert_string_equal(path, paths[i]);
+        mt_tensor *buffer = mt_module_buffer_at(root, i);
+        assert_ptr_equal(buffer, mt_module_buffer(root, path));
+        assert_false(mt_requires_grad(buffer));
+        TEST_NULL(mt_module_parameter(root, path), MT_ERR_NAME, "no parameter");
+    }
+    TEST_NULL(mt_module_buffer(root, "w"), MT_ERR_NAME,
+              "no buffer \"w\": Bn has nothing of that kind named \"w\"; it has parameters w; buffers mean, "
+              "count; children inner");
+    TEST_NULL(mt_module_buffer_at(root, 3), MT_ERR_INDEX, "3 buffers, there is no buffer 3");
+    assert_int_equal(mt_module_buffer_path(root, -1, NULL, 0), -1);
+    static const char want[] = "Bn, 3 parameters, 8 in buffers\n"
+                               "  w (2)\n"
+                               "  mean (3), buffer\n"
+                               "  count (1), buffer of INDEX\n"
+                               "  inner: I\n"
+                               "    u (1)\n"
+                               "    var (2, 2), buffer\n";
+    char got[sizeof want];
+    assert_int_equal(mt_module_format(root, got, sizeof got), sizeof want - 1);
+    assert_string_equal(got, want);
+
+    /* An optimiser has no part in them, and a forward writes them in place. */
+    mt_tape *tape = test_tape(backend);
+    mt_optimizer *optimizer = mt_sgd_new(root, mt_sgd_defaults());
+    mt_tensor *mean = mt_module_buffer(root, "mean"), *w = mt_module_parameter(root, "w");
+    mt_tensor *x = mt_add(tape, mt_mul(tape, w, w), mt_select(tape, mean, 0, 1));
+    TEST_OK(mt_backward(tape, mt_sum(tape, x)));
+    TEST_OK(mt_optimizer_step(optimizer));
+    TEST_OK(mt_op_fill(mean, 4));
+    assert_true(test_read(mean)[2] == 4 && test_read(w)[0] != 7);
+    mt_optimizer_free(optimizer);
+    mt_module_free(root);
+
+    assert_null(mt_module_buffer(NULL, "a"));
+    assert_int_equal(mt_module_buffer_count(NULL), -1);
+    assert_int_equal(mt_module_buffers(NULL), 0);
+    size_t held = mt_get_alloc_stats().bytes;
+    assert_null(mt_module_add_buffer(NULL, "x", mt_ones(backend, mt_shape(2))));
+    assert_int_equal(mt_get_alloc_stats().bytes, held);
+}
+
+/* What may not become a buffer, each with a sentence that stays in the module. */
+static void bad_buffers(void **state)
+{
+    (void)state;
+    mt_backend *backend = test_cpu();
+    mt_tape *tape = test_tape(backend);
+    for (int i = 0; i < 2; i++, mt_tape_reset(tape)) mt_exp(tape, OWN(mt_ones(backend, mt_shape(2))));
+    size_t held = mt_get_alloc_stats().bytes; /* with the tape's own memory */
+    mt_tensor *w = mt_ones(backend, mt_shape(2)), *x = mt_ones(backend, mt_shape(2));
+    TEST_OK(mt_require_grad(x, true));
+    TEST_OK(mt_require_grad(w, true));
+    const struct {
+        const char *name, *part;
+        mt_tensor *tensor;
+        mt_status status;
+    } bad[] = {{"v", "requires a gradient", x, MT_ERR_STATE},
+               {"v", "view, a gradient or the result", mt_tensor_select(w, 0, 0), MT_ERR_STATE},
+               {"v", "view, a gradient or the result", mt_exp(tape, w), MT_ERR_STATE},
+               {"v", "or is a gradient", mt_grad(w), MT_ERR_STATE},
+               {"", "not empty", mt_ones(backend, mt_shape(1)), MT_ERR_NAME},
+               {"a.b", "dot", mt_ones(backend, mt_shape(1)), MT_ERR_NAME},
+               {"u", "has a parameter named \"u\" already", mt_ones(backend, mt_shape(1)), MT_ERR_NAME},
+               {"m", "has a buffer named \"m\" already", mt_ones(backend, mt_shape(1)), MT_ERR_NAME}};
+    for (size_t i = 0; i < TEST_LENGTH(bad); i++) {
+        mt_module *root = plain("Root"), *child = plain("Child");
+        assert_non_null(mt_module_add(root, "child", child));
+        assert_non_null(mt_module_add_parameter(child, "u", mt_ones(backend, mt_shape(1))));
+        assert_non_null(mt_module_add_buffer(child, "m", mt_ones(backend, mt_shape(1))));
+        TEST_NULL(mt_module_add_buffer(child, bad[i].name, bad[i].tensor), bad[i].status, bad[i].part);
+        assert_int_equal(mt_module_status(root), bad[i].status);
+        assert_non_null(strstr(mt_module_message(root), bad[i].part));
+        mt_module_free(root);
+    }
+    mt_module *root = plain("Root"), *other = plain("Other");
+    mt_tensor *m = mt_module_add_buffer(root, "m", mt_ones(backend, mt_shape(1)));
+    TEST_NULL(mt_module_add_parameter(other, "m", m), MT_ERR_STATE, "belongs to a module already");
+    mt_module_free(other);
+    other = plain("Other");
+    TEST_NULL(mt_module_add_buffer(other, "lost", mt_ones(backend, mt_shape(-1))), MT_ERR_SHAPE, "");
+    assert_non_null(strstr(mt_module_message(other), "buffer lost of Other could not be made"));
+    mt_module_free(other);
+    other = plain("Other");
+    TEST_NULL(mt_module_add(other, "m", plain("X"))
+                  ? mt_module_add_buffer(other, "m", mt_arange(backend, 0, 2, 1))
+                  : m,
+              MT_ERR_NAME, "a child named \"m\"");
+    mt_module_free(other);
+    mt_module_free(root);
+    mt_tape_reset(tape);
+    mt_tensor_free(w);
+    assert_int_equal(mt_get_alloc_stats().bytes, held);
+}
+
+static void copies(void **state)
+{
+    (void)state;
+    mt_backend *backends[TEST_MAX_BACKENDS];
+    int count = test_backends(backends);
+    for (int k = 0; k < count; k++) {
+        mt_module *from = with_buffers(backends[0], 3), *to = with_buffers(backends[k], 5);
+        uint64_t version = mt_tensor_version(mt_module_buffer(to, "inner.var"));
+        TEST_OK(mt_require_grad(mt_module_parameter(to, "w"), false));
+        TEST_OK(mt_module_copy(to, from));
+        TEST_OK(mt_module_copy(to, to));
+        for (int i = 0; i < 3; i++) {
+            double *values = test_read(mt_module_buffer_at(to, i));
+            for (int j = 0; j < mt_tensor_count(mt_module_buffer_at(to, i)); j++) assert_true(values[j] == 3);
+        }
+        for (int i = 0; i < 2; i++) assert_true(test_read(mt_module_parameter_at(to, i))[0] == 3);
+        assert_int_equal(mt_tensor_version(mt_module_buffer(to, "inner.var")), version + 1);
+        assert_false(mt_requires_grad(mt_module_parameter(to, "w"))); /* marks stay */
+        assert_int_equal(mt_tensor_kind(mt_module_buffer(to, "count")), MT_INDEX);
+        mt_module_free(from);
+        mt_module_free(to);
+        test_cases++;
+    }
+
+    /* Trees that differ: a sentence, and nothing is written. */
+    mt_backend *backend = test_cpu();
+    mt_module *to = with_buffers(backend, 5), *from = NULL;
+    enum { MORE, OTHER_NAME, SHAPE, KIND, CHILDREN, CHILD_NAME, CASES };
+    static const char *const parts[] = {
+        "2 buffers and Bn  has 3", "buffer named \"count\"", "(2, 3)", "INDEX", "1 children",
+        "child named \"inner\""};
+    for (int i = 0; i < CASES; i++) {
+        from = plain("Bn");
+        mt_module_add_buffer(from, "mean", mt_zeros(backend, i == SHAPE ? mt_shape(2, 3) : mt_shape(3)));
+        mt_module_add_buffer(from, i == OTHER_NAME ? "counts" : "count",
+                             i == KIND ? mt_zeros(backend, mt_shape(1)) : mt_arange(backend, 0, 1, 1));
+        mt_module_add_parameter(from, "w", mt_zeros(backend, mt_shape(2)));
+        if (i == MORE) mt_module_add_buffer(from, "more", mt_zeros(backend, mt_shape(2)));
+        if (i == CHILD_NAME) mt_module_add(from, "outer", plain("I"));
+        TEST_OK(mt_module_status(from));
+        TEST_FAILS(mt_module_copy(to, from),
+                   i == SHAPE  ? MT_ERR_SHAPE
+                   : i == KIND ? MT_ERR_KIND
+                               : MT_ERR_NAME,
+                   parts[i]);
+        assert_true(test_read(mt_module_buffer(to, "mean"))[0] == 5);
+        mt_module_free(from);
+    }
+    assert_int_equal(mt_module_copy(to, NULL), MT_ERR_NULL);
+    assert_int_equal(mt_module_copy(NULL, to), MT_ERR_NULL);
+    mt_module_free(to);
+}
+
 static void unknown_names(void **state)
 {
     (void)state;
@@ -150,7 +329,7 @@ static void bad_building(void **state)
     mt_module_free(root);
     root = example(backend);
     TEST_NULL(mt_module_add_parameter(mt_module_child(root, "b"), "w", mt_module_parameter(root, "a.v")),
-              MT_ERR_STATE, "is a parameter of a module already");
+              MT_ERR_STATE, "belongs to a module already");
     mt_module_free(root);
     /* one parameter in two trees would be freed twice */
     mt_module *first = plain("First"), *second = plain("Second");
@@ -453,6 +632,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(tree),         TEST(modes),         TEST(unknown_names),
+        TEST(buffers),      TEST(bad_buffers),   TEST(copies),
         TEST(bad_building), TEST(failures_stay), TEST(null_passes_through),
         TEST(text),         TEST(own_module),    TEST(linear_forward_by_hand),
         TEST(sequences),    TEST(layer_errors),
