@@ -48,7 +48,7 @@ MT_INTERNAL mt_tensor *mt_tape_give_up(mt_tape *tape);
 MT_INTERNAL void mt_tape_locate(mt_tape *tape, const char *name);
 
 /* A row-major tensor of the tape, not cleared, of that shape or REAL of x's; a handle of the tape on x's
- * storage; memory. NULL with a sentence. */
+ * storage, with a layout to be filled in where it is NULL; memory. NULL with a sentence. */
 MT_INTERNAL mt_tensor *mt_tape_empty(mt_tape *tape, mt_shape shape, mt_kind kind);
 MT_INTERNAL mt_tensor *mt_tape_like(mt_tape *tape, const mt_tensor *x);
 MT_INTERNAL mt_tensor *mt_tape_alias(mt_tape *tape, const mt_tensor *x, const mt_layout *layout);

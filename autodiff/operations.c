@@ -82,9 +82,8 @@ static mt_tensor *new_result(mt_call *call, mt_shape shape)
 
 static mt_tensor *new_view(mt_call *call)
 {
-    mt_layout layout;
-    if (call->operation->view(call, &layout) != MT_OK) return NULL;
-    return mt_tape_alias(call->tape, call->in[0], &layout);
+    mt_tensor *out = mt_tape_alias(call->tape, call->in[0], NULL);
+    return out && call->operation->view(call, &out->layout) == MT_OK ? out : NULL;
 }
 
 /* The value of an expression that is recorded as one node: its parts are not, and only the value is kept. */
@@ -101,18 +100,29 @@ static mt_tensor *new_value(mt_call *call)
     return mt_tape_end_scratch(tape, &scratch, value);
 }
 
-/* Whether a program's descriptor has what is asked of it here. */
-static mt_status check_descriptor(const mt_operation *operation)
+/* What a program's descriptor lacks of what is asked of it here; NULL: nothing. */
+static const char *lack_of(const mt_operation *operation)
 {
-    const char *lacks = NULL;
-    if (!operation->input[0].name)
-        lacks = "it has no input; its descriptor needs a name in .input";
-    else if (!operation->view && !operation->expression && !(operation->run && operation->shape))
-        lacks = "nothing computes it; its descriptor needs .shape and .run, .view or .expression";
-    else if (operation->gives == MT_GIVES_KIND_ASKED &&
-             (!operation->attribute[0].name || operation->attribute[0].type != MT_ATTRIBUTE_KIND))
-        lacks = "it gives the kind asked for, and its first attribute is none";
-    return lacks ? mt_fail(MT_ERR_VALUE, "%s: %s", operation->name, lacks) : MT_OK;
+    if (!operation->input[0].name) return "it has no input; its descriptor needs a name in .input";
+    if (!operation->view && !operation->expression && !(operation->run && operation->shape))
+        return "nothing computes it; its descriptor needs .shape and .run, .view or .expression";
+    if (operation->gives == MT_GIVES_KIND_ASKED &&
+        (!operation->attribute[0].name || operation->attribute[0].type != MT_ATTRIBUTE_KIND))
+        return "it gives the kind asked for, and its first attribute is none";
+    return NULL;
+}
+
+/* Refuses a call before its inputs are looked at; a tape that has failed tells nothing new. */
+static mt_tensor *refuse(mt_tape *tape, const mt_operation *operation, int inputs, int expected)
+{
+    if (!mt_tape_enter(tape, operation->name, NULL, 0)) return NULL;
+    const char *lack = lack_of(operation);
+    if (lack)
+        mt_fail(MT_ERR_VALUE, "%s: %s", operation->name, lack);
+    else
+        mt_fail(MT_ERR_VALUE, "%s: %d inputs; it takes %d%s", operation->name, inputs, expected,
+                operation->list ? " or more" : "");
+    return mt_tape_give_up(tape);
 }
 
 /* A failure in what the descriptor names, or in a slot of the backend that it called; without a sentence of
@@ -138,14 +148,8 @@ mt_tensor *mt_apply_operation(mt_tape *tape, const mt_operation *operation, mt_t
     int expected = 0;
     while (expected < MT_MAX_INPUTS && operation->input[expected].name) expected++;
     const bool counted = operation->list ? inputs >= expected && inputs <= MT_MAX_LIST : inputs == expected;
-    if (!mt_tape_enter(tape, operation->name, NULL, 0)) return NULL; /* a failed tape tells nothing new */
-    if (check_descriptor(operation) != MT_OK) return mt_tape_give_up(tape);
-    if (!mt_tape_enter(tape, operation->name, in, counted ? inputs : 0)) return NULL;
-    if (!counted) {
-        mt_fail(MT_ERR_VALUE, "%s: %d inputs; it takes %d%s", operation->name, inputs, expected,
-                operation->list ? " or more" : "");
-        return mt_tape_give_up(tape);
-    }
+    if (!counted || lack_of(operation)) return refuse(tape, operation, inputs, expected);
+    if (!mt_tape_enter(tape, operation->name, in, inputs)) return NULL;
     mt_call call = {.tape = tape, .in = in, .attribute = attribute, .operation = operation, .inputs = inputs};
     if (check_attributes(operation, attribute) != MT_OK || check_inputs(&call, expected) != MT_OK)
         return mt_tape_give_up(tape);

@@ -168,7 +168,7 @@ mt_tensor *mt_tape_alias(mt_tape *tape, const mt_tensor *x, const mt_layout *lay
 {
     mt_handle *handle = new_handle(tape);
     if (!handle) return NULL;
-    handle->tensor.layout = *layout;
+    if (layout) handle->tensor.layout = *layout;
     handle->tensor.storage = x->storage;
     handle->tensor.kind = x->kind;
     return &handle->tensor;

@@ -241,7 +241,7 @@ mt_status mt_cpu_copy(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_
     (void)backend;
     copy_job job = {.out_bytes = mt_kind_bytes(out_kind), .in_bytes = mt_kind_bytes(in_kind)};
     mt_elementwise_plan *plan = &job.plan;
-    mt_plan_elementwise((mt_operand[]){out, in}, 2, plan);
+    mt_plan_loops((mt_operand[]){out, in}, 2, plan);
     if (plan->count == 0) return MT_OK;
     job.converts = out_kind != in_kind;
     job.tile = out_kind == MT_REAL

@@ -35,7 +35,7 @@ mt_status mt_cpu_rows(mt_backend *backend, const mt_rows_work *work)
     const mt_operand out = {work->out.data, &out_row}, in = {work->in.data, &in_row};
     const mt_tile_fn add = mt_cpu_kernels_get()->add;
     mt_elementwise_plan plan;
-    mt_plan_elementwise((mt_operand[]){out, out, in}, 3, &plan);
+    mt_plan_loops((mt_operand[]){out, out, in}, 3, &plan);
     if (plan.count == 0) return MT_OK;
     const size_t bytes = mt_kind_bytes(work->kind);
     const bool plain = plan.rank == 1 && plan.stride[0][0] == 1 && plan.stride[2][0] == 1;

@@ -145,7 +145,7 @@ static mt_status run(tile_job *job, bool may_stream)
 {
     const mt_elementwise_plan *plan = job->plan;
     if (plan->rank == 1 && plan->count <= PIECE) { /* small work: straight to the tile function */
-        for (int k = 0; k < plan->operands; k++) job->step[k][1] = plan->stride[k][0];
+        for (int k = 0; k < plan->operands; k++) job->step[k][0] = 0, job->step[k][1] = plan->stride[k][0];
         job->compute((const int64_t[]){1, plan->count}, job->data, job->step, job->p);
         return MT_OK;
     }
@@ -161,10 +161,12 @@ static mt_real *first_of(mt_operand operand) { return (mt_real *)operand.data + 
 static mt_status run_row(const mt_elementwise_work *work)
 {
     mt_elementwise_plan plan;
-    mt_plan_elementwise(work->operand, work->operands, &plan);
+    mt_plan_loops(work->operand, work->operands, &plan);
     if (plan.count == 0) return MT_OK;
     const mt_cpu_kernels *kernels = mt_cpu_kernels_get();
-    tile_job job = {.plan = &plan, .p = work->p};
+    tile_job job; /* filled field by field: small work reads little of it */
+    job.plan = &plan;
+    job.p = work->p;
     job.compute = (work->part == MT_PART_VALUE    ? kernels->value
                    : work->part == MT_PART_GRAD_A ? kernels->grad_a
                                                   : kernels->grad_b)[work->op];
@@ -191,7 +193,7 @@ mt_status mt_cpu_where(mt_backend *backend, mt_operand out, mt_operand mask, mt_
     (void)backend;
     const mt_operand operand[] = {out, mask, a, b};
     mt_elementwise_plan plan;
-    mt_plan_elementwise(operand, 4, &plan);
+    mt_plan_loops(operand, 4, &plan);
     if (plan.count == 0) return MT_OK;
     tile_job job = {.plan = &plan, .compute = mt_cpu_kernels_get()->slot[MT_SLOT_where]};
     for (int k = 0; k < 4; k++) job.data[k] = first_of(operand[k]);

@@ -33,29 +33,7 @@ static bool is_one_row(const mt_operand *operand, int operands, int64_t *count)
     return true;
 }
 
-static bool fits_int32(const mt_elementwise_plan *plan)
-{
-    for (int k = 0; k < plan->operands; k++) {
-        int64_t reach = 0;
-        for (int d = 0; d < plan->rank; d++) reach += (plan->size[d] - 1) * plan->stride[k][d];
-        if (reach > INT32_MAX) return false;
-    }
-    return true;
-}
-
-/* The rest of a plan whose sizes and strides are known. */
-static void measure(const mt_operand *operand, mt_elementwise_plan *plan)
-{
-    uintptr_t address = 64; /* the largest alignment worth knowing */
-    for (int k = 0; k < plan->operands; k++) {
-        address |= (uintptr_t)first_element(&operand[k], sizeof(mt_real));
-        plan->first[k] = 0;
-    }
-    plan->alignment = (int)(address & (0 - address));
-    plan->fits_int32 = fits_int32(plan);
-}
-
-void mt_plan_elementwise(const mt_operand *operand, int operands, mt_elementwise_plan *plan)
+void mt_plan_loops(const mt_operand *operand, int operands, mt_elementwise_plan *plan)
 {
     const mt_layout *out = operand[0].layout;
     int rank = out->rank, kept = 0;
@@ -66,7 +44,6 @@ void mt_plan_elementwise(const mt_operand *operand, int operands, mt_elementwise
         plan->size[0] = plan->count;
         for (int k = 0; k < operands; k++) plan->stride[k][0] = 1;
         plan->row_class = MT_ROW_CONTIGUOUS;
-        measure(operand, plan);
         return;
     }
     plan->count = 1;
@@ -115,7 +92,28 @@ void mt_plan_elementwise(const mt_operand *operand, int operands, mt_elementwise
                       : scalars == 2 && operands == 3 ? MT_ROW_LEFT_SCALAR
                       : scalars == 4 && operands == 3 ? MT_ROW_RIGHT_SCALAR
                                                       : MT_ROW_GENERAL;
-    measure(operand, plan);
+}
+
+static bool fits_int32(const mt_elementwise_plan *plan)
+{
+    for (int k = 0; k < plan->operands; k++) {
+        int64_t reach = 0;
+        for (int d = 0; d < plan->rank; d++) reach += (plan->size[d] - 1) * plan->stride[k][d];
+        if (reach > INT32_MAX) return false;
+    }
+    return true;
+}
+
+void mt_plan_elementwise(const mt_operand *operand, int operands, mt_elementwise_plan *plan)
+{
+    mt_plan_loops(operand, operands, plan);
+    uintptr_t address = 64; /* the largest alignment worth knowing */
+    for (int k = 0; k < operands; k++) {
+        address |= (uintptr_t)first_element(&operand[k], sizeof(mt_real));
+        plan->first[k] = 0;
+    }
+    plan->alignment = (int)(address & (0 - address));
+    plan->fits_int32 = fits_int32(plan);
 }
 
 /* At a multiple of 64 elements where there are as many: what was aligned, or a whole number of vectors, still

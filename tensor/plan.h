@@ -69,6 +69,8 @@ typedef struct mt_matmul_plan {
 
 MT_BEGIN
 MT_API void mt_plan_elementwise(const mt_operand *operand, int operands, mt_elementwise_plan *plan);
+/* The same without first, alignment and fits_int32, which loops on the host do without. */
+MT_API void mt_plan_loops(const mt_operand *operand, int operands, mt_elementwise_plan *plan);
 /* Cuts a plan that does not fit in 31 bits in two, across the dimension that takes an operand farthest.
  * Halves of halves fit in the end, and together have each element once. */
 MT_API void mt_plan_halve(const mt_elementwise_plan *plan, mt_elementwise_plan half[2]);

@@ -349,11 +349,13 @@ mt_status mt_layout_unsqueeze(const mt_layout *layout, int64_t dim, mt_layout *r
         return mt_fail(MT_ERR_INDEX, "unsqueeze: dimension %" PRId64 " of shape %s; it can go to %d to %d",
                        dim, mt_shape_text(mt_layout_shape(layout), text), -rank - 1, rank);
     const int d = (int)(dim < 0 ? dim + rank + 1 : dim);
-    mt_layout wider = *layout;
-    wider.rank = rank + 1;
-    for (int i = rank; i > d; i--) wider.size[i] = wider.size[i - 1], wider.stride[i] = wider.stride[i - 1];
-    wider.size[d] = wider.stride[d] = 1;
-    *result = wider;
+    *result = *layout;
+    result->rank = rank + 1;
+    for (int i = rank; i > d; i--) {
+        result->size[i] = result->size[i - 1];
+        result->stride[i] = result->stride[i - 1];
+    }
+    result->size[d] = result->stride[d] = 1;
     return MT_OK;
 }
 
