@@ -31,6 +31,7 @@
 #include "nn/init.h"
 #include "nn/layers.h"
 #include "nn/optim.h"
+#include "nn/schedule.h"
 #include "nn/batches.h"
 #include "nn/datasets.h"
 

@@ -1,4 +1,5 @@
-/* nn/optim.h - optimisers with PyTorch's semantics: SGD with momentum, Adam, AdamW, Adagrad, RMSprop.
+/* nn/optim.h - optimisers with PyTorch's semantics: SGD with momentum, Adam, AdamW, Adagrad, RMSprop; groups
+ * of parameters, schedules, clipping of gradients, and the state by name.
  *
  * An optimiser holds the parameters that its module had when it was made, and state of the same size on their
  * backend, allocated then: a step allocates nothing and updates all parameters in one backend call, in place.
@@ -10,6 +11,7 @@
 #define MT_OPTIM_H
 
 #include "module.h"
+#include "schedule.h"
 
 typedef struct mt_optimizer mt_optimizer;
 
@@ -84,9 +86,69 @@ MT_API void mt_optimizer_free(mt_optimizer *optimizer);
 MT_API mt_status mt_optimizer_step(mt_optimizer *optimizer);
 MT_API mt_status mt_optimizer_zero_grad(mt_optimizer *optimizer);
 
-/* The learning rate, for schedules; a finite number of at least 0. get gives NaN for NULL. */
+/* ---- the rate, and groups ---- */
+
+/* Sets the rate of every group: a finite number of at least 0. get gives that of group 0 in the next step, as
+ * the schedule makes it; NaN for NULL. */
 MT_API mt_status mt_optimizer_set_rate(mt_optimizer *optimizer, double rate);
 MT_API double mt_optimizer_get_rate(const mt_optimizer *optimizer);
+/* From now on a step that follows n others uses mt_schedule_rate(schedule, rate of the group, n). A new
+ * optimiser has mt_schedule_constant. */
+MT_API mt_status mt_optimizer_set_schedule(mt_optimizer *optimizer, mt_schedule schedule);
+/* How many steps were taken, of which the schedule is a function (-1 for NULL); sets it, 0 to 2^53. */
+MT_API int64_t mt_optimizer_steps(const mt_optimizer *optimizer);
+MT_API mt_status mt_optimizer_set_steps(mt_optimizer *optimizer, int64_t steps);
+
+/* Every parameter is in one group: in group 0, which has the rate and weight decay of the options, until it
+ * is put into another. add gives the number of a new, empty group, or -1 with a sentence: rate and decay must
+ * be finite and at least 0. groups: how many; 0 for NULL. */
+MT_API int mt_optimizer_add_group(mt_optimizer *optimizer, double rate, double weight_decay);
+MT_API int mt_optimizer_groups(const mt_optimizer *optimizer);
+/* Puts the parameter of that path, or every parameter of the module of that path, into a group. An error, and
+ * nothing moves, when there is none, or one is in a third group already. */
+MT_API mt_status mt_optimizer_set_group(mt_optimizer *optimizer, int group, const char *path);
+/* Adds a group with group 0's rate and no weight decay, and puts into it the parameters of group 0 that decay
+ * is not meant for: those called "bias", those of rank 0 or 1 (the gains of norms), and those below a module
+ * whose name ends in "norm" and maybe a number. Returns the group's number; -1 with a sentence. */
+MT_API int mt_optimizer_spare_biases(mt_optimizer *optimizer);
+/* The group of a parameter; -1 with a sentence when there is no such parameter. */
+MT_API int mt_optimizer_get_group(const mt_optimizer *optimizer, const char *parameter);
+/* A group's rate, before the schedule, and weight decay; NaN with a sentence when there is no such group. */
+MT_API mt_status mt_optimizer_set_group_rate(mt_optimizer *optimizer, int group, double rate);
+MT_API mt_status mt_optimizer_set_group_decay(mt_optimizer *optimizer, int group, double weight_decay);
+MT_API double mt_optimizer_group_rate(const mt_optimizer *optimizer, int group);
+MT_API double mt_optimizer_group_decay(const mt_optimizer *optimizer, int group);
+
+/* ---- clipping: between mt_backward and the step ---- */
+
+/* Multiplies every gradient by most / (norm + 1e-6) where that is below 1, with norm the square root of the
+ * sum of all their squares, which is returned: shape (1), the optimiser's, overwritten by the next call. most
+ * is at least 0; with INFINITY the norm is measured and nothing changed. A NaN among the gradients makes norm
+ * and every gradient NaN; an infinite norm (an infinity, or squares too large to add up) makes finite
+ * gradients 0 and infinite ones NaN: both as PyTorch. Parameters that the step would skip count as 0. NULL
+ * with a sentence when it fails. The first call allocates. */
+MT_API mt_tensor *mt_optimizer_clip_norm(mt_optimizer *optimizer, double most);
+/* Makes every element of every gradient at least -most and at most most; NaN stays. */
+MT_API mt_status mt_optimizer_clip_value(mt_optimizer *optimizer, double most);
+
+/* ---- the state by name, for checkpoints ---- */
+
+/* The rule's name ("sgd", "momentum", "adam"); NULL for NULL. */
+MT_API const char *mt_optimizer_rule(const mt_optimizer *optimizer);
+/* The parameters, and the path of the i-th; the states that the rule keeps for each, and their names, which
+ * are PyTorch's ("exp_avg"). NULL with a sentence outside 0 .. count-1. */
+MT_API int mt_optimizer_parameters(const mt_optimizer *optimizer); /* how many; 0 for NULL */
+MT_API const char *mt_optimizer_parameter_name(const mt_optimizer *optimizer, int i);
+MT_API int mt_optimizer_states(const mt_optimizer *optimizer); /* how many; 0 for NULL */
+MT_API const char *mt_optimizer_state_name(const mt_optimizer *optimizer, int i);
+/* A state of a parameter, of its shape, borrowed: to be read, and set back by writing into it. NULL with a
+ * sentence when there is no such parameter or state. */
+MT_API mt_tensor *mt_optimizer_state(mt_optimizer *optimizer, const char *parameter, const char *state);
+/* In how many steps a parameter took part, on which Adam's and momentum's next step depends (-1 with a
+ * sentence); sets it, 0 to 2^53. */
+MT_API int64_t mt_optimizer_parameter_steps(const mt_optimizer *optimizer, const char *parameter);
+MT_API mt_status mt_optimizer_set_parameter_steps(mt_optimizer *optimizer, const char *parameter,
+                                                  int64_t steps);
 
 MT_END
 

@@ -23,7 +23,7 @@ static inline __attribute__((always_inline)) void step(update_fn f, int states, 
         f(w[i], g[i], states > 0 ? &s0[i] : NULL, states > 1 ? &s1[i] : NULL, states > 2 ? &s2[i] : NULL, &c);
 }
 
-#define MT_UPDATE(name, states, formula)                                                           \
+#define MT_UPDATE(name, states, names, formula)                                                    \
     static void step_##name(const mt_update_row *row, const mt_update_constants *k, int64_t first, \
                             int64_t last)                                                          \
     {                                                                                              \
@@ -31,7 +31,7 @@ static inline __attribute__((always_inline)) void step(update_fn f, int states, 
     }
 #include "tensor/scalar/update_table.inc"
 
-#define MT_UPDATE(name, states, formula) [MT_UPDATE_##name] = step_##name,
+#define MT_UPDATE(name, states, names, formula) [MT_UPDATE_##name] = step_##name,
 const mt_step_kernels MT_FOR_ISA(mt_step_kernels) = {{
 #include "tensor/scalar/update_table.inc"
 }};

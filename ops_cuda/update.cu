@@ -69,7 +69,7 @@ static const struct {
     const char *name;
     void (*kernel)(step_words *, const table_row *, int);
 } kernels[MT_UPDATE_COUNT] = {
-#define MT_UPDATE(name, states, formula) {"update " #name, step_all<mt_update_##name, states>},
+#define MT_UPDATE(name, states, names, formula) {"update " #name, step_all<mt_update_##name, states>},
 #include "tensor/scalar/update_table.inc"
 };
 

@@ -5,7 +5,7 @@
 #include "status.h"
 
 /* The rules of update_table.inc. */
-#define MT_UPDATE(name, states, formula) MT_UPDATE_##name,
+#define MT_UPDATE(name, states, names, formula) MT_UPDATE_##name,
 typedef enum mt_update_rule {
 #include "scalar/update_table.inc"
     MT_UPDATE_COUNT
@@ -41,6 +41,7 @@ typedef struct mt_update_work {
 typedef struct mt_update_info {
     const char *name, *formula;
     int states;
+    const char *state[MT_UPDATE_STATES]; /* their names; NULL beyond */
 } mt_update_info;
 
 MT_BEGIN
