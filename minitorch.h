@@ -23,6 +23,7 @@
 #include "tensor/elementwise_ops.h"
 #include "autodiff/tape.h"
 #include "autodiff/operation.h"
+#include "autodiff/losses.h"
 #include "autodiff/operations.h"
 #include "autodiff/elementwise.h"
 #include "autodiff/function.h"

@@ -9,6 +9,7 @@
 #ifndef MT_AUTODIFF_OPS_H
 #define MT_AUTODIFF_OPS_H
 
+#include "losses.h"
 #include "tape.h"
 
 MT_BEGIN
@@ -107,8 +108,7 @@ MT_API mt_tensor *mt_contiguous(mt_tape *tape, mt_tensor *x);
 MT_API mt_tensor *mt_take_rows(mt_tape *tape, mt_tensor *x, mt_tensor *index);
 /* to here */
 
-/* ---- made of others; losses are of shape (1), and their target, of the first operand's shape, gets no
- * gradient ---- */
+/* ---- made of others ---- */
 
 /* from composed.c */
 /* var: the sum over dims of (x - mean)^2 divided by their count - correction, at least 0. A correction
@@ -117,27 +117,85 @@ MT_API mt_tensor *mt_take_rows(mt_tape *tape, mt_tensor *x, mt_tensor *index);
 MT_API mt_tensor *mt_var(mt_tape *tape, mt_tensor *x, double correction);
 MT_API mt_tensor *mt_var_dim(mt_tape *tape, mt_tensor *x, int64_t dim, double correction, bool keepdim);
 MT_API mt_tensor *mt_var_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, double correction, bool keepdim);
+/* where: a where mask is not 0, elsewhere b. All three broadcast. mask is INDEX or REAL, such as
+ * mt_lt(t, x, y), and gets no gradient; NaN is not 0. What is not taken reaches neither the result nor
+ * a gradient, NaN and infinity neither. */
+MT_API mt_tensor *mt_where(mt_tape *tape, mt_tensor *mask, mt_tensor *a, mt_tensor *b);
+/* to here */
+
+/* from softmax.c */
 /* softmax: exp(x) / sum of exp(x) along dim. The largest x is subtracted first, so that nothing
  * overflows. */
 MT_API mt_tensor *mt_softmax(mt_tape *tape, mt_tensor *x, int64_t dim);
 /* log_softmax: x - ln(sum of exp(x) along dim). Exact where softmax is nearly 0 too. */
 MT_API mt_tensor *mt_log_softmax(mt_tape *tape, mt_tensor *x, int64_t dim);
-/* where: a where mask is not 0, elsewhere b. All three broadcast. mask is INDEX or REAL, such as
- * mt_lt(t, x, y), and gets no gradient; NaN is not 0. What is not taken reaches neither the result nor
- * a gradient, NaN and infinity neither. */
-MT_API mt_tensor *mt_where(mt_tape *tape, mt_tensor *mask, mt_tensor *a, mt_tensor *b);
+/* to here */
+
+/* ---- losses: the mean, of shape (1); those of mt_NAME_with reduced as is asked for (losses.h). A target, labels and
+ * weights get no gradient ---- */
+
+/* from losses.c */
 /* mse: the mean of (p - target)^2 */
 MT_API mt_tensor *mt_mse(mt_tape *tape, mt_tensor *p, mt_tensor *target);
+MT_API mt_tensor *mt_mse_with(mt_tape *tape, mt_tensor *p, mt_tensor *target, mt_loss_reduction reduction);
+/* l1: the mean of |p - target|. The gradient is 0 where p equals the target. */
+MT_API mt_tensor *mt_l1(mt_tape *tape, mt_tensor *p, mt_tensor *target);
+MT_API mt_tensor *mt_l1_with(mt_tape *tape, mt_tensor *p, mt_tensor *target, mt_loss_reduction reduction);
+/* huber: the mean of d^2 / 2 where d = |p - target| is at most delta, elsewhere delta (d - delta / 2).
+ * delta is above 0 and finite. */
+MT_API mt_tensor *mt_huber(mt_tape *tape, mt_tensor *p, mt_tensor *target, double delta);
+MT_API mt_tensor *mt_huber_with(mt_tape *tape, mt_tensor *p, mt_tensor *target, double delta,
+                                mt_loss_reduction reduction);
+/* smooth_l1: the mean of d^2 / (2 beta) where d = |p - target| is at most beta, elsewhere d - beta /
+ * 2. huber of that beta, divided by it; beta is above 0 and finite. */
+MT_API mt_tensor *mt_smooth_l1(mt_tape *tape, mt_tensor *p, mt_tensor *target, double beta);
+MT_API mt_tensor *mt_smooth_l1_with(mt_tape *tape, mt_tensor *p, mt_tensor *target, double beta,
+                                    mt_loss_reduction reduction);
 /* bce_with_logits: the mean of max(z, 0) - z target + log1p(exp(-|z|)), which is bce of sigmoid(z). At
  * z = +inf that is (1 - target) z and at -inf it is -target z: +inf for a target in [0, 1], but NaN (0
  * times infinity) for the target that agrees with z, 1 or 0. An infinite target makes the loss
  * infinite or NaN. The gradient, (sigmoid(z) - target) / count, is finite for every finite target, at
  * an infinite z too. */
 MT_API mt_tensor *mt_bce_with_logits(mt_tape *tape, mt_tensor *z, mt_tensor *target);
+MT_API mt_tensor *mt_bce_with_logits_with(mt_tape *tape, mt_tensor *z, mt_tensor *target,
+                                          mt_loss_reduction reduction);
 /* bce: the mean of -(target ln p + (1 - target) ln(1 - p)), each logarithm at least -100. As in
  * PyTorch, but a p outside [0, 1], which that refuses, makes the loss NaN; its gradient is (p -
  * target) / 1e-12, divided by the count. */
 MT_API mt_tensor *mt_bce(mt_tape *tape, mt_tensor *p, mt_tensor *target);
+MT_API mt_tensor *mt_bce_with(mt_tape *tape, mt_tensor *p, mt_tensor *target, mt_loss_reduction reduction);
+/* to here */
+
+/* from cross_entropy.c */
+/* nll: the mean of -logs[label], each times the weight of its label, over the sum of these weights.
+ * logs are logarithms of probabilities, (n, classes, d1, ...) or (classes), such as log_softmax gives
+ * along dimension 1, or 0; labels, INDEX, have that shape without the classes. A label of ignore_index
+ * counts for nothing; the label_smoothing of options is not used. */
+MT_API mt_tensor *mt_nll(mt_tape *tape, mt_tensor *logs, mt_tensor *labels);
+MT_API mt_tensor *mt_nll_with(mt_tape *tape, mt_tensor *logs, mt_tensor *labels,
+                              mt_cross_entropy_options options);
+MT_API mt_tensor *mt_nll_weighted(mt_tape *tape, mt_tensor *logs, mt_tensor *labels, mt_tensor *weight,
+                                  mt_cross_entropy_options options);
+/* cross_entropy: nll of log_softmax(logits), where label_smoothing / classes of each target goes to
+ * every class. logits (n, classes, d1, ...) or (classes); labels, INDEX, have that shape without the
+ * classes, and each is a class or ignore_index, which counts for nothing. Everything ignored: NaN for
+ * the mean, 0 for the sum. weight (classes): what each class counts; the mean is divided by the sum of
+ * the labels' weights, as PyTorch has it. mt_label_weight gives that sum. */
+MT_API mt_tensor *mt_cross_entropy(mt_tape *tape, mt_tensor *logits, mt_tensor *labels);
+MT_API mt_tensor *mt_cross_entropy_with(mt_tape *tape, mt_tensor *logits, mt_tensor *labels,
+                                        mt_cross_entropy_options options);
+MT_API mt_tensor *mt_cross_entropy_weighted(mt_tape *tape, mt_tensor *logits, mt_tensor *labels,
+                                            mt_tensor *weight, mt_cross_entropy_options options);
+/* soft_cross_entropy: the mean over rows of -sum over classes of weight target log_softmax(logits),
+ * the target smoothed to (1 - label_smoothing) target + label_smoothing / classes. target, of logits'
+ * shape, has a probability for each class, one-hot rows too. The ignore_index of options is not used:
+ * it is of labels. weight (classes) multiplies the terms, and the mean is over rows, as PyTorch has
+ * it. */
+MT_API mt_tensor *mt_soft_cross_entropy(mt_tape *tape, mt_tensor *logits, mt_tensor *target);
+MT_API mt_tensor *mt_soft_cross_entropy_with(mt_tape *tape, mt_tensor *logits, mt_tensor *target,
+                                             mt_cross_entropy_options options);
+MT_API mt_tensor *mt_soft_cross_entropy_weighted(mt_tape *tape, mt_tensor *logits, mt_tensor *target,
+                                                 mt_tensor *weight, mt_cross_entropy_options options);
 /* to here */
 
 MT_END

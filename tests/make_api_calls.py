@@ -25,7 +25,7 @@ POINTERS = {
 }  # fmt: skip
 MEMORY = ("float *", "double *", "int64_t *", "int *", "void *", "mt_shape *", "mt_attribute *")
 VALUES = {
-    "mt_shape": 'api_shape("%s")', "mt_op": 'api_op("!")', "mt_kind": "MT_REAL", "mt_status": "MT_ERR_IO", "mt_init": "MT_INIT_MINITORCH",
+    "mt_shape": 'api_shape("%s")', "mt_op": 'api_op("!")', "mt_kind": "MT_REAL", "mt_status": "MT_ERR_IO", "mt_init": "MT_INIT_MINITORCH", "mt_loss_reduction": "MT_LOSS_MEAN",
     "mt_dataset_kind": "MT_DATASET_XOR", "mt_rng": "mt_rng_make(1)", "mt_tape_position": "api_position()",
     "mt_allocator": "(mt_allocator){0}", "mt_update_rule": "MT_UPDATE_sgd", "mt_schedule": "mt_schedule_constant()",
     "double": "0.5", "_Bool": "0", "size_t": "16", "int": "1", "int64_t": "api_integer(\"%s\")", "uint64_t": "4",

@@ -74,7 +74,7 @@ def descriptors(text, path):
             sys.exit("%s: the descriptor of %s has no .formula" % (path, name))
         formula = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', formula.group(1)))
         own = FUNCTION.findall(text)
-        own = [(note, head) for note, head in own if re.match(r"mt_tensor \*mt_%s(_dims?)?\(" % name, head)]
+        own = [(note, head) for note, head in own if re.match(r"mt_tensor \*mt_%s(_dims?|_with|_weighted)?\(" % name, head)]
         if not own:
             sys.exit("%s: there is no function mt_%s beside its descriptor" % (path, name))
         yield name, formula, " ".join(words(note) for note, _ in own if note), [head for _, head in own]

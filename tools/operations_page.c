@@ -8,7 +8,8 @@
 
 static const char TOP[] =
     "# Operations\n\n"
-    "Every operation on a tape, from its descriptor (`autodiff/operation.h`). Made by `tools/list_operations.c`; "
+    "Every operation on a tape, from its descriptor (`autodiff/operation.h`). Made by "
+    "`tools/list_operations.c`; "
     "`meson compile\n"
     "-C build refresh` writes it again. What they mean at the edges, beside NumPy and PyTorch, stands in\n"
     "[semantics.md](semantics.md), how to add one in [extending.md](extending.md).\n\n"
@@ -23,8 +24,10 @@ static const char TOP[] =
 static const struct {
     const char *file, *title;
 } parts[] = {
-    {"op_table.inc", "Elementwise"},       {"reductions.c", "Reductions"},       {"products.c", "Products"},
-    {"views.c", "Views, copies and rows"}, {"composed.c", "Made of others"},
+    {"op_table.inc", "Elementwise"},  {"reductions.c", "Reductions"},
+    {"products.c", "Products"},       {"views.c", "Views, copies and rows"},
+    {"composed.c", "Made of others"}, {"softmax.c", "Softmax"},
+    {"losses.c", "Losses"},           {"cross_entropy.c", "Losses over classes"},
 };
 
 /* What an enum's value is called on the page. */
@@ -129,7 +132,7 @@ static void print_row(FILE *to, const mt_operation *o, const char *place)
 
 static void print_operation(FILE *to, const mt_operation *o, const char *headers)
 {
-    static const char *const suffixes[] = {"", "_dim", "_dims"};
+    static const char *const suffixes[] = {"", "_dim", "_dims", "_with", "_weighted"};
     fprintf(to, "\n### %s\n\n```c\n", o->name);
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
         const char *place = declared(headers, o->name, suffixes[i]);
