@@ -5,6 +5,7 @@
  * shape, or (1), is that of the labels, and an entry of it is a row here. weight has a number for each class,
  * or one for all.
  */
+#include "../tensor/row_ops.h"
 #include "elementwise.h"
 #include "losses.h"
 #include "node.h"
@@ -178,6 +179,147 @@ static mt_tensor *express_soft(mt_call *call)
     return mt_loss_reduce(t, loss, call->attribute[0].integer);
 }
 
+/* ---- by the slot ---- */
+
+/* NLL and LABELS take labels, TARGET probabilities; NLL logarithms, the others logits. */
+typedef enum loss_kind { NLL, LABELS, TARGET } loss_kind;
+
+/* What run keeps for the VJP. */
+typedef struct kept_numbers {
+    mt_tensor *rows;   /* (4, rows): loss, row_weight, most and sum of mt_cross_entropy_work */
+    mt_tensor *weight; /* the sum of row_weight, where the mean is divided by it; or NULL */
+} kept_numbers;
+
+/* The work, and the layouts that its operands point at. */
+typedef struct loss_work {
+    mt_cross_entropy_work work;
+    mt_layout labels, weight, g;
+} loss_work;
+
+static int64_t count_rows(const mt_tensor *x)
+{
+    const mt_shape rows = row_shape(x);
+    int64_t count = 1;
+    for (int d = 0; d < rows.rank; d++) count *= rows.size[d];
+    return count;
+}
+
+/* layout, a number for each row, with a dimension of size 1 for the classes. */
+static mt_layout with_classes(const mt_layout *layout, const mt_tensor *x)
+{
+    mt_layout wide = *layout;
+    if (mt_tensor_rank(x) == 1) return wide;
+    for (int d = wide.rank++; d > 1; d--)
+        wide.size[d] = wide.size[d - 1], wide.stride[d] = wide.stride[d - 1];
+    wide.size[1] = 1, wide.stride[1] = 0;
+    return wide;
+}
+
+static void describe(loss_work *to, loss_kind kind, const mt_tensor *x, const mt_tensor *target,
+                     const mt_tensor *weight, const mt_attribute *attribute, const mt_tensor *rows)
+{
+    mt_cross_entropy_work *work = &to->work;
+    const int64_t count = count_rows(x), classes = mt_tensor_shape(x).size[class_dim(x)];
+    mt_real *number = (mt_real *)rows->storage->data + rows->layout.offset;
+    *work =
+        (mt_cross_entropy_work){.logarithms = kind == NLL, .dim = class_dim(x), .x = mt_tensor_operand(x)};
+    work->loss = number;
+    if (kind != TARGET) work->row_weight = number + count;
+    if (kind != NLL) work->most = number + 2 * count, work->sum = number + 3 * count;
+    if (kind == TARGET) {
+        work->target = mt_tensor_operand(target);
+        work->smoothing = attribute[1].real;
+    } else {
+        to->labels = with_classes(&target->layout, x);
+        work->labels = (mt_operand){target->storage->data, &to->labels};
+        work->ignore_index = attribute[1].integer;
+        work->smoothing = kind == NLL ? 0 : attribute[2].real;
+    }
+    to->weight = weight->layout;
+    if (to->weight.size[0] != classes) to->weight.size[0] = classes, to->weight.stride[0] = 0;
+    work->weight = (mt_operand){weight->storage->data, &to->weight};
+}
+
+/* Row k of the numbers, as a tensor of that shape. */
+static mt_tensor numbers_of(const mt_tensor *rows, int k)
+{
+    const mt_layout layout = {.rank = 1,
+                              .offset = rows->layout.offset + k * rows->layout.size[1],
+                              .size = {rows->layout.size[1]},
+                              .stride = {1}};
+    return mt_alias(rows, &layout);
+}
+
+static mt_status run_loss(mt_call *call, mt_tensor *out, loss_kind kind)
+{
+    mt_tape *t = call->tape;
+    const mt_tensor *x = call->in[0];
+    const int64_t reduction = call->attribute[0].integer;
+    kept_numbers *kept = mt_tape_memory(t, sizeof *kept);
+    mt_tensor *rows = mt_tape_empty(t, mt_shape(4, count_rows(x)), MT_REAL);
+    if (!kept || !rows) return MT_ERR_MEMORY;
+    if (x->kind != MT_REAL || call->in[2]->kind != MT_REAL)
+        return mt_fail(MT_ERR_KIND,
+                       "%s: an operand holds indices (INDEX); convert it with mt_as(tape, x, MT_REAL)",
+                       call->operation->name);
+    *kept = (kept_numbers){.rows = rows};
+    call->extra = kept;
+    loss_work to;
+    describe(&to, kind, x, call->in[1], call->in[2], call->attribute, rows);
+    mt_status status = mt_op_cross_entropy(rows, &to.work);
+    if (status != MT_OK) return status;
+    const mt_tensor loss = numbers_of(rows, 0), weight = numbers_of(rows, 1);
+    if (reduction == MT_LOSS_NONE) {
+        mt_layout each = mt_layout_contiguous(row_shape(x)); /* the losses in the shape of the labels */
+        each.offset = loss.layout.offset;
+        const mt_tensor shaped = mt_alias(rows, &each);
+        return mt_op_copy(out, &shaped);
+    }
+    if (reduction == MT_LOSS_MEAN && kind == TARGET) return mt_op_mean(out, &loss, mt_axes(0));
+    status = mt_op_sum(out, &loss, mt_axes(0));
+    if (status != MT_OK || reduction == MT_LOSS_SUM) return status;
+    kept->weight = mt_tape_empty(t, mt_shape(1), MT_REAL);
+    if (!kept->weight) return MT_ERR_MEMORY;
+    status = mt_op_sum(kept->weight, &weight, mt_axes(0));
+    return status == MT_OK ? mt_op_div(out, out, kept->weight) : status;
+}
+
+static void send_loss(mt_tape *t, const mt_node *node, mt_tensor *g, loss_kind kind)
+{
+    mt_tensor *x = node->in[0].tensor;
+    const kept_numbers *kept = node->extra;
+    const bool one = node->attribute[0].integer != MT_LOSS_NONE;
+    loss_work to;
+    if (kept->weight) g = mt_div(t, g, kept->weight);
+    if (kind == TARGET && node->attribute[0].integer == MT_LOSS_MEAN)
+        g = mt_scale(t, g, 1 / (double)count_rows(x));
+    mt_tensor *out = mt_share(t, node, 0, x);
+    if (!g || !out) return;
+    describe(&to, kind, x, node->in[1].tensor, node->in[2].tensor, node->attribute, kept->rows);
+    if (one) {
+        to.g = x->layout;
+        to.g.size[class_dim(x)] = 1;
+        to.g.offset = g->layout.offset;
+        for (int d = 0; d < to.g.rank; d++) to.g.stride[d] = 0;
+    } else {
+        to.g = with_classes(&g->layout, x);
+    }
+    to.work.back = true;
+    to.work.g = (mt_operand){g->storage->data, &to.g};
+    to.work.out = mt_tensor_operand(out);
+    if (mt_did(t, mt_op_cross_entropy(out, &to.work))) mt_send(t, node, 0, out);
+}
+
+static mt_status run_nll(mt_call *call, mt_tensor *out) { return run_loss(call, out, NLL); }
+static mt_status run_cross_entropy(mt_call *call, mt_tensor *out) { return run_loss(call, out, LABELS); }
+static mt_status run_soft(mt_call *call, mt_tensor *out) { return run_loss(call, out, TARGET); }
+static void vjp_nll(mt_tape *t, const mt_node *node, mt_tensor *g) { send_loss(t, node, g, NLL); }
+static void vjp_cross_entropy(mt_tape *t, const mt_node *node, mt_tensor *g)
+{
+    send_loss(t, node, g, LABELS);
+}
+static void vjp_soft(mt_tape *t, const mt_node *node, mt_tensor *g) { send_loss(t, node, g, TARGET); }
+
 /* ---- nll ---- */
 
 #define LABEL_INPUTS(name_of_x, low_of_x, high_of_x)                                        \
@@ -203,8 +345,10 @@ const mt_operation mt_operation_nll = {
     .input = {LABEL_INPUTS("logs", -3, 0)},
     .attribute = {{"reduction", MT_ATTRIBUTE_INTEGER}, {"ignore_index", MT_ATTRIBUTE_INTEGER}},
     .shape = shape_nll,
+    .run = run_nll,
     .expression = express_nll,
-    .by_parts = "its parts choose and add, and keep nothing but which were chosen",
+    .vjp = vjp_nll,
+    .reads = {1u << 1 | 1u << 2 | MT_READS_ATTRIBUTES},
     .cost = MT_COST_ARITHMETIC,
     .examples = label_examples,
 };
@@ -248,8 +392,10 @@ const mt_operation mt_operation_cross_entropy = {
                   {"ignore_index", MT_ATTRIBUTE_INTEGER},
                   {"label_smoothing", MT_ATTRIBUTE_REAL}},
     .shape = shape_cross_entropy,
+    .run = run_cross_entropy,
     .expression = express_cross_entropy,
-    .by_parts = "log_softmax, which has a VJP, and parts that choose and add",
+    .vjp = vjp_cross_entropy,
+    .reads = {7u | MT_READS_ATTRIBUTES},
     .cost = MT_COST_TRANSCENDENTAL,
     .examples = label_examples,
 };
@@ -295,8 +441,10 @@ const mt_operation mt_operation_soft_cross_entropy = {
               {.name = "weight", .constant = true, .low = 0.5, .high = 2}},
     .attribute = {{"reduction", MT_ATTRIBUTE_INTEGER}, {"label_smoothing", MT_ATTRIBUTE_REAL}},
     .shape = shape_soft,
+    .run = run_soft,
     .expression = express_soft,
-    .by_parts = "log_softmax, which has a VJP, a product and a sum",
+    .vjp = vjp_soft,
+    .reads = {7u | MT_READS_ATTRIBUTES},
     .cost = MT_COST_TRANSCENDENTAL,
     .examples = soft_examples,
 };

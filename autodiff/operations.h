@@ -131,8 +131,8 @@ MT_API mt_tensor *mt_softmax(mt_tape *tape, mt_tensor *x, int64_t dim);
 MT_API mt_tensor *mt_log_softmax(mt_tape *tape, mt_tensor *x, int64_t dim);
 /* to here */
 
-/* ---- losses: the mean, of shape (1); those of mt_NAME_with reduced as is asked for (losses.h). A target, labels and
- * weights get no gradient ---- */
+/* ---- losses: the mean, of shape (1); those of mt_NAME_with reduced as is asked for (losses.h). A target,
+ * labels and weights get no gradient ---- */
 
 /* from losses.c */
 /* mse: the mean of (p - target)^2 */

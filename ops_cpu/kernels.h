@@ -70,6 +70,24 @@ typedef struct mt_step_kernels {
     mt_step_fn rule[MT_UPDATE_COUNT];
 } mt_step_kernels;
 
+/* Softmax of a contiguous row of n >= 1, or its logarithm (1): of x; its gradient from the result y and g. */
+typedef void (*mt_softmax_fn)(int64_t n, mt_real *out, const mt_real *x);
+typedef void (*mt_softmax_back_fn)(int64_t n, mt_real *out, const mt_real *y, const mt_real *g);
+
+/* Cross entropy of a contiguous row: the terms of mt_cross_entropy_work (tensor/backend.h). */
+typedef struct mt_softmax_kernels {
+    mt_softmax_fn value[2];
+    mt_softmax_back_fn back[2];
+    void (*sum)(int64_t n, const mt_real *x, mt_real *most, mt_real *sum);
+    double (*weighted_distance)(int64_t n, const mt_real *x, const mt_real *w, mt_real most);
+    double (*target_sum)(int64_t n, const mt_real *t, const mt_real *w, mt_real rest, mt_real part,
+                         const mt_real *x, mt_real most, double *distance);
+    void (*slope_of_label)(int64_t n, mt_real *out, const mt_real *x, mt_real most, mt_real factor,
+                           const mt_real *w, mt_real share);
+    void (*slope_of_target)(int64_t n, mt_real *out, const mt_real *x, mt_real most, mt_real factor,
+                            mt_real g, const mt_real *t, const mt_real *w, mt_real rest, mt_real part);
+} mt_softmax_kernels;
+
 struct mt_gemm_kernels; /* gemm.h */
 
 /* The slots by number. */
@@ -90,6 +108,7 @@ typedef struct mt_cpu_kernels {
     mt_tile_fn slot[MT_SLOTS];
     const mt_fold_kernels *folds;
     const mt_step_kernels *steps;
+    const mt_softmax_kernels *softmax;
     const struct mt_gemm_kernels *gemm;
 } mt_cpu_kernels;
 
@@ -97,7 +116,8 @@ MT_BEGIN
 #define MT_DECLARE_KERNELS(isa)                                     \
     MT_INTERNAL extern const mt_cpu_kernels mt_cpu_kernels_##isa;   \
     MT_INTERNAL extern const mt_fold_kernels mt_fold_kernels_##isa; \
-    MT_INTERNAL extern const mt_step_kernels mt_step_kernels_##isa;
+    MT_INTERNAL extern const mt_step_kernels mt_step_kernels_##isa; \
+    MT_INTERNAL extern const mt_softmax_kernels mt_softmax_kernels_##isa;
 MT_EACH_ISA(MT_DECLARE_KERNELS)
 
 /* The table of the best set that this processor has, chosen once; MT_ISA in the environment names another. */

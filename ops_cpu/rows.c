@@ -281,5 +281,6 @@ const mt_cpu_kernels MT_FOR_ISA(mt_cpu_kernels) = {
     .slot = {[MT_SLOT_copy] = slot_copy, [MT_SLOT_where] = slot_where},
     .folds = &MT_FOR_ISA(mt_fold_kernels),
     .steps = &MT_FOR_ISA(mt_step_kernels),
+    .softmax = &MT_FOR_ISA(mt_softmax_kernels),
     .gemm = &MT_FOR_ISA(mt_gemm_kernels),
 };

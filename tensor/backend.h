@@ -98,6 +98,40 @@ typedef struct mt_random_work {
     mt_operand out;
 } mt_random_work;
 
+/* softmax, or its logarithm, along dimension dim of out: a row is the elements along it. m is the row's
+ * largest x, s the sum of exp(x - m). value   out = exp(x - m) / s         or x - m - ln s back    out = y (g
+ * - sum of y g)     or g - exp(y) sum of g, from the result y and its gradient g in is x or y, and has out's
+ * shape, as g. */
+typedef struct mt_softmax_work {
+    bool log, back;
+    int dim;
+    mt_operand out, in, g;
+} mt_softmax_work;
+
+/* Cross entropy along dimension dim, the classes; a row is the elements of x along it, and of a row l_c is
+ * x_c - m - ln s as above, or x_c itself where x holds logarithms (of labels alone). w_c is the weight of
+ * class c, share = smoothing / classes. labels  y is the row's label:  loss = -(1 - smoothing) w_y l_y -
+ * share sum of w_c l_c, and row_weight = w_y; both are 0 where y is ignore_index, whatever x is target  t_c
+ * are probabilities: loss = -sum of u_c l_c, u_c = w_c ((1 - smoothing) t_c + share) back    out = g times
+ * the derivative of the row's loss, from x, most and sum A label that is neither a class nor ignore_index is
+ * an error; what was written until then is not defined. */
+typedef struct mt_cross_entropy_work {
+    bool back, logarithms;
+    int dim;
+    int64_t ignore_index;
+    double smoothing;
+    mt_operand x;
+    mt_operand labels; /* INDEX of x's shape with size 1 at dim; data NULL: target instead */
+    mt_operand target; /* of x's shape; data NULL: labels */
+    mt_operand weight; /* a vector, one for each class; its stride may be 0 */
+    /* A number for each row, in the row-major order of x's shape without dim, contiguous: written by the
+     * value, most (m) and sum (s) read by back. NULL where there is nothing to write: row_weight with a
+     * target, most and sum with logarithms. */
+    mt_real *loss, *row_weight, *most, *sum;
+    mt_operand g;   /* of back: as labels, REAL; strides may be 0 */
+    mt_operand out; /* of back: as x */
+} mt_cross_entropy_work;
+
 /* What one kernel did: numbers of things, never times. From blocks on they are a simulator's, and 0
  * elsewhere. */
 typedef struct mt_kernel_counts {

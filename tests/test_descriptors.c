@@ -608,6 +608,19 @@ static mt_status spoiled_where(mt_backend *b, mt_operand out, mt_operand mask, m
     return then_spoil(out, MT_REAL, test_simple()->where(test_simple(), out, mask, mask_kind, x, y));
 }
 
+static mt_status spoiled_softmax(mt_backend *b, const mt_softmax_work *work)
+{
+    (void)b;
+    return then_spoil(work->out, MT_REAL, test_simple()->softmax(test_simple(), work));
+}
+
+static mt_status spoiled_cross_entropy(mt_backend *b, const mt_cross_entropy_work *work)
+{
+    (void)b;
+    const mt_status status = test_simple()->cross_entropy(test_simple(), work);
+    return work->back ? then_spoil(work->out, MT_REAL, status) : status;
+}
+
 static mt_backend *spoiling(void)
 {
     static mt_backend backend;
@@ -623,6 +636,8 @@ static mt_backend *spoiling(void)
         backend.rows = spoiled_rows;
         backend.matmul = spoiled_matmul;
         backend.where = spoiled_where;
+        backend.softmax = spoiled_softmax;
+        backend.cross_entropy = spoiled_cross_entropy;
         TEST_OK(mt_backend_register(&backend));
     }
     return mt_backend_get("spoiling");

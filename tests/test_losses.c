@@ -247,6 +247,125 @@ static void test_edges(void **data)
     }
 }
 
+/* ---- the slots: by any number of threads, and beside the expressions ---- */
+
+enum { SOFTMAX, LOG_SOFTMAX, CROSS_ENTROPY, SOFT, WAYS };
+
+static mt_tensor *apply_way(mt_tape *t, int way, int dim, mt_tensor *x, mt_tensor *y, mt_tensor *labels,
+                            mt_tensor *weight)
+{
+    mt_cross_entropy_options options = mt_cross_entropy_defaults();
+    options.label_smoothing = 0.125;
+    options.ignore_index = 0;
+    options.reduction = MT_LOSS_NONE;
+    return way == SOFTMAX         ? mt_softmax(t, x, dim)
+           : way == LOG_SOFTMAX   ? mt_log_softmax(t, x, dim)
+           : way == CROSS_ENTROPY ? mt_cross_entropy_weighted(t, x, labels, weight, options)
+                                  : mt_soft_cross_entropy_weighted(t, x, y, weight, options);
+}
+
+/* Value and gradient, one after the other. */
+static double *both_of(mt_backend *b, int way, bool fuse, int dim, mt_shape shape, const double *values,
+                       int64_t *count)
+{
+    const int64_t n = test_count(shape), classes = shape.size[shape.rank > 1];
+    mt_shape kept = shape;
+    for (int d = 1; d + 1 < kept.rank; d++) kept.size[d] = kept.size[d + 1];
+    if (--kept.rank == 0) kept = mt_shape(1);
+    int64_t *labels = test_memory((size_t)(test_count(kept) + 1) * sizeof *labels);
+    double *y = test_memory((size_t)(n + classes + 1) * sizeof *y),
+           *w = test_memory((size_t)(classes + 1) * sizeof *w);
+    for (int64_t i = 0; i < test_count(kept); i++) labels[i] = i * 7 % classes;
+    for (int64_t i = 0; i < n; i++) y[i] = (double)(i % 5) / 4;
+    for (int64_t i = 0; i < classes; i++) w[i] = 0.5 + (double)(i % 3) / 2;
+    mt_tape *t = test_tape(b);
+    mt_tape_fuse(t, fuse);
+    const operand x = laid_out(t, values, shape);
+    mt_tensor *out = ON(t, apply_way(t, way, dim, x.x, OWN(mt_from_doubles(b, y, shape)),
+                                     OWN(mt_from_indices(b, labels, kept)),
+                                     OWN(mt_from_doubles(b, w, mt_shape(classes)))));
+    const mt_shape result = mt_tensor_shape(out);
+    double *g = test_memory((size_t)(test_count(result) + 1) * sizeof *g);
+    for (int64_t i = 0; i < test_count(result); i++) g[i] = (double)(i % 7) / 4 - 0.5;
+    TEST_OK(mt_backward_from(t, out, OWN(mt_from_doubles(b, g, result))));
+    *count = test_count(result) + n;
+    double *both = test_memory((size_t)(*count + 1) * sizeof *both);
+    memcpy(both, test_read(out), (size_t)test_count(result) * sizeof *both);
+    memcpy(both + test_count(result), slope_of(&x), (size_t)n * sizeof *both);
+    return both;
+}
+
+static void test_fused(void **data)
+{
+    (void)data;
+    EACH_BACKEND(b)
+    for (int round = 0; round < 40; round++) {
+        const mt_shape shape = round == 0 ? mt_shape(3, 4500) : test_shape(round % 2 ? 2 : 8, 600, false);
+        const int64_t n = test_count(shape);
+        double *values = test_memory((size_t)n * sizeof *values);
+        for (int64_t i = 0; i < n; i++) values[i] = test_between(-6, 6);
+        for (int way = 0; way < WAYS; way++) {
+            const int dim = way < CROSS_ENTROPY ? (int)test_below(shape.rank) : 0;
+            int64_t count;
+            const double *fused = both_of(b, way, true, dim, shape, values, &count),
+                         *parts = both_of(b, way, false, dim, shape, values, &count);
+            TEST_ALL_CLOSE(fused, parts, count, 256 * test_epsilon, 64 * test_epsilon, "fused and by parts");
+            test_cases++;
+        }
+        test_release();
+    }
+}
+
+static void test_threads(void **data)
+{
+    (void)data;
+    const int threads = mt_get_threads();
+    EACH_BACKEND(b)
+    for (int way = 0; way < WAYS && strcmp(b->name, "gpu-sim") != 0; way++)
+        for (int dim = 0; dim < 2; dim++) {
+            const mt_shape shape = test_small() ? mt_shape(20, 30)
+                                   : dim        ? mt_shape(40, 3000)
+                                                : mt_shape(3000, 40);
+            const int64_t n = test_count(shape);
+            double *values = test_memory((size_t)n * sizeof *values), *first = NULL;
+            for (int64_t i = 0; i < n; i++) values[i] = test_between(-6, 6);
+            for (int k = 1; k <= 4; k++) {
+                int64_t count;
+                TEST_OK(mt_set_threads(k));
+                const double *now = both_of(b, way, true, dim, shape, values, &count);
+                if (!first)
+                    first = memcpy(test_memory((size_t)count * sizeof *first), now,
+                                   (size_t)count * sizeof *first);
+                TEST_ALL_SAME(now, first, count, "one thread or more");
+                test_cases++;
+            }
+            test_release();
+        }
+    TEST_OK(mt_set_threads(threads));
+}
+
+/* Rows of infinities and NaN, as PyTorch has them. */
+static void test_infinite(void **data)
+{
+    (void)data;
+    const double x[] = {-INFINITY, -INFINITY, -INFINITY, 1,         INFINITY, 2,     0, NAN,
+                        0,         -INFINITY, 0,         -INFINITY, 1e30,     -1e30, 0};
+    const double y[] = {NAN, NAN, NAN, 0, NAN, 0, NAN, NAN, NAN, 0, 1, 0, 1, 0, 0};
+    EACH_BACKEND(b)
+    {
+        mt_tape *t = test_tape(b);
+        double *got = test_read(ON(t, mt_softmax(t, OWN(mt_from_doubles(b, x, mt_shape(5, 3))), 1)));
+        TEST_TRUE(isnan(got[4])); /* the rest of that row is 0 or NaN: exp(-inf) over NaN */
+        got[3] = got[5] = 0;
+        TEST_ALL_SAME(got, y, 15, "softmax");
+        got = test_read(ON(t, mt_log_softmax(t, OWN(mt_from_doubles(b, x, mt_shape(5, 3))), 1)));
+        TEST_TRUE(isnan(got[0]) && isnan(got[4]) && isnan(got[7]) && got[9] == -INFINITY && got[10] == 0 &&
+                  got[12] == 0);
+        test_cases++;
+        test_release();
+    }
+}
+
 /* ---- refusals ---- */
 
 static void refuse_labels(mt_backend *b, const int64_t *labels, bool fuse, const char *value)
@@ -314,6 +433,7 @@ static void test_refusals(void **data)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {TEST(test_golden), TEST(test_short_names), TEST(test_one_hot),
-                                              TEST(test_parts),  TEST(test_edges),       TEST(test_refusals)};
+                                              TEST(test_parts),  TEST(test_edges),       TEST(test_refusals),
+                                              TEST(test_fused),  TEST(test_threads),     TEST(test_infinite)};
     return TEST_RUN("losses", tests);
 }

@@ -190,6 +190,29 @@ static mt_status do_where(operands *o)
     return mt_op_where(o->y, o->places, o->x, one);
 }
 
+static mt_status do_softmax(operands *o)
+{
+    mt_backend *b = mt_tensor_backend(o->x);
+    return b->softmax(
+        b, &(mt_softmax_work){.dim = 1, .out = mt_tensor_operand(o->y), .in = mt_tensor_operand(o->x)});
+}
+
+/* The losses of the two rows of x, in y's first row. */
+static mt_status do_cross_entropy(operands *o)
+{
+    mt_backend *b = mt_tensor_backend(o->x);
+    mt_real *y = mt_tensor_operand(o->y).data;
+    const mt_tensor *weight = OWN(mt_tensor_select(o->w, 0, 1));
+    return b->cross_entropy(b, &(mt_cross_entropy_work){.dim = 1,
+                                                        .logarithms = true,
+                                                        .ignore_index = -100,
+                                                        .x = mt_tensor_operand(o->x),
+                                                        .labels = mt_tensor_operand(o->places),
+                                                        .weight = mt_tensor_operand(weight),
+                                                        .loss = y,
+                                                        .row_weight = y + 2});
+}
+
 /* What the slot leaves behind in y and order, on a backend; n in *count. */
 static double *result_of(mt_backend *b, mt_status (*work)(operands *), mt_status want, const char *part)
 {

@@ -1,0 +1,140 @@
+/* slots_rows.c - gpu_slots' checks of softmax and cross_entropy. */
+#include "slots.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Rows along dim: shorter than a warp, a warp, more, and a block's; alone, many, and with dimensions around.
+ */
+static const struct {
+    int64_t shape[4]; /* 0: no more */
+    int dim;
+    bool large;
+} cases[] = {
+    {{7, 5}, 1, false},      {{1, 1}, 0, false},    {{33}, 0, false},         {{9, 32}, 1, false},
+    {{3, 100, 2}, 1, false}, {{2, 1500}, 1, false}, {{5, 3, 4, 2}, 2, false}, {{1500, 2}, 0, false},
+    {{300, 3}, 1, true},     {{70, 1025}, 1, true}, {{2, 3000, 3}, 1, true},
+};
+
+static mt_shape shape_of(size_t i)
+{
+    mt_shape shape = {.rank = 0};
+    while (shape.rank < 4 && cases[i].shape[shape.rank] > 0)
+        shape.size[shape.rank] = cases[i].shape[shape.rank], shape.rank++;
+    return shape;
+}
+
+/* The largest error of a sum of n terms, relative, with room for the functions below it. */
+static double tolerance(int64_t n) { return (32 + sqrt((double)n)) * test_epsilon; }
+
+static void softmax_one(mt_shape shape, int dim, unsigned flags, bool log, bool back)
+{
+    pair in = input(shape, flags), g = input(shape, flags), out = output(shape, flags);
+    const char *what = slots_text("%ssoftmax%s of %s along %d", log ? "log_" : "", back ? " back" : "",
+                                  test_text(shape), dim);
+    EACH(i)
+    {
+        const mt_softmax_work work = {.log = log,
+                                      .back = back,
+                                      .dim = dim,
+                                      .out = slots_operand(out, i),
+                                      .in = slots_operand(in, i),
+                                      .g = slots_operand(g, i)};
+        TEST_OK(backends[i]->softmax(backends[i], &work));
+    }
+    agree(out, tolerance(shape.size[dim]) * (back ? 16 + (double)shape.size[dim] : 4), what);
+    test_unchanged(in.on[0], what);
+    test_unchanged(g.on[0], what);
+    test_release();
+}
+
+void check_softmax(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < TEST_LENGTH(cases); i++)
+        for (int k = 0; k < 4; k++)
+            for (int round = 0; round < 2 && (slots_large || !cases[i].large); round++)
+                softmax_one(shape_of(i), cases[i].dim, slots_flags(round), k & 1, k & 2);
+}
+
+/* ---- cross entropy ---- */
+
+typedef enum { WITH_LABELS, WITH_LOGARITHMS, WITH_TARGET } way;
+
+/* A number for each row, contiguous; row k of four. */
+static mt_real *numbers(pair p, int i, int k)
+{
+    const mt_operand whole = slots_operand(p, i);
+    return (mt_real *)whole.data + whole.layout->offset + k * whole.layout->size[1];
+}
+
+static void entropy_one(mt_shape shape, int dim, unsigned flags, way how, double smoothing, bool one_weight)
+{
+    mt_shape kept = shape;
+    const int64_t classes = shape.size[dim], rows = test_count(shape) / classes;
+    kept.size[dim] = 1;
+    if (how == WITH_LOGARITHMS) smoothing = 0;
+    pair x = input(shape, flags), target = input(shape, flags), labels = indices(kept, classes);
+    pair weight = input(mt_shape(one_weight ? 1 : classes), flags);
+    pair g = input(kept, flags), out = output(shape, flags), four = output(mt_shape(4, rows), TEST_PLAIN);
+    const char *names[] = {"cross_entropy", "nll", "soft cross_entropy"};
+    const char *what =
+        slots_text("%s of %s along %d, smoothing %g", names[how], test_text(shape), dim, smoothing);
+    mt_cross_entropy_work work = {.logarithms = how == WITH_LOGARITHMS, .dim = dim, .ignore_index = 0};
+    work.smoothing = smoothing;
+    EACH(i)
+    {
+        mt_layout wide = *slots_operand(weight, i).layout;
+        if (one_weight) wide.size[0] = classes, wide.stride[0] = 0;
+        work.x = slots_operand(x, i);
+        work.weight = (mt_operand){slots_operand(weight, i).data, &wide};
+        if (how == WITH_TARGET) work.target = slots_operand(target, i);
+        if (how != WITH_TARGET) work.labels = slots_operand(labels, i);
+        TEST_OK(backends[i]->fill(backends[i], slots_operand(four, i), MT_REAL, 0));
+        work.back = false;
+        work.loss = numbers(four, i, 0);
+        work.row_weight = how == WITH_TARGET ? NULL : numbers(four, i, 1);
+        work.most = how == WITH_LOGARITHMS ? NULL : numbers(four, i, 2);
+        work.sum = how == WITH_LOGARITHMS ? NULL : numbers(four, i, 3);
+        TEST_OK(backends[i]->cross_entropy(backends[i], &work));
+        work.back = true;
+        work.g = slots_operand(g, i), work.out = slots_operand(out, i);
+        TEST_OK(backends[i]->cross_entropy(backends[i], &work));
+    }
+    agree(four, tolerance(classes), what);
+    agree(out, 4 * tolerance(classes), what);
+    test_unchanged(x.on[0], what);
+    test_release();
+}
+
+static void refuse_label(int64_t label)
+{
+    const double values[] = {0, (double)label};
+    pair x = input(mt_shape(2, 3), TEST_PLAIN), weight = input(mt_shape(3), TEST_PLAIN);
+    pair four = output(mt_shape(4, 2), TEST_PLAIN);
+    pair labels = twins(test_array_from(backends[0], mt_shape(2, 1), TEST_INDICES, values));
+    const mt_cross_entropy_work work = {.dim = 1,
+                                        .ignore_index = -100,
+                                        .x = slots_operand(x, 0),
+                                        .labels = slots_operand(labels, 0),
+                                        .weight = slots_operand(weight, 0),
+                                        .loss = numbers(four, 0, 0),
+                                        .row_weight = numbers(four, 0, 1),
+                                        .most = numbers(four, 0, 2),
+                                        .sum = numbers(four, 0, 3)};
+    TEST_FAILS(backends[0]->cross_entropy(backends[0], &work), MT_ERR_INDEX,
+               slots_text("label 1 is %d", (int)label));
+    test_release();
+}
+
+void check_cross_entropy(void **state)
+{
+    (void)state;
+    static const double smoothings[] = {0, 0.25};
+    for (size_t i = 0; i < TEST_LENGTH(cases); i++)
+        for (int k = 0; k < 6 && (slots_large || !cases[i].large); k++)
+            entropy_one(shape_of(i), cases[i].dim, slots_flags(k % 2), (way)(k / 2), smoothings[k % 2],
+                        k % 2 == 1);
+    refuse_label(3);
+    refuse_label(-1);
+}
