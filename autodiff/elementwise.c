@@ -63,6 +63,9 @@ static mt_status run_row(mt_call *call, mt_tensor *out)
 #define KEPT_1(p0)          (unsigned)MT_READS_ATTRIBUTES
 #define KEPT_2(p0, p1)      (unsigned)MT_READS_ATTRIBUTES
 
+/* Both operands of a comparison are of one kind; mt_op_fresh sees to that. */
+#define TAKES(needs) ((needs) == MT_OF_ORDER ? MT_TAKES_ANY : MT_TAKES_REAL)
+
 static const mt_example one_input[] = {
     {.shape = {{3, {2, 3, 4}}}, .attribute = {{.real = -0.5}, {.real = 1}}},
     {.shape = {{1, {19}}}, .attribute = {{.real = -0.5}, {.real = 1}}},
@@ -87,18 +90,18 @@ static const mt_operation rows[] = {
                     .reads = {READS(needs, KEPT_##params)},                 \
                     .cost = MT_COST_ARITHMETIC,                             \
                     .examples = one_input},
-#define MT_ZIP(op, params, needs_a, needs_b, low_a, high_a, low_b, high_b, text)                             \
-    [MT_OP_##op] = {                                                                                         \
-        .row = MT_OP_##op + 1,                                                                               \
-        .name = #op,                                                                                         \
-        .formula = text,                                                                                     \
-        .input = {{.name = "a", .low = low_a, .high = high_a}, {.name = "b", .low = low_b, .high = high_b}}, \
-        CONSTANTS_##params.shape = shape_of_row,                                                             \
-        .run = run_row,                                                                                      \
-        .vjp = vjp_zip,                                                                                      \
-        .reads = {READS(needs_a, KEPT_##params), READS(needs_b, KEPT_##params)},                             \
-        .cost = MT_COST_ARITHMETIC,                                                                          \
-        .examples = two_inputs},
+#define MT_ZIP(op, params, needs_a, needs_b, low_a, high_a, low_b, high_b, text)                     \
+    [MT_OP_##op] = {.row = MT_OP_##op + 1,                                                           \
+                    .name = #op,                                                                     \
+                    .formula = text,                                                                 \
+                    .input = {{.name = "a", .takes = TAKES(needs_a), .low = low_a, .high = high_a},  \
+                              {.name = "b", .takes = TAKES(needs_b), .low = low_b, .high = high_b}}, \
+                    CONSTANTS_##params.shape = shape_of_row,                                         \
+                    .run = run_row,                                                                  \
+                    .vjp = vjp_zip,                                                                  \
+                    .reads = {READS(needs_a, KEPT_##params), READS(needs_b, KEPT_##params)},         \
+                    .cost = MT_COST_ARITHMETIC,                                                      \
+                    .examples = two_inputs},
 #include "../tensor/scalar/op_table.inc"
 };
 

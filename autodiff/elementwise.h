@@ -9,9 +9,10 @@
 
 MT_BEGIN
 
-/* Comparisons give 1 or 0 and pass no gradient on. Constants are any numbers and enter the formula as they
- * are: clamp with low above high gives high, a bound of NaN is none, and with a negative or NaN tolerance
- * is_close is equality. What follows is made by tools/declare_operations.py. */
+/* Comparisons give 1 or 0 and pass no gradient on; all but is_close also compare two INDEX, exactly.
+ * Constants are any numbers and enter the formula as they are: clamp with low above high gives high, a bound
+ * of NaN is none, and with a negative or NaN tolerance is_close is equality. What follows is made by
+ * tools/declare_operations.py. */
 
 /* from op_table.inc */
 /* neg: -x */

@@ -16,8 +16,8 @@ typedef struct mt_node mt_node; /* a recorded operation; node.h */
 
 enum { MT_MAX_INPUTS = 3, MT_MAX_ATTRIBUTES = 4, MT_MAX_LIST = 24 };
 
-/* What an input may hold; and the kind of a result: always one kind, that of input 0, or the first
- * attribute's. */
+/* What an input may hold (a row's inputs that may hold either are of one kind); and the kind of a result:
+ * always one kind, that of input 0, or the first attribute's. */
 typedef enum mt_takes { MT_TAKES_REAL, MT_TAKES_INDEX, MT_TAKES_ANY } mt_takes;
 typedef enum mt_gives { MT_GIVES_REAL, MT_GIVES_INDEX, MT_GIVES_KIND_OF_INPUT, MT_GIVES_KIND_ASKED } mt_gives;
 

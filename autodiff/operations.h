@@ -20,7 +20,7 @@ MT_API mt_tensor *mt_zip(mt_tape *tape, mt_op op, mt_tensor *a, mt_tensor *b, do
 
 /* ---- reductions: over everything, to shape (1); over one dimension; over several, each named once. keepdim
  * leaves them as size 1; dropping every dimension gives (1). max, min, argmax and argmin of nothing are
- * errors. ---- */
+ * errors. sum, prod, max and min of an INDEX are an INDEX, its mean and all REAL. ---- */
 
 /* from reductions.c */
 /* sum: the sum of x over dims; 0 over nothing */

@@ -239,17 +239,21 @@ static const mt_example examples[] = {
 };
 
 #define READS_ATTRIBUTES ((unsigned)MT_READS_ATTRIBUTES)
-#define COMMON(given)                                                                           \
-    .input = {{.name = "x", .takes = MT_TAKES_REAL, .low = -2, .high = 2}},                     \
+#define COMMON(taken, given)                                                                    \
+    .input = {{.name = "x", .takes = taken, .low = -2, .high = 2}},                             \
     .attribute = {{"dims", MT_ATTRIBUTE_DIMS}, {"keepdim", MT_ATTRIBUTE_BOOL}}, .gives = given, \
     .shape = shape, .cost = MT_COST_ARITHMETIC, .examples = examples
 
 const mt_operation mt_operation_sum = {
-    COMMON(MT_GIVES_REAL), .name = "sum",  .formula = "the sum of x over dims; 0 over nothing",
-    .run = run_sum,        .vjp = vjp_sum, .reads = {READS_ATTRIBUTES},
+    COMMON(MT_TAKES_ANY, MT_GIVES_KIND_OF_INPUT),
+    .name = "sum",
+    .formula = "the sum of x over dims; 0 over nothing",
+    .run = run_sum,
+    .vjp = vjp_sum,
+    .reads = {READS_ATTRIBUTES},
 };
 const mt_operation mt_operation_mean = {
-    COMMON(MT_GIVES_REAL),
+    COMMON(MT_TAKES_ANY, MT_GIVES_REAL),
     .name = "mean",
     .formula = "the sum of x over dims divided by their count; NaN over nothing",
     .run = run_mean,
@@ -257,11 +261,15 @@ const mt_operation mt_operation_mean = {
     .reads = {READS_ATTRIBUTES},
 };
 const mt_operation mt_operation_prod = {
-    COMMON(MT_GIVES_REAL), .name = "prod",  .formula = "the product of x over dims; 1 over nothing",
-    .run = run_prod,       .vjp = vjp_prod, .reads = {1u << 0 | READS_ATTRIBUTES},
+    COMMON(MT_TAKES_ANY, MT_GIVES_KIND_OF_INPUT),
+    .name = "prod",
+    .formula = "the product of x over dims; 1 over nothing",
+    .run = run_prod,
+    .vjp = vjp_prod,
+    .reads = {1u << 0 | READS_ATTRIBUTES},
 };
 const mt_operation mt_operation_max = {
-    COMMON(MT_GIVES_REAL),
+    COMMON(MT_TAKES_ANY, MT_GIVES_KIND_OF_INPUT),
     .name = "max",
     .formula = "the largest of x over dims; its gradient goes to the first",
     .run = run_max,
@@ -269,7 +277,7 @@ const mt_operation mt_operation_max = {
     .reads = {1u << 0 | READS_ATTRIBUTES},
 };
 const mt_operation mt_operation_min = {
-    COMMON(MT_GIVES_REAL),
+    COMMON(MT_TAKES_ANY, MT_GIVES_KIND_OF_INPUT),
     .name = "min",
     .formula = "the smallest of x over dims; its gradient goes to the first",
     .run = run_min,
@@ -277,21 +285,21 @@ const mt_operation mt_operation_min = {
     .reads = {1u << 0 | READS_ATTRIBUTES},
 };
 const mt_operation mt_operation_all = {
-    COMMON(MT_GIVES_REAL),
+    COMMON(MT_TAKES_ANY, MT_GIVES_REAL),
     .name = "all",
     .formula = "1 when no x over dims is 0, else 0; passes no gradient on",
     .run = run_all,
     .vjp = vjp_nothing,
 };
 const mt_operation mt_operation_argmax = {
-    COMMON(MT_GIVES_INDEX),
+    COMMON(MT_TAKES_REAL, MT_GIVES_INDEX),
     .name = "argmax",
     .formula = "where in dims, in row-major order, the first largest of x stands",
     .run = run_argmax,
     .no_vjp = "its result is an INDEX",
 };
 const mt_operation mt_operation_argmin = {
-    COMMON(MT_GIVES_INDEX),
+    COMMON(MT_TAKES_REAL, MT_GIVES_INDEX),
     .name = "argmin",
     .formula = "where in dims, in row-major order, the first smallest of x stands",
     .run = run_argmin,

@@ -1,4 +1,5 @@
-/* slots_elementwise.c - gpu_slots' checks of fill, copy, map, zip, where and random: one element at a time.
+/* slots_elementwise.c - gpu_slots' checks of fill, copy, map, zip, where, compare and random: one element
+ * at a time.
  */
 #include "slots.h"
 #include "tensor/elementwise_ops.h"
@@ -336,6 +337,39 @@ void check_where(void **state)
             for (int which = 0; which < 3; which++)
                 where_one(&(arrangement){spreads[i].shape, TEST_PLAIN, false, &spreads[i], which}, kinds[k]);
     }
+}
+
+/* ---- compare ---- */
+
+/* Of five numbers, so that all three cases are there; every one of them writes a number of its own. */
+static void compare_one(const arrangement *a)
+{
+    static const mt_real order[3] = {2, 3, 5};
+    pair in[2], out = output(a->shape, a->flags);
+    for (int k = 0; k < 2; k++) {
+        const bool spreads_out = a->at != NULL && a->which == k;
+        in[k] = indices(spreads_out ? a->at->own : a->narrow ? test_narrower(a->shape) : a->shape, 5);
+        if (spreads_out) in[k] = as_seen(in[k], a->at);
+    }
+    const char *what = slots_text("compare of %s%s%s", test_text(a->shape),
+                                  a->at != NULL ? ", one of them " : "", a->at != NULL ? a->at->what : "");
+    EACH(i)
+    TEST_OK(backends[i]->compare(backends[i], slots_operand(out, i), slots_operand(in[0], i),
+                                 slots_operand(in[1], i), order));
+    agree(out, 0, what);
+    for (int k = 0; k < 2; k++) test_unchanged(in[k].on[0], what);
+    test_release();
+}
+
+void check_compare(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 4 * SHAPES; round++)
+        compare_one(
+            &(arrangement){shape_of(round % SHAPES), slots_flags(round % SHAPES), round % 2, NULL, 0});
+    for (size_t i = 0; i < TEST_LENGTH(spreads); i++)
+        for (int which = 0; which < 2; which++)
+            compare_one(&(arrangement){spreads[i].shape, TEST_PLAIN, false, &spreads[i], which});
 }
 
 /* ---- random ---- */

@@ -1,4 +1,4 @@
-/* slots_select.c - gpu_slots' checks of reduce, scatter, rows and permutation.
+/* slots_select.c - gpu_slots' checks of reduce, reduce_index, scatter, rows and permutation.
  *
  * Reduced numbers are small integers, so that a sum or a product is exact in any order and one element lost
  * or taken twice is another result; a mean divides once.
@@ -135,6 +135,58 @@ void check_reduce(void **state)
         backends[0]->reduce(backends[0], &work) != MT_OK,
         "reduce: the backend has a reduction %d, for which there is no check; add it to bench/slots_select.c",
         op);
+}
+
+/* ---- reductions of INDEX ---- */
+
+/* Into an INDEX exactly; into REAL as a mean, and all, which no number of a double or a float but the last
+ * rounding decides. */
+static void reduce_index_one(mt_reduction op, mt_shape shape, const bool *dims, unsigned flags,
+                             mt_kind out_kind, double divisor)
+{
+    const mt_shape kept = kept_of(shape, dims);
+    const int64_t n = test_count(shape);
+    double *values = test_memory((size_t)n * sizeof *values);
+    for (int64_t i = 0; i < n; i++) {
+        values[i] = (double)test_from(-1000000, 1000000) * 2 + 1;
+        if (op == MT_ALL && test_chance(0.5 / (double)n)) values[i] = 0;
+        if (op == MT_PROD) values[i] = test_chance(5 / ((double)n + 5)) ? -2 : test_chance(0.5) ? 1 : -1;
+    }
+    pair in = twins(test_array_from(backends[0], shape, flags | TEST_INDICES, values));
+    pair out = output(kept, flags | (out_kind == MT_INDEX ? TEST_INDICES : 0));
+    mt_reduce_work work = {.op = op, .divisor = (mt_real)divisor};
+    memcpy(work.reduced, dims, (size_t)shape.rank * sizeof *dims);
+    const char *what = slots_text("reduce_index %s of %s to %s of %s", name_of(op), test_text(shape),
+                                  out_kind == MT_INDEX ? "INDEX" : "REAL", test_text(kept));
+    EACH(i)
+    {
+        work.out = slots_operand(out, i), work.in = slots_operand(in, i);
+        TEST_OK(backends[i]->reduce_index(backends[i], &work, out_kind));
+    }
+    agree(out, 0, what);
+    test_unchanged(in.on[0], what);
+    test_release();
+}
+
+static void reduce_index_all(mt_reduction op)
+{
+    const mt_kind kind = op == MT_ALL ? MT_REAL : MT_INDEX;
+    for (size_t i = 0; i < TEST_LENGTH(reductions); i++)
+        if (slots_large || !reductions[i].large)
+            reduce_index_one(op, shape_of(reductions[i].shape), reductions[i].dims, TEST_PLAIN, kind, 1);
+    for (int round = 0; round < 6; round++) {
+        const mt_shape shape = test_shape(4, 400, false);
+        bool dims[MT_MAX_DIMS] = {false};
+        for (int d = 0; d < shape.rank; d++) dims[d] = test_chance(0.5);
+        reduce_index_one(op, shape, dims, 0, kind, 1);
+        if (op == MT_SUM) reduce_index_one(op, shape, dims, 0, MT_REAL, 7);
+    }
+}
+
+void check_reduce_index(void **state)
+{
+    (void)state;
+    for (int op = 0; op <= MT_ALL; op++) reduce_index_all((mt_reduction)op);
 }
 
 /* ---- scatter ---- */

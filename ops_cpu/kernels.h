@@ -23,8 +23,8 @@
 
 /* A tile of an elementwise operation: size[0] rows of size[1] elements each. data[0] is the output, data[1..]
  * are the inputs; step[k][0] leads from row to row of data[k], step[k][1] from element to element; p are the
- * two parameters. The result for an element depends on its inputs alone, never on where it stands or on
- * steps. */
+ * two parameters, or what a slot has in their place. The result for an element depends on its inputs alone,
+ * never on where it stands or on steps. */
 typedef void (*mt_tile_fn)(const int64_t size[2], mt_real *const *data, const int64_t (*step)[2],
                            const mt_real *p);
 

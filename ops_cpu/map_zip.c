@@ -1,4 +1,4 @@
-/* ops_cpu/map_zip.c - map, zip and where on whole arrays: the plan, the parallel loop, and a tile
+/* ops_cpu/map_zip.c - map, zip, where and compare on whole arrays: the plan, the parallel loop, and a tile
  * function for each piece.
  *
  * The two innermost dimensions of the plan are cut into tiles of at most PIECE elements, of one row where
@@ -186,7 +186,14 @@ mt_status mt_cpu_zip(mt_backend *backend, const mt_elementwise_work *work)
     return run_row(work);
 }
 
-/* A mask of INDEX is walked in steps of mt_real, of which an element of it has one or two. */
+/* Operand k of the job, which is INDEX, in steps of mt_real, of which an element of it has one or two. */
+static void walk_index(tile_job *job, mt_elementwise_plan *plan, int k, const mt_layout *layout)
+{
+    const int64_t wide = (int64_t)(sizeof(int64_t) / sizeof(mt_real));
+    job->data[k] += (wide - 1) * layout->offset;
+    for (int d = 0; d < plan->rank; d++) plan->stride[k][d] *= wide;
+}
+
 mt_status mt_cpu_where(mt_backend *backend, mt_operand out, mt_operand mask, mt_kind mask_kind, mt_operand a,
                        mt_operand b)
 {
@@ -197,9 +204,21 @@ mt_status mt_cpu_where(mt_backend *backend, mt_operand out, mt_operand mask, mt_
     if (plan.count == 0) return MT_OK;
     tile_job job = {.plan = &plan, .compute = mt_cpu_kernels_get()->slot[MT_SLOT_where]};
     for (int k = 0; k < 4; k++) job.data[k] = first_of(operand[k]);
-    const int64_t wide = (int64_t)(mt_kind_bytes(mask_kind) / sizeof(mt_real));
-    job.data[1] += (wide - 1) * mask.layout->offset;
-    for (int d = 0; d < plan.rank; d++) plan.stride[1][d] *= wide;
+    if (mask_kind == MT_INDEX) walk_index(&job, &plan, 1, mask.layout);
     job.p = (const mt_real[]){mask_kind == MT_INDEX, 0};
+    return run(&job, true);
+}
+
+mt_status mt_cpu_compare(mt_backend *backend, mt_operand out, mt_operand a, mt_operand b,
+                         const mt_real *order)
+{
+    (void)backend;
+    const mt_operand operand[] = {out, a, b};
+    mt_elementwise_plan plan;
+    mt_plan_elementwise(operand, 3, &plan);
+    if (plan.count == 0) return MT_OK;
+    tile_job job = {.plan = &plan, .compute = mt_cpu_kernels_get()->slot[MT_SLOT_compare], .p = order};
+    for (int k = 0; k < 3; k++) job.data[k] = first_of(operand[k]);
+    for (int k = 1; k < 3; k++) walk_index(&job, &plan, k, operand[k].layout);
     return run(&job, true);
 }

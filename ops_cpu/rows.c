@@ -1,4 +1,4 @@
-/* ops_cpu/rows.c - map, zip and where on a tile of rows: a loop for each layout of a row, around the
+/* ops_cpu/rows.c - map, zip, where and compare on a tile of rows: a loop for each layout of a row, around the
  * functions of scalar_ops.h.
  *
  * The generic loops below are inlined into one small function for each row of op_table.inc, where the
@@ -251,6 +251,29 @@ INLINE void where_row(ROW_ARGS)
 }
 static void slot_where(TILE_ARGS) { each_row(3, where_row, TILE_PASS); }
 
+INLINE mt_real of_order(int64_t a, int64_t b, const mt_real *order)
+{
+    const mt_real otherwise = a == b ? order[1] : order[2];
+    return a < b ? order[0] : otherwise;
+}
+
+/* p is what compare gives in each of the three cases; in[0] and in[1] are of int64_t. */
+INLINE void compare_row(ROW_ARGS)
+{
+    const int64_t wide = (int64_t)(sizeof(int64_t) / sizeof(mt_real)), sa = si[0] / wide, sb = si[1] / wide;
+    const int64_t *a = (const int64_t *)(const void *)in[0], *b = (const int64_t *)(const void *)in[1];
+    const mt_real order[3] = {p[0], p[1], p[2]};
+    if (so == 1 && sa == 1 && sb == 1) {
+        SIMD for (int64_t i = 0; i < n; i++) out[i] = of_order(a[i], b[i], order);
+    } else if (so == 1 && sa == 1 && sb == 0) {
+        const int64_t b0 = *b;
+        SIMD for (int64_t i = 0; i < n; i++) out[i] = of_order(a[i], b0, order);
+    } else {
+        SIMD for (int64_t i = 0; i < n; i++) out[i * so] = of_order(a[i * sa], b[i * sb], order);
+    }
+}
+static void slot_compare(TILE_ARGS) { each_row(2, compare_row, TILE_PASS); }
+
 #define STRING_(text) #text
 #define STRING(text)  STRING_(text)
 
@@ -278,7 +301,7 @@ const mt_cpu_kernels MT_FOR_ISA(mt_cpu_kernels) = {
     .grad_a = grad_a,
     .grad_b = grad_b,
     .add = value_add,
-    .slot = {[MT_SLOT_copy] = slot_copy, [MT_SLOT_where] = slot_where},
+    .slot = {[MT_SLOT_copy] = slot_copy, [MT_SLOT_where] = slot_where, [MT_SLOT_compare] = slot_compare},
     .folds = &MT_FOR_ISA(mt_fold_kernels),
     .steps = &MT_FOR_ISA(mt_step_kernels),
     .softmax = &MT_FOR_ISA(mt_softmax_kernels),

@@ -10,6 +10,7 @@
 
 #include "cpu.h"
 #include "tensor/op_id.h"
+#include "tensor/scalar/index_ops.h"
 #include "tensor/scalar/scalar_ops.h"
 #include "tensor/scalar/random_ops.h"
 
@@ -57,7 +58,7 @@ static const struct {
 #include "tensor/scalar/op_table.inc"
 };
 
-/* grad[i]: of operand i; NULL where the row has MT_IS_ONE or MT_IS_ZERO. */
+/* grad[i]: of operand i; NULL where the row has MT_IS_ONE, MT_IS_ZERO or MT_OF_ORDER. */
 static const struct {
     zip_fn value;
     zip_grad_fn grad[2];
@@ -172,6 +173,33 @@ mt_status mt_simple_reduce(mt_backend *backend, const mt_reduce_work *work)
     return MT_OK;
 }
 
+mt_status mt_simple_reduce_index(mt_backend *backend, const mt_reduce_work *work, mt_kind out_kind)
+{
+    (void)backend;
+    const mt_layout *in = work->in.layout, *out = work->out.layout;
+    int64_t kept[MT_MAX_DIMS] = {0}, reduced_size[MT_MAX_DIMS], reduced_count = 1;
+    for (int d = 0; d < in->rank; d++) {
+        reduced_size[d] = work->reduced[d] ? in->size[d] : 1;
+        reduced_count *= reduced_size[d];
+    }
+    if (mt_layout_count(out) == 0) return MT_OK;
+    do {
+        int64_t result = mt_index_start(work->op), step[MT_MAX_DIMS] = {0};
+        if (reduced_count > 0) do {
+                int64_t index[MT_MAX_DIMS];
+                for (int d = 0; d < in->rank; d++) index[d] = kept[d] + step[d];
+                result = mt_index_both(
+                    work->op, result, ((const int64_t *)work->in.data)[position(&work->in, in->rank, index)]);
+            } while (next_index(in->rank, reduced_size, step));
+        const int64_t at = mt_layout_position(out, kept);
+        if (out_kind == MT_INDEX)
+            ((int64_t *)work->out.data)[at] = result;
+        else
+            ((mt_real *)work->out.data)[at] = mt_index_real(result, work->divisor);
+    } while (next_index(out->rank, out->size, kept));
+    return MT_OK;
+}
+
 mt_status mt_simple_matmul(mt_backend *backend, const mt_matmul_work *work)
 {
     (void)backend;
@@ -246,6 +274,20 @@ mt_status mt_simple_where(mt_backend *backend, mt_operand out, mt_operand mask, 
         const bool yes = mask_kind == MT_INDEX ? ((const int64_t *)mask.data)[at] != 0
                                                : ((const mt_real *)mask.data)[at] != 0;
         *place_of(&out, index) = value_at(yes ? &a : &b, out.layout->rank, index);
+    } while (next_index(out.layout->rank, out.layout->size, index));
+    return MT_OK;
+}
+
+mt_status mt_simple_compare(mt_backend *backend, mt_operand out, mt_operand a, mt_operand b,
+                            const mt_real *order)
+{
+    (void)backend;
+    int64_t index[MT_MAX_DIMS] = {0};
+    if (mt_layout_count(out.layout) == 0) return MT_OK;
+    do {
+        const int64_t x = ((const int64_t *)a.data)[position(&a, out.layout->rank, index)],
+                      y = ((const int64_t *)b.data)[position(&b, out.layout->rank, index)];
+        *place_of(&out, index) = order[x < y ? 0 : x == y ? 1 : 2];
     } while (next_index(out.layout->rank, out.layout->size, index));
     return MT_OK;
 }

@@ -1,5 +1,5 @@
 /* ops_cuda/zip.cu - zips and their two gradients: a kernel for each row of op_table.inc and each layout
- * class. */
+ * class. And the comparison of INDEX, one for all rows. */
 #include "map_zip.cuh"
 #include "tensor/op_id.h"
 #include "tensor/scalar/scalar_ops.h"
@@ -49,6 +49,20 @@ static const struct {
 #include "tensor/scalar/op_table.inc"
 };
 
+struct three_numbers {
+    mt_real less, equal, greater;
+};
+struct by_order {
+    typedef int64_t in;
+    typedef mt_real out;
+    typedef three_numbers constants;
+    static constexpr int inputs = 2, reads = 3;
+    static __device__ __forceinline__ mt_real apply(const int64_t (&x)[2], const three_numbers &p)
+    {
+        return x[0] < x[1] ? p.less : x[0] == x[1] ? p.equal : p.greater;
+    }
+};
+
 } // namespace
 
 extern "C" mt_status MT_LAUNCHER(zip)(mt_backend *backend, const mt_elementwise_work *work)
@@ -56,6 +70,19 @@ extern "C" mt_status MT_LAUNCHER(zip)(mt_backend *backend, const mt_elementwise_
     int row = (int)work->op - MT_MAP_COUNT;
     MT_ASSERT(zips[row].start[work->part] != nullptr);
     return run_row(backend, work, zips[row].name[work->part], zips[row].start[work->part]);
+}
+
+extern "C" mt_status MT_LAUNCHER(compare)(mt_backend *backend, mt_operand out, mt_operand a, mt_operand b,
+                                          const mt_real *order)
+{
+    const mt_operand operand[3] = {out, a, b};
+    mt_elementwise_plan plan;
+    mt_plan_elementwise(operand, 3, &plan);
+    if (plan.count == 0) return MT_OK;
+    const three_numbers p = {order[0], order[1], order[2]};
+    return in_pieces(plan, [&](const mt_elementwise_plan &piece) {
+        return start_row<by_order>(backend, "compare indices", operand, &piece, p);
+    });
 }
 
 } // namespace MT_TWIN

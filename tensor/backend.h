@@ -35,8 +35,8 @@ enum { MT_MAX_OPERANDS = 5 }; /* of elementwise work: an output and up to four i
  *           out = da(g, a, b, y) with in = g, a, b, y       for a zip
  *   GRAD_B  out = db(g, a, b, y) with in = g, a, b, y
  * An operand that the row does not declare as needed repeats g and is not read. A derivative that is
- * MT_IS_ONE or MT_IS_ZERO has no function (MT_DERIVED), and no slot is asked for it: tensor/ops.c copies g or
- * fills with 0.
+ * MT_IS_ONE, MT_IS_ZERO or MT_OF_ORDER has no function (MT_DERIVED), and no slot is asked for it:
+ * tensor/ops.c copies g or fills with 0.
  */
 typedef enum mt_part { MT_PART_VALUE, MT_PART_GRAD_A, MT_PART_GRAD_B } mt_part;
 

@@ -11,7 +11,8 @@
 
 MT_BEGIN
 
-/* Comparisons write 1 or 0. What follows is made by tools/declare_operations.py. */
+/* Comparisons write 1 or 0; all but is_close also compare two INDEX, exactly. What follows is made by
+ * tools/declare_operations.py. */
 
 /* from op_table.inc */
 /* neg: -x */

@@ -2,6 +2,7 @@
  * element. */
 #include "elementwise_ops.h"
 #include "rules.h"
+#include "scalar/scalar_ops.h"
 #include "storage.h"
 
 #include <inttypes.h>
@@ -102,13 +103,53 @@ static mt_status run_row(mt_tensor *out, mt_op op, mt_part part, const mt_tensor
     return (op < (mt_op)MT_MAP_COUNT ? backend->map : backend->zip)(backend, &work);
 }
 
+/* Operands of a comparison of which one at least is INDEX. */
+static mt_status check_both_index(mt_op op, const mt_tensor *const *in)
+{
+    if (in[0]->kind == in[1]->kind) return MT_OK;
+    return mt_fail(
+        MT_ERR_KIND,
+        "%s: operand %d is INDEX and the other REAL; convert one of them with mt_as(tape, x, kind), "
+        "or mt_tensor_as(x, kind) where there is no tape",
+        mt_op_describe(op)->name, in[1]->kind == MT_INDEX);
+}
+
+/* order[0], order[1] and order[2]: what a comparison gives where a < b, a == b and a > b. */
+static void order_of(mt_op op, mt_real *order)
+{
+    switch (op) {
+#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) \
+    case MT_OP_##name:                                                                \
+        if ((needs_a) == MT_OF_ORDER)                                                 \
+            order[0] = mt_f_##name(0, 1, 0, 0), order[1] = mt_f_##name(0, 0, 0, 0),   \
+            order[2] = mt_f_##name(1, 0, 0, 0);                                       \
+        break;
+#include "scalar/op_table.inc"
+    default: break;
+    }
+}
+
+static mt_status compare(mt_tensor *out, mt_op op, const mt_tensor *const *in)
+{
+    mt_real order[3] = {0};
+    order_of(op, order);
+    mt_backend *backend = out->storage->backend;
+    return backend->compare(backend, mt_tensor_operand(out), mt_tensor_operand(in[0]),
+                            mt_tensor_operand(in[1]), order);
+}
+
 mt_status mt_op_fresh(mt_tensor *out, mt_op op, const mt_tensor *const *in, int inputs, double p0, double p1)
 {
-    for (int i = 0; i < inputs; i++)
-        if (in[i]->kind != MT_REAL)
+    for (int i = 0; i < inputs; i++) {
+        if (in[i]->kind == MT_REAL) continue;
+        const mt_op_info *info = mt_op_describe(op);
+        if (info->needs[0] != MT_OF_ORDER)
             return mt_fail(MT_ERR_KIND,
                            "%s: operand %d holds indices (INDEX); convert it with mt_as(tape, x, MT_REAL)",
-                           mt_op_describe(op)->name, i);
+                           info->name, i);
+        mt_status status = check_both_index(op, in);
+        return status == MT_OK ? compare(out, op, in) : status;
+    }
     return run_row(out, op, MT_PART_VALUE, in, inputs, p0, p1);
 }
 
@@ -117,13 +158,17 @@ static mt_status elementwise(const char *what, mt_tensor *out, mt_op op, mt_part
 {
     mt_status status = check(what, out, in, inputs, true);
     if (status == MT_OK) status = check_real(what, out);
+    const bool compares = part == MT_PART_VALUE && mt_op_describe(op)->needs[0] == MT_OF_ORDER;
+    bool indices = false;
     for (int i = 0; i < inputs && status == MT_OK; i++) {
-        status = check_real(what, in[i]);
+        indices = indices || in[i]->kind == MT_INDEX;
+        if (!compares) status = check_real(what, in[i]);
         if (status == MT_OK) status = check_fits(what, out, in[i]);
     }
+    if (status == MT_OK && indices) status = check_both_index(op, in);
     if (status != MT_OK) return status;
     mt_tensor_touch(out);
-    return run_row(out, op, part, in, inputs, p0, p1);
+    return indices ? compare(out, op, in) : run_row(out, op, part, in, inputs, p0, p1);
 }
 
 mt_status mt_op_map(mt_tensor *out, mt_op op, const mt_tensor *x, double p0, double p1)
@@ -215,6 +260,20 @@ static mt_status keepdim_layout(const char *what, const mt_tensor *y, const mt_t
                    mt_shape_text(mt_layout_shape(&x->layout), text));
 }
 
+/* Positions are INDEX, a mean and all are REAL, and what else is reduced keeps its kind. */
+static mt_status check_reduced(const char *what, const mt_tensor *out, mt_reduction op, const mt_tensor *x,
+                               bool mean, bool accumulate)
+{
+    if (op == MT_ARGMAX || op == MT_ARGMIN) {
+        const mt_status status = check_real(what, x);
+        return status == MT_OK ? check_index(what, out) : status;
+    }
+    if (x->kind == MT_REAL || mean || op == MT_ALL) return check_real(what, out);
+    if (accumulate) return check_real(what, x);
+    if (out->kind == MT_INDEX) return MT_OK;
+    return mt_fail(MT_ERR_KIND, "%s: of an INDEX it is an INDEX, and the output is REAL", what);
+}
+
 static mt_status reduce(const char *what, mt_tensor *out, mt_reduction op, const mt_tensor *x, mt_shape dims,
                         bool mean, bool accumulate)
 {
@@ -224,8 +283,7 @@ static mt_status reduce(const char *what, mt_tensor *out, mt_reduction op, const
     mt_reduced r;
     bool arg = op == MT_ARGMAX || op == MT_ARGMIN;
     mt_status status = check(what, out, &x, 1, false);
-    if (status == MT_OK) status = check_real(what, x);
-    if (status == MT_OK) status = arg ? check_index(what, out) : check_real(what, out);
+    if (status == MT_OK) status = check_reduced(what, out, op, x, mean, accumulate);
     if (status == MT_OK) status = mt_rule_reduce(what, &x->layout, &dims, &r);
     if (status == MT_OK) status = keepdim_layout(what, out, x, &r, &wide);
     if (status != MT_OK) return status;
@@ -239,7 +297,8 @@ static mt_status reduce(const char *what, mt_tensor *out, mt_reduction op, const
     memcpy(work.reduced, r.reduced, sizeof work.reduced);
     work.out = (mt_operand){out->storage->data, &wide};
     work.in = mt_tensor_operand(x);
-    return backend->reduce(backend, &work);
+    return x->kind == MT_REAL ? backend->reduce(backend, &work)
+                              : backend->reduce_index(backend, &work, out->kind);
 }
 
 #define REDUCTION(name, op, mean)                                             \

@@ -31,7 +31,8 @@ MT_API mt_status mt_op_where(mt_tensor *out, const mt_tensor *mask, const mt_ten
 /* Reductions of x over the dimensions in dims (each named once). out has x's shape with those sizes 1, or
  * without those dimensions; over all of them, (1). Over nothing, sum is 0, prod 1, all 1 and mean NaN; max,
  * min, argmax and argmin are errors. argmax and argmin write an INDEX: the position, in row-major order,
- * within the reduced dimensions. */
+ * within the reduced dimensions. sum, prod, max and min of an INDEX write an INDEX (a sum or product modulo
+ * 2^64), its mean and all a REAL; argmax and argmin take none. */
 MT_API mt_status mt_op_sum(mt_tensor *out, const mt_tensor *x, mt_shape dims);
 MT_API mt_status mt_op_mean(mt_tensor *out, const mt_tensor *x, mt_shape dims);
 MT_API mt_status mt_op_prod(mt_tensor *out, const mt_tensor *x, mt_shape dims);

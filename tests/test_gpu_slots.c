@@ -96,6 +96,17 @@ static mt_status bad_where(mt_backend *b, mt_operand out, mt_operand mask, mt_ki
 {
     return whole->where(b, out, mask, mask_kind, y, x);
 }
+static mt_status bad_compare(mt_backend *b, mt_operand out, mt_operand x, mt_operand y, const mt_real *order)
+{
+    const mt_real swapped[3] = {order[2], order[1], order[0]};
+    return whole->compare(b, out, x, y, swapped);
+}
+static mt_status bad_reduce_index(mt_backend *b, const mt_reduce_work *work, mt_kind out_kind)
+{
+    mt_reduce_work other = *work;
+    if (out_kind == MT_REAL) other.divisor *= 2;
+    return whole->reduce_index(b, &other, out_kind);
+}
 static mt_status bad_random(mt_backend *b, const mt_random_work *work)
 {
     mt_random_work other = *work;

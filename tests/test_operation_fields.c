@@ -207,7 +207,7 @@ static const struct {
     {".low", no_low, 60},
     {".high", no_high, 60},
     {".takes", odd_takes, 60},
-    {".examples", takes_any, 40},
+    {".examples", takes_any, 35},
     {".constant", no_constant, 2},
     {".constant|.by_parts", all_constant, 50},
     {".list|.examples|.vjp", a_list, 10},

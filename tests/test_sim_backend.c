@@ -176,6 +176,24 @@ static bool call_where(void)
                       operand(made.y)) == MT_OK;
 }
 
+static bool call_compare(void)
+{
+    const mt_real order[3] = {1, 0, 0};
+    return sim->compare(sim, operand(made.out), operand(made.index), operand(made.index), order) == MT_OK;
+}
+
+static bool call_reduce_index(void)
+{
+    mt_layout one = made.out->layout;
+    one.size[0] = 1;
+    const mt_reduce_work work = {.op = MT_SUM,
+                                 .reduced = {true},
+                                 .divisor = 1,
+                                 .out = {made.out->storage->data, &one},
+                                 .in = operand(made.index)};
+    return sim->reduce_index(sim, &work, MT_REAL) == MT_OK;
+}
+
 static const struct {
     const char *name;
     bool (*call)(void);

@@ -213,6 +213,13 @@ static mt_status do_cross_entropy(operands *o)
                                                         .row_weight = y + 2});
 }
 
+static mt_status do_compare(operands *o) { return mt_op_le(o->y, o->places, o->places); }
+
+static mt_status do_reduce_index(operands *o)
+{
+    return mt_op_sum(OWN(mt_tensor_slice(o->order, 0, 1, 2, 1)), o->places, mt_axes(0, 1));
+}
+
 /* What the slot leaves behind in y and order, on a backend; n in *count. */
 static double *result_of(mt_backend *b, mt_status (*work)(operands *), mt_status want, const char *part)
 {

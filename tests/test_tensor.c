@@ -210,14 +210,14 @@ static void test_reading_null(void **data)
     TEST_TRUE(file);
     for (int how = 0; how < 3; how++)
         for (int again = 0; again < 2; again++) { /* the failure is told once */
-            if (again == 0) TEST_FAILS(mt_op_eq(to, labels, labels), MT_ERR_KIND, "mt_tensor_as");
+            if (again == 0) TEST_FAILS(mt_op_add(to, labels, labels), MT_ERR_KIND, "mt_tensor_as");
             if (how == 0) TEST_TRUE(isnan(mt_item(NULL)));
             if (how == 1) TEST_TRUE(mt_format(NULL, text, sizeof text) == -1);
             if (how == 2) TEST_TRUE(mt_print(file, NULL) == MT_ERR_NULL);
             TEST_TRUE(mt_last_status() == MT_ERR_NULL);
             snprintf(line, sizeof line,
                      "%s: the tensor is NULL: what should have made it was refused; the latest failure: "
-                     "eq: an operand holds indices (INDEX); convert it with mt_tensor_as(x, MT_REAL)",
+                     "add: an operand holds indices (INDEX); convert it with mt_tensor_as(x, MT_REAL)",
                      ((const char *const[]){"item", "format", "print"})[how]);
             assert_string_equal(mt_last_message(), line);
             test_cases++;

@@ -32,6 +32,8 @@ static const struct {
 
 /* What an enum's value is called on the page. */
 static const char *const kinds[] = {"REAL", "INDEX", "REAL or INDEX"};
+static const char *const results[] = {"REAL", "INDEX", "of the kind of the first input",
+                                      "of the kind asked for"};
 static const char *const costs[] = {"?", "nothing", "arithmetic", "transcendental"};
 static const char *const types[] = {[MT_NO_ATTRIBUTE] = "?",
                                     [MT_ATTRIBUTE_REAL] = "number",
@@ -124,7 +126,7 @@ static void print_row(FILE *to, const mt_operation *o, const char *place)
         fprintf(to, "%s%c", *c == '|' ? "\\" : "", *c); /* a table's | */
     fprintf(to, "` | ");
     if (info->needs[0] & MT_IS_ZERO && (info->arity == 1 || info->needs[1] & MT_IS_ZERO))
-        fprintf(to, "none flows");
+        fprintf(to, "none flows%s", o->input[0].takes == MT_TAKES_ANY ? "; also of two INDEX" : "");
     else
         print_gradient(to, o);
     fprintf(to, " |\n");
@@ -149,7 +151,7 @@ static void print_operation(FILE *to, const mt_operation *o, const char *headers
         fprintf(to, "%s `%s` (%s)%s", i ? "," : "- Attributes:", o->attribute[i].name,
                 types[o->attribute[i].type],
                 i + 1 == MT_MAX_ATTRIBUTES || !o->attribute[i + 1].name ? "\n" : "");
-    fprintf(to, "- Gradient: ");
+    fprintf(to, "- Result: %s\n- Gradient: ", results[o->gives]);
     print_gradient(to, o);
     fprintf(to, "\n- Cost: %s\n", costs[o->cost]);
 }
@@ -176,7 +178,8 @@ bool operations_page(FILE *to, const char *headers)
             if (o->row)
                 fprintf(to, "\nRows of `tensor/scalar/op_table.inc`: `mt_NAME(tape, ...)` on a tape, "
                             "`mt_op_NAME(out, ...)` "
-                            "without one.\nInputs are REAL and broadcast.\n\n| mt_ | formula | gradient "
+                            "without one.\nInputs are REAL and broadcast, and so is the result.\n\n| mt_ | "
+                            "formula | gradient "
                             "|\n|---|---|---|\n");
             memcpy(part, file, sizeof part);
         }

@@ -19,13 +19,14 @@
 #define MT_ZIP_D_ARGS   mt_real g, mt_real a, mt_real b, mt_real y, mt_real p0, mt_real p1
 #define MT_ZIP_DA(name) MT_FN mt_real mt_da_##name(MT_ZIP_D_ARGS)
 #define MT_ZIP_DB(name) MT_FN mt_real mt_db_##name(MT_ZIP_D_ARGS)
-/* The text `fixed` where needs, a column of op_table.inc, is MT_IS_ONE or MT_IS_ZERO, and the text `computed`
- * elsewhere: what names mt_da_name or mt_db_name stands in `computed`. Either may be empty; neither has a
- * comma outside parentheses. For those two the pasted MT_FIXED_needs is a comma, which makes `fixed` the
- * second of a list. */
+/* The text `fixed` where needs, a column of op_table.inc, is MT_IS_ONE, MT_IS_ZERO or MT_OF_ORDER, and the
+ * text `computed` elsewhere: what names mt_da_name or mt_db_name stands in `computed`. Either may be empty;
+ * neither has a comma outside parentheses. For those three the pasted MT_FIXED_needs is a comma, which makes
+ * `fixed` the second of a list. */
 #define MT_DERIVED(needs, computed, fixed) MT_SECOND_OF(MT_FIXED_##needs fixed, computed, )
 #define MT_FIXED_MT_IS_ONE                 ,
 #define MT_FIXED_MT_IS_ZERO                ,
+#define MT_FIXED_MT_OF_ORDER               ,
 #define MT_SECOND_OF(...)                  MT_SECOND_OF_(__VA_ARGS__)
 #define MT_SECOND_OF_(first, second, ...)  second
 #define MT_UNUSED2(a, b)                   ((void)(a), (void)(b))
