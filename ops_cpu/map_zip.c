@@ -215,7 +215,7 @@ mt_status mt_cpu_compare(mt_backend *backend, mt_operand out, mt_operand a, mt_o
     (void)backend;
     const mt_operand operand[] = {out, a, b};
     mt_elementwise_plan plan;
-    mt_plan_elementwise(operand, 3, &plan);
+    mt_plan_loops(operand, 3, &plan);
     if (plan.count == 0) return MT_OK;
     tile_job job = {.plan = &plan, .compute = mt_cpu_kernels_get()->slot[MT_SLOT_compare], .p = order};
     for (int k = 0; k < 3; k++) job.data[k] = first_of(operand[k]);
