@@ -108,6 +108,19 @@ MT_API mt_tensor *mt_contiguous(mt_tape *tape, mt_tensor *x);
 MT_API mt_tensor *mt_take_rows(mt_tape *tape, mt_tensor *x, mt_tensor *index);
 /* to here */
 
+/* ---- windows, and a constant around a tensor ---- */
+
+/* from windows.c */
+/* unfold: windows of size elements of x along dim, step apart, in a new last dimension. A view, as
+ * PyTorch's Tensor.unfold: element (.., w, .., i) is x's (.., w step + i, ..). Windows may share
+ * elements, whose gradients add up. */
+MT_API mt_tensor *mt_unfold(mt_tape *tape, mt_tensor *x, int64_t dim, int64_t size, int64_t step);
+/* pad: x with before[d] elements of value before it, and after[d] behind it, along each dimension d.
+ * before and after name every dimension of x: mt_pad(t, x, mt_shape(0, 1), mt_shape(0, 1), 0) puts a
+ * column of zeros at each side of a matrix. */
+MT_API mt_tensor *mt_pad(mt_tape *tape, mt_tensor *x, mt_shape before, mt_shape after, double value);
+/* to here */
+
 /* ---- made of others ---- */
 
 /* from composed.c */

@@ -171,6 +171,13 @@ static mt_tensor *v_flatten(machine *m, mt_tape *tape, mt_tensor *x, bool own)
     return own ? mt_tensor_flatten(x, first, last) : mt_flatten(tape, x, first, last);
 }
 
+static mt_tensor *v_unfold(machine *m, mt_tape *tape, mt_tensor *x, bool own)
+{
+    const int64_t dim = pick_dim(m), step = BELOW(4), asked = BELOW(5);
+    const int64_t size = asked * count_of(x) > 4 * MOST_ELEMENTS ? 1 : asked;
+    return own ? mt_tensor_unfold(x, dim, size, step) : mt_unfold(tape, x, dim, size, step);
+}
+
 static mt_tensor *v_contiguous(machine *m, mt_tape *tape, mt_tensor *x, bool own)
 {
     m->copied = !mt_tensor_is_contiguous(x);
@@ -179,8 +186,8 @@ static mt_tensor *v_contiguous(machine *m, mt_tape *tape, mt_tensor *x, bool own
 
 mt_tensor *view(machine *m, mt_tape *tape, mt_tensor *x, bool own)
 {
-    static view_fn *const views[] = {v_view,   v_reshape, v_permute,   v_transpose, v_slice,     v_select,
-                                     v_expand, v_squeeze, v_unsqueeze, v_flatten,   v_contiguous};
+    static view_fn *const views[] = {v_view,   v_reshape, v_permute,   v_transpose, v_slice,      v_select,
+                                     v_expand, v_squeeze, v_unsqueeze, v_flatten,   v_contiguous, v_unfold};
     return views[BELOW(LENGTH(views))](m, tape, x, own);
 }
 

@@ -21,9 +21,10 @@ static mt_status check(const char *what, const mt_tensor *out, const mt_tensor *
     for (int i = 0; i < inputs && status == MT_OK; i++) status = mt_tensor_check(in[i], what);
     if (status != MT_OK) return status;
     if (mt_layout_overlaps_itself(&out->layout))
-        return mt_fail(MT_ERR_SHAPE,
-                       "%s: the output of shape %s is expanded, so elements share memory; copy it first",
-                       what, mt_shape_text(mt_layout_shape(&out->layout), text));
+        return mt_fail(
+            MT_ERR_SHAPE,
+            "%s: the output of shape %s is expanded or unfolded, so elements share memory; copy it first",
+            what, mt_shape_text(mt_layout_shape(&out->layout), text));
     for (int i = 0; i < inputs; i++) {
         const mt_tensor *x = in[i];
         if (x->storage->backend != out->storage->backend)

@@ -359,6 +359,35 @@ mt_status mt_layout_unsqueeze(const mt_layout *layout, int64_t dim, mt_layout *r
     return MT_OK;
 }
 
+mt_status mt_layout_unfold(const mt_layout *layout, int64_t dim, int64_t size, int64_t step,
+                           mt_layout *result)
+{
+    if (!layout || !result) return MT_ERR_NULL;
+    char text[MT_SHAPE_TEXT];
+    int d;
+    mt_status status = mt_layout_dim(layout, dim, "unfold", &d);
+    if (status != MT_OK) return status;
+    if (layout->rank == MT_MAX_DIMS)
+        return mt_fail(MT_ERR_SHAPE, "unfold: shape %s has %d dimensions already, the most there can be",
+                       mt_shape_text(mt_layout_shape(layout), text), MT_MAX_DIMS);
+    if (step < 1) return mt_fail(MT_ERR_VALUE, "unfold: step %" PRId64 "; it must be at least 1", step);
+    if (size < 1 || size > layout->size[d])
+        return mt_fail(MT_ERR_SHAPE,
+                       "unfold: windows of %" PRId64 " along dimension %d of shape %s, which has %" PRId64
+                       " entries; give a size from 1 to that",
+                       size, d, mt_shape_text(mt_layout_shape(layout), text), layout->size[d]);
+    mt_layout windows = *layout;
+    windows.rank++;
+    windows.size[d] = (layout->size[d] - size) / step + 1;
+    /* A step past the only window is never taken, and its product might not fit. */
+    if (windows.size[d] > 1) windows.stride[d] *= step;
+    windows.size[layout->rank] = size;
+    windows.stride[layout->rank] = layout->stride[d];
+    if (mt_shape_count(mt_layout_shape(&windows)) < 0) return MT_ERR_SHAPE;
+    *result = windows;
+    return MT_OK;
+}
+
 mt_status mt_shape_flatten(mt_shape shape, int64_t first, int64_t last, mt_shape *result)
 {
     if (!result) return MT_ERR_NULL;
@@ -396,12 +425,65 @@ void mt_layout_extent(const mt_layout *layout, int64_t *low, int64_t *high)
     ++*high;
 }
 
-/* Exact for what views can make from a row-major tensor: there, sorted by stride, each stride spans all that
- * is below it, unless it is 0. */
+/* ---- whether two indices share a position ---- */
+
+/* The search for numbers d[i], not all 0, with |d[i]| < size[i], whose sum of d[i] stride[i] is 0: the
+ * differences of two indices that share a position. Strides fall; reach[i] is the largest sum that those from
+ * i on can make. */
+typedef struct overlap {
+    int rank;
+    int64_t size[MT_MAX_DIMS], stride[MT_MAX_DIMS], reach[MT_MAX_DIMS + 1];
+    int left; /* steps until the search gives up */
+} overlap;
+
+/* Whether those from i on can make the sum rest; with rest 0, without all being 0. */
+static bool makes(overlap *o, int i, int64_t rest)
+{
+    if (o->left-- <= 0) return true;
+    if (i == o->rank) return false; /* what makes rest 0 was found at the last dimension that does */
+    const int64_t stride = o->stride[i], most = o->size[i] - 1, below = o->reach[i + 1];
+    /* d * stride lies within below of rest. */
+    int64_t low = rest - below, high = rest + below;
+    low = low >= 0 ? (low + stride - 1) / stride : -(-low / stride);
+    high = high >= 0 ? high / stride : -((-high + stride - 1) / stride);
+    if (low < -most) low = -most;
+    if (high > most) high = most;
+    for (int64_t d = low; d <= high; d++) {
+        const int64_t now = rest - d * stride;
+        if (now == 0 && (d != 0 || rest != 0)) return true;
+        if (makes(o, i + 1, now)) return true;
+    }
+    return false;
+}
+
+/* Where, sorted by stride, each stride spans all that is below it, no two indices share a position: so it is
+ * in what views make from a row-major layout without an unfold, unless a stride is 0. Most are sorted. */
 bool mt_layout_overlaps_itself(const mt_layout *layout)
 {
+    enum { STEPS = 20000 };
     if (!layout) return false;
-    for (int d = 0; d < layout->rank; d++)
-        if (layout->size[d] > 1 && layout->stride[d] == 0) return mt_layout_count(layout) > 1;
-    return false;
+    bool spans = true, repeats = false;
+    int64_t reach = 0;
+    for (int d = layout->rank - 1; d >= 0; d--) {
+        if (layout->size[d] <= 1) continue;
+        spans = spans && layout->stride[d] > reach;
+        repeats |= layout->stride[d] == 0;
+        reach += (layout->size[d] - 1) * layout->stride[d];
+    }
+    if (spans) return false;
+    if (repeats || mt_layout_count(layout) <= 1) return mt_layout_count(layout) > 1;
+    overlap o = {.left = STEPS};
+    for (int d = 0; d < layout->rank; d++) {
+        if (layout->size[d] == 1) continue;
+        int at = o.rank++;
+        for (; at > 0 && o.stride[at - 1] < layout->stride[d]; at--)
+            o.stride[at] = o.stride[at - 1], o.size[at] = o.size[at - 1];
+        o.stride[at] = layout->stride[d], o.size[at] = layout->size[d];
+    }
+    spans = true;
+    for (int i = o.rank - 1; i >= 0; i--) {
+        spans = spans && o.stride[i] > o.reach[i + 1];
+        o.reach[i] = o.reach[i + 1] + (o.size[i] - 1) * o.stride[i];
+    }
+    return !spans && makes(&o, 0, 0);
 }

@@ -112,12 +112,19 @@ MT_API mt_status mt_layout_expand(const mt_layout *layout, mt_shape shape, mt_la
 /* Drops one dimension, which must have size 1 (else the layout stays as it is, as in PyTorch). */
 MT_API mt_status mt_layout_squeeze(const mt_layout *layout, int64_t dim, mt_layout *result);
 MT_API mt_status mt_layout_unsqueeze(const mt_layout *layout, int64_t dim, mt_layout *result);
+/* Windows of size neighbours along dim, each step behind the one before: dim counts them, and a new last
+ * dimension their elements; element (.., w, .., i) is x's (.., w*step + i, ..). Windows that do not fit whole
+ * are left out. size is 1 to dim's, step at least 1; where step is below size, elements are shared. */
+MT_API mt_status mt_layout_unfold(const mt_layout *layout, int64_t dim, int64_t size, int64_t step,
+                                  mt_layout *result);
 /* The shape with dimensions first..last joined into one. */
 MT_API mt_status mt_shape_flatten(mt_shape shape, int64_t first, int64_t last, mt_shape *result);
 
 /* The lowest and one past the highest position the layout reaches; both 0 when it is empty. */
 MT_API void mt_layout_extent(const mt_layout *layout, int64_t *low, int64_t *high);
-/* Whether two indices may share a position (a stride of 0 over a size above 1). */
+/* Whether two indices share a position. Strides are at least 0. Exact, but for layouts with so many ways to
+ * look through that the answer is true unseen; no chain of views of a row-major layout without an unfold is
+ * one. */
 MT_API bool mt_layout_overlaps_itself(const mt_layout *layout);
 
 MT_END

@@ -276,6 +276,14 @@ mt_tensor *mt_tensor_unsqueeze(mt_tensor *x, int64_t dim)
     return view_of(x, status, &layout);
 }
 
+mt_tensor *mt_tensor_unfold(mt_tensor *x, int64_t dim, int64_t size, int64_t step)
+{
+    mt_layout layout;
+    mt_status status = mt_tensor_check(x, "unfold");
+    if (status == MT_OK) status = mt_layout_unfold(&x->layout, dim, size, step, &layout);
+    return view_of(x, status, &layout);
+}
+
 mt_tensor *mt_tensor_reshape(mt_tensor *x, mt_shape shape)
 {
     if (mt_tensor_check(x, "reshape") != MT_OK) return NULL;

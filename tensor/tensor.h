@@ -70,6 +70,8 @@ MT_API mt_tensor *mt_tensor_expand(mt_tensor *x,
                                    mt_shape shape); /* sizes of 1 stretch with stride 0; -1 keeps */
 MT_API mt_tensor *mt_tensor_squeeze(mt_tensor *x, int64_t dim);   /* unchanged when the size is not 1 */
 MT_API mt_tensor *mt_tensor_unsqueeze(mt_tensor *x, int64_t dim); /* a size of 1 before dim; -1 appends */
+/* Windows of size elements along dim, step apart, in a new last dimension; they may share elements. */
+MT_API mt_tensor *mt_tensor_unfold(mt_tensor *x, int64_t dim, int64_t size, int64_t step);
 MT_API mt_tensor *mt_tensor_flatten(mt_tensor *x, int64_t first, int64_t last); /* a view, or a copy */
 
 /* ---- copies ---- */

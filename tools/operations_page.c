@@ -24,10 +24,17 @@ static const char TOP[] =
 static const struct {
     const char *file, *title;
 } parts[] = {
-    {"op_table.inc", "Elementwise"},  {"reductions.c", "Reductions"},
-    {"products.c", "Products"},       {"views.c", "Views, copies and rows"},
-    {"composed.c", "Made of others"}, {"softmax.c", "Softmax"},
-    {"losses.c", "Losses"},           {"cross_entropy.c", "Losses over classes"},
+    {"op_table.inc", "Elementwise"},
+    {"reductions.c", "Reductions"},
+    {"products.c", "Products"},
+    {"views.c", "Views, copies and rows"},
+    {"windows.c", "Windows and padding"},
+    {"conv.c", "Convolutions"},
+    {"pool.c", "Pooling"},
+    {"composed.c", "Made of others"},
+    {"softmax.c", "Softmax"},
+    {"losses.c", "Losses"},
+    {"cross_entropy.c", "Losses over classes"},
 };
 
 /* What an enum's value is called on the page. */
