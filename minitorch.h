@@ -20,6 +20,7 @@
 #include "tensor/backend.h"
 #include "tensor/tensor.h"
 #include "tensor/ops.h"
+#include "tensor/conv.h"
 #include "tensor/elementwise_ops.h"
 #include "autodiff/tape.h"
 #include "autodiff/operation.h"

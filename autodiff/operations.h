@@ -121,6 +121,56 @@ MT_API mt_tensor *mt_unfold(mt_tape *tape, mt_tensor *x, int64_t dim, int64_t si
 MT_API mt_tensor *mt_pad(mt_tape *tape, mt_tensor *x, mt_shape before, mt_shape after, double value);
 /* to here */
 
+/* ---- convolutions and pooling: of images (N, C, H, W), or rows (N, C, L) ---- */
+
+/* from conv.c */
+/* conv1d: the sum over c, p of x[n, c, i stride + p dilation - padding] w[o, c, p], x 0 outside. x (N,
+ * C, L), w (O, C / groups, K): PyTorch's. Groups of channels and of outputs meet in their order. */
+MT_API mt_tensor *mt_conv1d(mt_tape *tape, mt_tensor *x, mt_tensor *w, int64_t stride, int64_t padding,
+                            int64_t dilation, int64_t groups);
+/* conv1d_bias: conv1d of x and w, and bias[o] */
+MT_API mt_tensor *mt_conv1d_bias(mt_tape *tape, mt_tensor *x, mt_tensor *w, mt_tensor *bias, int64_t stride,
+                                 int64_t padding, int64_t dilation, int64_t groups);
+/* conv2d: the sum over c, p, q of x[n, c, i stride0 + p dilation0 - padding0, j stride1 + q dilation1
+ * - padding1] w[o, c, p, q], x 0 outside. x (N, C, H, W), w (O, C / groups, KH, KW): PyTorch's.
+ * stride, padding and dilation have two numbers, along the height and along the width. */
+MT_API mt_tensor *mt_conv2d(mt_tape *tape, mt_tensor *x, mt_tensor *w, mt_shape stride, mt_shape padding,
+                            mt_shape dilation, int64_t groups);
+/* conv2d_bias: conv2d of x and w, and bias[o] */
+MT_API mt_tensor *mt_conv2d_bias(mt_tape *tape, mt_tensor *x, mt_tensor *w, mt_tensor *bias, mt_shape stride,
+                                 mt_shape padding, mt_shape dilation, int64_t groups);
+/* conv1d_left: minitorch's conv1d: the sum over c, p of x[n, c, i + p] w[o, c, p], x 0 past its end. x
+ * (N, C, L), w (O, C, K); the result is as long as x, however long the kernel. */
+MT_API mt_tensor *mt_conv1d_left(mt_tape *tape, mt_tensor *x, mt_tensor *w);
+/* conv2d_left: minitorch's conv2d: the sum over c, p, q of x[n, c, i + p, j + q] w[o, c, p, q], x 0
+ * past its ends. x (N, C, H, W), w (O, C, KH, KW); the result is as high and as wide as x. */
+MT_API mt_tensor *mt_conv2d_left(mt_tape *tape, mt_tensor *x, mt_tensor *w);
+/* to here */
+
+/* from pool.c */
+/* max_pool1d: the largest of x[n, c, i stride + p - padding] over p < kernel. x (N, C, L). A NaN is
+ * the largest; the gradient goes to the first of equal ones. padding, at most half the kernel, counts
+ * as nothing. stride is most often the kernel. */
+MT_API mt_tensor *mt_max_pool1d(mt_tape *tape, mt_tensor *x, int64_t kernel, int64_t stride, int64_t padding);
+/* avg_pool1d: the mean of x[n, c, i stride + p - padding] over p < kernel, x 0 outside. x (N, C, L).
+ * Zeros of the padding, at most half the kernel, are counted, as PyTorch does. */
+MT_API mt_tensor *mt_avg_pool1d(mt_tape *tape, mt_tensor *x, int64_t kernel, int64_t stride, int64_t padding);
+/* max_pool2d: the largest of x[n, c, i stride0 + p - padding0, j stride1 + q - padding1] over p, q <
+ * kernel. x (N, C, H, W); the lists have two numbers, along the height and along the width. The rest
+ * as max_pool1d. */
+MT_API mt_tensor *mt_max_pool2d(mt_tape *tape, mt_tensor *x, mt_shape kernel, mt_shape stride,
+                                mt_shape padding);
+/* avg_pool2d: the mean of x[n, c, i stride0 + p - padding0, j stride1 + q - padding1] over p, q <
+ * kernel, x 0 outside. x (N, C, H, W); the lists have two numbers, along the height and along the
+ * width. The rest as avg_pool1d. */
+MT_API mt_tensor *mt_avg_pool2d(mt_tape *tape, mt_tensor *x, mt_shape kernel, mt_shape stride,
+                                mt_shape padding);
+/* tile: minitorch's tile: x cut into tiles of the kernel's size, each a row of the last dimension. x
+ * (N, C, H, W) and kernel (kh, kw), which divide height and width, give (N, C, H / kh, W / kw, kh kw):
+ * a mean or a maximum over the last dimension is minitorch's pooling. */
+MT_API mt_tensor *mt_tile(mt_tape *tape, mt_tensor *x, mt_shape kernel);
+/* to here */
+
 /* ---- made of others ---- */
 
 /* from composed.c */

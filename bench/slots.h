@@ -45,6 +45,7 @@ void check_scatter(void **state);
 void check_rows(void **state);
 void check_permutation(void **state);
 void check_matmul(void **state);
+void check_conv(void **state);
 void check_update(void **state);
 void check_softmax(void **state);
 void check_cross_entropy(void **state);

@@ -34,6 +34,10 @@ struct mt_gemm_packing {
     /* b (k x n) in strips: the s-th one, of nr columns, has b[p,s*nr+j] at strips[(s*k + p)*nr + j]. The
      * buffer holds mt_gemm_panels(n, nr) * nr * k numbers. */
     void (*pack_b)(int64_t k, int64_t n, mt_matrix b, mt_real *strips);
+    /* The same where column j of b is position first + j of rows of width numbers, pitch apart: position s is
+     * from[s / width * pitch + s % width], and offset[p] further in row p of b. */
+    void (*pack_shifted)(int64_t k, int64_t first, int64_t n, int64_t width, int64_t pitch,
+                         const mt_real *from, const int64_t *offset, mt_real *strips);
     /* out[p*row + j] = b[p,j] of k x n; row is at least n. */
     void (*copy_b)(int64_t k, int64_t n, mt_matrix b, mt_real *out, int64_t row);
 };

@@ -180,10 +180,83 @@ static void pack_b(int64_t k, int64_t n, mt_matrix b, mt_real *strips)
     for (int64_t j = 0; j < n; j += NR) pack_columns(k, n, j, b, strips + j * k, NR);
 }
 
+/* Neighbours in a row of from that stand in a strip: strip[to + i] is from[at + i] for i < length, of which
+ * `whole` in whole vectors. */
+typedef struct run {
+    int64_t at, to, whole, length;
+} run;
+
+/* How positions first .. first+columns-1 are made of runs; returns how many there are. */
+static int cut_runs(int64_t first, int64_t columns, int64_t width, int64_t pitch, run *runs)
+{
+    int count = 0;
+    for (int64_t j = 0; j < columns; j += runs[count++].length) {
+        const int64_t row = (first + j) / width, column = (first + j) % width;
+        const int64_t length = width - column < columns - j ? width - column : columns - j;
+        runs[count] = (run){row * pitch + column, j, length / MT_LANES * MT_LANES, length};
+    }
+    return count;
+}
+
+enum { HALF = (int)(sizeof(mt_half) / sizeof(mt_real)) };
+
+MT_ALWAYS_INLINE void store_half(mt_real *to, int64_t n, bool whole, mt_half x)
+{
+    if (whole)
+        memcpy(to, &x, sizeof x);
+    else
+        mt_half_store_first(to, n, x);
+}
+
+static void pack_shifted(int64_t k, int64_t first, int64_t n, int64_t width, int64_t pitch,
+                         const mt_real *from, const int64_t *offset, mt_real *strips)
+{
+    run runs[NR];
+    for (int64_t j = 0; j < n; j += NR) {
+        mt_real *out = strips + j * k;
+        const int count = cut_runs(first + j, n - j < NR ? n - j : NR, width, pitch, runs);
+        if (runs[0].length == NR) {
+            for (int64_t p = 0; p < k; p++, out += NR) {
+                const mt_real *in = from + offset[p] + runs[0].at;
+                MT_UNROLL for (int v = 0; v < VECS; v++)
+                    mt_vec_store(out + v * MT_LANES, mt_vec_load(in + v * MT_LANES));
+            }
+            continue;
+        }
+        if (width == HALF && runs[count - 1].length == HALF && count == NR / HALF) {
+            for (int64_t p = 0; p < k; p++, out += NR)
+                MT_UNROLL for (int r = 0; r < NR / HALF; r++)
+                    memcpy(out + r * HALF, from + offset[p] + runs[r].at, HALF * sizeof *out);
+            continue;
+        }
+        for (int r = 0; r < count; r++) {
+            const run w = runs[r];
+            const int64_t rest = w.length - w.whole;
+            const mt_mask mask = mt_mask_first(rest);
+            const mt_real *in = from + w.at;
+            mt_real *to = out + w.to;
+            /* A whole vector, or half of one, is stored sooner than a part, and the next run writes over its
+             * end. */
+            const bool halves = rest <= HALF, spills = w.to + w.whole + (halves ? HALF : MT_LANES) <= NR;
+            for (int64_t p = 0; p < k; p++, to += NR) {
+                const mt_real *x = in + offset[p];
+                for (int64_t i = 0; i < w.whole; i += MT_LANES) mt_vec_store(to + i, mt_vec_load(x + i));
+                if (rest == 0) continue;
+                if (halves)
+                    store_half(to + w.whole, rest, spills, mt_half_load_masked(x + w.whole, mask));
+                else if (spills)
+                    mt_vec_store(to + w.whole, mt_vec_load_masked(x + w.whole, mask));
+                else
+                    mt_vec_store_first(to + w.whole, rest, mt_vec_load_masked(x + w.whole, mask));
+            }
+        }
+    }
+}
+
 static void copy_b(int64_t k, int64_t n, mt_matrix b, mt_real *out, int64_t row)
 {
     for (int64_t j = 0; j < n; j += NR) pack_columns(k, n, j, b, out + j, row);
 }
 
 const struct mt_gemm_packing MT_FOR_ISA(mt_gemm_packing) = {
-    .pack_a = pack_a, .pack_b = pack_b, .copy_b = copy_b};
+    .pack_a = pack_a, .pack_b = pack_b, .pack_shifted = pack_shifted, .copy_b = copy_b};

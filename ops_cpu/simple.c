@@ -228,6 +228,80 @@ mt_status mt_simple_matmul(mt_backend *backend, const mt_matmul_work *work)
     return MT_OK;
 }
 
+/* ---- convolutions: the definition, as seven loops ---- */
+
+/* The element of x that place p of the kernel meets in window i, along the height (d 0) or the width (1);
+ * -1: a zero outside. */
+static int64_t met(const mt_conv_work *work, int d, int64_t i, int64_t p)
+{
+    const int64_t at = i * work->stride[d] + p * work->dilation[d] - work->before[d];
+    return at >= 0 && at < work->x.layout->size[d + 2] ? at : -1;
+}
+
+/* The sum of the products of the other two factors, over all in which that element of the operand that is
+ * written is one. */
+static double products_of(const mt_conv_work *work, const int64_t *index)
+{
+    const int64_t *x_size = work->x.layout->size, *w_size = work->w.layout->size,
+                  *y_size = work->y.layout->size;
+    const int64_t outputs = w_size[0] / work->groups, channels = w_size[1];
+    /* From..to-1 of n, o, c (within a group), p, q, i, j: one where the element names it. */
+    int64_t from[7] = {0},
+            to[7] = {x_size[0], w_size[0], channels, w_size[2], w_size[3], y_size[2], y_size[3]};
+    double sum = 0;
+    if (work->part != MT_CONV_GRAD_W) from[0] = index[0], to[0] = index[0] + 1;
+    if (work->part == MT_CONV_VALUE) {
+        from[1] = index[1], from[5] = index[2], from[6] = index[3];
+        to[1] = from[1] + 1, to[5] = from[5] + 1, to[6] = from[6] + 1;
+    } else if (work->part == MT_CONV_GRAD_X) {
+        const int64_t group = index[1] / channels;
+        from[1] = group * outputs, to[1] = from[1] + outputs;
+        from[2] = index[1] % channels, to[2] = from[2] + 1;
+    } else {
+        from[1] = index[0], from[2] = index[1], from[3] = index[2], from[4] = index[3];
+        for (int k = 1; k < 5; k++) to[k] = from[k] + 1;
+    }
+    for (int64_t n = from[0]; n < to[0]; n++)
+        for (int64_t o = from[1]; o < to[1]; o++)
+            for (int64_t c = from[2]; c < to[2]; c++)
+                for (int64_t p = from[3]; p < to[3]; p++)
+                    for (int64_t q = from[4]; q < to[4]; q++)
+                        for (int64_t i = from[5]; i < to[5]; i++)
+                            for (int64_t j = from[6]; j < to[6]; j++) {
+                                const int64_t x[] = {n, o / outputs * channels + c, met(work, 0, i, p),
+                                                     met(work, 1, j, q)};
+                                const int64_t w[] = {o, c, p, q}, y[] = {n, o, i, j};
+                                if (x[2] < 0 || x[3] < 0) continue;
+                                if (work->part == MT_CONV_GRAD_X && (x[2] != index[2] || x[3] != index[3]))
+                                    continue;
+                                const double of_x =
+                                    work->part == MT_CONV_GRAD_X ? 1 : (double)*place_of(&work->x, x);
+                                const double of_w =
+                                    work->part == MT_CONV_GRAD_W ? 1 : (double)*place_of(&work->w, w);
+                                const double of_y =
+                                    work->part == MT_CONV_VALUE ? 1 : (double)*place_of(&work->y, y);
+                                sum += of_x * of_w * of_y;
+                            }
+    return sum;
+}
+
+mt_status mt_simple_conv(mt_backend *backend, const mt_conv_work *work)
+{
+    (void)backend;
+    const mt_operand *out = work->part == MT_CONV_VALUE    ? &work->y
+                            : work->part == MT_CONV_GRAD_X ? &work->x
+                                                           : &work->w;
+    int64_t index[MT_MAX_DIMS] = {0};
+    if (mt_layout_count(out->layout) == 0) return MT_OK;
+    do {
+        double sum = products_of(work, index);
+        if (work->bias.data) sum += (double)*place_of(&work->bias, &index[1]);
+        mt_real *to = place_of(out, index);
+        *to = (mt_real)(work->accumulate ? (double)*to + sum : sum);
+    } while (next_index(4, out->layout->size, index));
+    return MT_OK;
+}
+
 static int64_t to_index(double x)
 {
     if (isnan(x)) return 0;

@@ -88,6 +88,21 @@ typedef struct mt_matmul_work {
     mt_op act; /* a map without parameters */
 } mt_matmul_work;
 
+/* y[n, o, i, j] = bias[o] + the sum over c, p, q of x[n, g*C + c, i*stride[0] + p*dilation[0] - before[0],
+ * j*stride[1] + q*dilation[1] - before[1]] w[o, c, p, q], where x is 0 outside; C channels are w's second
+ * size, and g = o / (outputs / groups). GRAD_X and GRAD_W write what y then brings to x, or to w: the sum of
+ * y times the other factor over all products above in which the element is one; (+=) when accumulate is set.
+ * Sizes are at least 1, but those of images may be 0. */
+typedef enum mt_conv_part { MT_CONV_VALUE, MT_CONV_GRAD_X, MT_CONV_GRAD_W } mt_conv_part;
+
+typedef struct mt_conv_work {
+    mt_conv_part part;
+    bool accumulate;
+    int64_t groups, stride[2], before[2], dilation[2];
+    mt_operand x, w, y; /* (N, groups*C, H, W), (O, C, KH, KW), (N, O, OH, OW) */
+    mt_operand bias;    /* VALUE alone: (O); data NULL: none */
+} mt_conv_work;
+
 typedef enum mt_distribution { MT_UNIFORM, MT_NORMAL } mt_distribution;
 
 /* Element i (row-major) from counter + i: a + (b - a) u for UNIFORM, a + b z for NORMAL. */

@@ -50,6 +50,11 @@ static mt_status check(const char *what, const mt_tensor *out, const mt_tensor *
     return MT_OK;
 }
 
+mt_status mt_check_operands(const char *what, const mt_tensor *out, const mt_tensor *const *in, int inputs)
+{
+    return check(what, out, in, inputs, false);
+}
+
 static mt_status check_real(const char *what, const mt_tensor *x)
 {
     return x->kind == MT_REAL

@@ -8,7 +8,7 @@
 #ifndef MT_RULES_H
 #define MT_RULES_H
 
-#include "shape.h"
+#include "tensor.h"
 
 /* A reduction of x over some of its dimensions. */
 typedef struct mt_reduced {
@@ -34,6 +34,11 @@ MT_INTERNAL mt_status mt_rule_matmul(const char *what, const mt_layout *a, const
 /* Rows of x named by index, a vector: x's shape with as many rows as index has entries. */
 MT_INTERNAL mt_status mt_rule_take_rows(const char *what, const mt_layout *x, const mt_layout *index,
                                         mt_shape *result);
+
+/* What ops.c checks of every call: out and its inputs can be used and live on one backend, out shares no
+ * element with itself and overlaps no input. NULL entries of in pass the failure on. */
+MT_INTERNAL mt_status mt_check_operands(const char *what, const mt_tensor *out, const mt_tensor *const *in,
+                                        int inputs);
 
 MT_END
 

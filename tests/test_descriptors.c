@@ -621,6 +621,15 @@ static mt_status spoiled_cross_entropy(mt_backend *b, const mt_cross_entropy_wor
     return work->back ? then_spoil(work->out, MT_REAL, status) : status;
 }
 
+static mt_status spoiled_conv(mt_backend *b, const mt_conv_work *work)
+{
+    (void)b;
+    const mt_operand out = work->part == MT_CONV_VALUE    ? work->y
+                           : work->part == MT_CONV_GRAD_X ? work->x
+                                                          : work->w;
+    return then_spoil(out, MT_REAL, test_simple()->conv(test_simple(), work));
+}
+
 static mt_backend *spoiling(void)
 {
     static mt_backend backend;
@@ -638,6 +647,7 @@ static mt_backend *spoiling(void)
         backend.where = spoiled_where;
         backend.softmax = spoiled_softmax;
         backend.cross_entropy = spoiled_cross_entropy;
+        backend.conv = spoiled_conv;
         TEST_OK(mt_backend_register(&backend));
     }
     return mt_backend_get("spoiling");

@@ -107,6 +107,21 @@ static mt_status bad_reduce_index(mt_backend *b, const mt_reduce_work *work, mt_
     if (out_kind == MT_REAL) other.divisor *= 2;
     return whole->reduce_index(b, &other, out_kind);
 }
+static mt_status bad_softmax(mt_backend *b, const mt_softmax_work *work)
+{
+    return spoil(whole->softmax(b, work), &work->out, MT_REAL);
+}
+static mt_status bad_cross_entropy(mt_backend *b, const mt_cross_entropy_work *work)
+{
+    const mt_status status = whole->cross_entropy(b, work);
+    return work->back ? spoil(status, &work->out, MT_REAL) : status;
+}
+static mt_status bad_conv(mt_backend *b, const mt_conv_work *work)
+{
+    mt_conv_work other = *work;
+    if (work->dilation[1] > 1) other.before[1]++;
+    return whole->conv(b, &other);
+}
 static mt_status bad_random(mt_backend *b, const mt_random_work *work)
 {
     mt_random_work other = *work;

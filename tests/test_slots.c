@@ -5,6 +5,7 @@
 #include "autodiff/elementwise.h"
 #include "autodiff/operations.h"
 #include "support.h"
+#include "tensor/conv.h"
 #include "tensor/op_id.h"
 #include "tensor/storage.h"
 
@@ -218,6 +219,15 @@ static mt_status do_compare(operands *o) { return mt_op_le(o->y, o->places, o->p
 static mt_status do_reduce_index(operands *o)
 {
     return mt_op_sum(OWN(mt_tensor_slice(o->order, 0, 1, 2, 1)), o->places, mt_axes(0, 1));
+}
+
+static mt_status do_conv(operands *o)
+{
+    const mt_tensor *x = OWN(mt_tensor_view(o->x, mt_shape(1, 1, 2, 3))),
+                    *w = OWN(mt_tensor_view(o->w, mt_shape(1, 1, 3, 3)));
+    mt_conv_options options = mt_conv_defaults();
+    options.padding[0] = options.padding[1] = 1;
+    return mt_op_conv2d(OWN(mt_tensor_view(o->y, mt_shape(1, 1, 2, 3))), x, w, options);
 }
 
 /* What the slot leaves behind in y and order, on a backend; n in *count. */
