@@ -32,6 +32,7 @@
 #include "nn/module.h"
 #include "nn/init.h"
 #include "nn/layers.h"
+#include "nn/conv.h"
 #include "nn/optim.h"
 #include "nn/schedule.h"
 #include "nn/batches.h"

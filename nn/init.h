@@ -1,6 +1,7 @@
 /* nn/init.h - initial values of parameters, written in place with an explicit generator.
  *
- * Fans come from a weight of shape (in, out): fan_in is in, fan_out is out. Every draw advances rng by the
+ * Fans come from a weight of shape (in, out): fan_in is in, fan_out is out; or from the kernels of a
+ * convolution, (out, in, places...): each fan then counts the places too. Every draw advances rng by the
  * number of elements. A write raises the tensor's version, so initialise before the first step of a tape, not
  * within one.
  */
@@ -33,14 +34,17 @@ MT_API mt_init mt_init_by_name(const char *name);
 
 /* Writes weight (in, out) and bias (out) by the rule. The weight is drawn first. */
 MT_API mt_status mt_init_linear(mt_tensor *weight, mt_tensor *bias, mt_init rule, mt_rng *rng);
+/* The same for the kernels of a convolution, (out, in of a group, places...), and bias (out): in the rules'
+ * formulas in is fan_in, and out fan_out. pytorch is PyTorch's for its convolutions. */
+MT_API mt_status mt_init_conv(mt_tensor *weight, mt_tensor *bias, mt_init rule, mt_rng *rng);
 
 /* Any shape. low, high, mean, deviation and value must be finite, low <= high, deviation >= 0. */
 MT_API mt_status mt_init_uniform(mt_tensor *x, mt_rng *rng, double low, double high);
 MT_API mt_status mt_init_normal(mt_tensor *x, mt_rng *rng, double mean, double deviation);
 MT_API mt_status mt_init_constant(mt_tensor *x, double value);
 
-/* Weights of shape (in, out); gain is 1 for linear layers and sigmoid, sqrt(2) for relu. Sources: Glorot and
- * Bengio 2010 (xavier), He et al. 2015 (kaiming, by fan_in).
+/* Weights of shape (in, out), or (out, in, places...); gain is 1 for linear layers and sigmoid, sqrt(2) for
+ * relu. Sources: Glorot and Bengio 2010 (xavier), He et al. 2015 (kaiming, by fan_in).
  *
  * U(-a, a), a = gain sqrt(6 / (in + out)); N(0, s^2), s = gain sqrt(2 / (in + out)). */
 MT_API mt_status mt_init_xavier_uniform(mt_tensor *weight, mt_rng *rng, double gain);

@@ -5,6 +5,7 @@
 
 #include "../tensor/arena.h"
 #include "../tensor/op_id.h"
+#include "tree.h"
 
 /* ---- linear ---- */
 
@@ -24,8 +25,7 @@ static mt_tensor *linear_forward(mt_module *self, void *context, mt_tape *tape, 
 
 static void linear_release(void *context) { mt_free(context, sizeof(linear)); }
 
-/* Frees a module whose building failed, leaving its sentence for the caller. */
-static mt_module *finished(mt_module *module)
+mt_module *mt_module_finished(mt_module *module)
 {
     mt_status status = mt_module_status(module);
     if (status == MT_OK || !module) return module;
@@ -69,7 +69,7 @@ static mt_module *linear_layer(mt_backend *backend, int64_t in, int64_t out, lin
     linear *layer = mt_alloc(sizeof *layer);
     if (layer) *layer = options;
     mt_module_own_context(module, layer, linear_release);
-    return finished(module);
+    return mt_module_finished(module);
 }
 
 mt_module *mt_linear_layer(mt_backend *backend, int64_t in, int64_t out, mt_init rule, mt_rng *rng)
@@ -118,7 +118,7 @@ mt_module *mt_activation_layer(mt_op op, double p0, double p1)
     activation *layer = mt_alloc(sizeof *layer);
     if (layer) *layer = (activation){op, p0, p1};
     mt_module_own_context(module, layer, activation_release);
-    return finished(module);
+    return mt_module_finished(module);
 }
 
 /* ---- sequential ---- */
@@ -157,5 +157,5 @@ mt_module *mt_mlp(mt_backend *backend, mt_shape sizes, mt_op act, mt_init rule, 
                       i < sizes.rank - 1 ? mt_linear_act_layer(backend, in, out, act, rule, rng)
                                          : mt_linear_layer(backend, in, out, rule, rng));
     }
-    return finished(mlp);
+    return mt_module_finished(mlp);
 }

@@ -38,6 +38,10 @@ typedef struct mt_tree_word {
 } mt_tree_word;
 
 MT_BEGIN
+
+/* The end of a constructor: module, or, where its building failed, NULL; it is freed then, and its sentence
+ * left for the caller. */
+MT_INTERNAL mt_module *mt_module_finished(mt_module *module);
 MT_INTERNAL extern const mt_tree_word mt_tree_words[MT_TREE_LISTS];
 /* The child, or the tensor of a list, of module itself with the name of that length; NULL without a sentence.
  */
