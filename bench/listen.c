@@ -28,7 +28,7 @@ static _Thread_local int own_thread = -1;
 static atomic_bool listening;
 
 static mt_cpu_kernels table;
-static mt_tile_fn values[MT_OP_COUNT];
+static mt_tile_fn maps[MT_MAP_COUNT], zips[MT_OP_COUNT - MT_MAP_COUNT];
 static mt_fold_kernels folds;
 static struct mt_gemm_kernels gemm;
 static const mt_cpu_kernels *real;
@@ -176,10 +176,13 @@ void listen_start(mt_op op)
     table.folds = &folds;
     table.gemm = &gemm;
     if (op < MT_OP_COUNT) {
-        real_value = real->value[op];
-        memcpy(values, real->value, sizeof values);
-        values[op] = heard_tile;
-        table.value = values;
+        memcpy(maps, real->map[MT_PART_VALUE], sizeof maps);
+        memcpy(zips, real->zip[MT_PART_VALUE], sizeof zips);
+        mt_tile_fn *value = op < MT_MAP_COUNT ? &maps[op] : &zips[op - MT_MAP_COUNT];
+        real_value = *value;
+        *value = heard_tile;
+        table.map[MT_PART_VALUE] = maps;
+        table.zip[MT_PART_VALUE] = zips;
         if (op == MT_OP_add) table.add = heard_tile;
     }
     const mt_fold_fn fold[MT_FOLDS] = {heard_fold_MT_SUM, heard_fold_MT_PROD, heard_fold_MT_MAX,

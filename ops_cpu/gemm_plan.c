@@ -161,7 +161,7 @@ static void begin(mt_gemm *g, const mt_matmul_work *work, const mt_matmul_plan *
     g->a = plan->a, g->b = plan->b, g->c = plan->c;
     g->pre = plan->pre, g->bias = plan->bias;
     if (alone) g->pre.data = g->bias.data = NULL;
-    g->act = work->has_act && !alone ? kernels->value[work->act] : NULL;
+    g->act = work->has_act && !alone ? kernels->map[MT_PART_VALUE][work->act] : NULL;
     g->add = work->accumulate;
     g->turned = false;
     g->kc = 1;

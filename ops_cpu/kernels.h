@@ -2,9 +2,9 @@
  * table.
  *
  * Drivers (map_zip.c, reduce.c, matmul.c) own the plan and the parallel loop and are compiled once; they
- * call row functions through the table that fits the processor. rows.c, folds.c, steps.c, gemm_kernel.c
- * and gemm_pack.c are compiled for each instruction set with -DMT_ISA_NAME=base, avx2, ..., and define one
- * constant each with external linkage.
+ * call row functions through the table that fits the processor. The others (ops_cpu_kernel_sources of
+ * meson.build) are compiled for each instruction set with -DMT_ISA_NAME=base, avx2, ..., and define constants
+ * with external linkage.
  */
 #ifndef MT_KERNELS_H
 #define MT_KERNELS_H
@@ -99,10 +99,10 @@ enum {
 
 typedef struct mt_cpu_kernels {
     const char *isa;
-    /* [mt_op], as mt_part of tensor/backend.h: NULL for a derivative that is MT_IS_ONE or MT_IS_ZERO, and in
-     * grad_b for maps */
-    const mt_tile_fn *value, *grad_a, *grad_b;
-    mt_tile_fn add; /* value[MT_OP_add] */
+    /* [mt_part][row of map_table.inc], and of zip_table.inc; NULL for a derivative that is MT_IS_ONE or
+     * MT_IS_ZERO */
+    const mt_tile_fn *map[2], *zip[3];
+    mt_tile_fn add; /* the value of the row add */
     /* [MT_SLOT_name]: of a slot that is elementwise and no row of op_table.inc; p as the slot has it. copy:
      * data[0] = data[1] */
     mt_tile_fn slot[MT_SLOTS];
@@ -113,10 +113,17 @@ typedef struct mt_cpu_kernels {
 } mt_cpu_kernels;
 
 MT_BEGIN
-#define MT_DECLARE_KERNELS(isa)                                     \
-    MT_INTERNAL extern const mt_cpu_kernels mt_cpu_kernels_##isa;   \
-    MT_INTERNAL extern const mt_fold_kernels mt_fold_kernels_##isa; \
-    MT_INTERNAL extern const mt_step_kernels mt_step_kernels_##isa; \
+#define MT_DECLARE_KERNELS(isa)                                                                              \
+    MT_INTERNAL extern const mt_tile_fn mt_map_value_##isa[];                                                \
+    MT_INTERNAL extern const mt_tile_fn mt_map_grad_##isa[];                                                 \
+    MT_INTERNAL extern const mt_tile_fn mt_zip_value_##isa[];                                                \
+    MT_INTERNAL extern const mt_tile_fn mt_zip_grad_a_##isa[];                                               \
+    MT_INTERNAL extern const mt_tile_fn mt_zip_grad_b_##isa[];                                               \
+    MT_INTERNAL void mt_rows_add_##isa(const int64_t size[2], mt_real *const *data, const int64_t(*step)[2], \
+                                       const mt_real *p);                                                    \
+    MT_INTERNAL extern const mt_cpu_kernels mt_cpu_kernels_##isa;                                            \
+    MT_INTERNAL extern const mt_fold_kernels mt_fold_kernels_##isa;                                          \
+    MT_INTERNAL extern const mt_step_kernels mt_step_kernels_##isa;                                          \
     MT_INTERNAL extern const mt_softmax_kernels mt_softmax_kernels_##isa;
 MT_EACH_ISA(MT_DECLARE_KERNELS)
 

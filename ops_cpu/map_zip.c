@@ -158,18 +158,16 @@ static mt_status run(tile_job *job, bool may_stream)
 
 static mt_real *first_of(mt_operand operand) { return (mt_real *)operand.data + operand.layout->offset; }
 
-static mt_status run_row(const mt_elementwise_work *work)
+/* rows: by part and row, those of maps or those of zips. */
+static mt_status run_row(const mt_elementwise_work *work, const mt_tile_fn *const *rows, int row)
 {
     mt_elementwise_plan plan;
     mt_plan_loops(work->operand, work->operands, &plan);
     if (plan.count == 0) return MT_OK;
-    const mt_cpu_kernels *kernels = mt_cpu_kernels_get();
     tile_job job; /* filled field by field: small work reads little of it */
     job.plan = &plan;
     job.p = work->p;
-    job.compute = (work->part == MT_PART_VALUE    ? kernels->value
-                   : work->part == MT_PART_GRAD_A ? kernels->grad_a
-                                                  : kernels->grad_b)[work->op];
+    job.compute = rows[work->part][row];
     for (int k = 0; k < plan.operands; k++) job.data[k] = first_of(work->operand[k]);
     return run(&job, !(work->part == MT_PART_VALUE && computes[work->op]));
 }
@@ -177,13 +175,13 @@ static mt_status run_row(const mt_elementwise_work *work)
 mt_status mt_cpu_map(mt_backend *backend, const mt_elementwise_work *work)
 {
     (void)backend;
-    return run_row(work);
+    return run_row(work, mt_cpu_kernels_get()->map, work->op);
 }
 
 mt_status mt_cpu_zip(mt_backend *backend, const mt_elementwise_work *work)
 {
     (void)backend;
-    return run_row(work);
+    return run_row(work, mt_cpu_kernels_get()->zip, work->op - MT_MAP_COUNT);
 }
 
 /* Operand k of the job, which is INDEX, in steps of mt_real, of which an element of it has one or two. */

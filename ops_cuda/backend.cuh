@@ -30,6 +30,11 @@ extern "C" {
 #define MT_SLOT(need, result, name, parameters, text) result MT_LAUNCHER(name) parameters;
 #include "tensor/slots.inc"
 
+#ifndef __CUDACC__
+/* map.cu: row act of map_table.inc, at x. */
+mt_real MT_LAUNCHER(activated)(int act, mt_real x);
+#endif
+
 /* memory.cu: a pool of device memory, staged copies, and counts. */
 mt_status MT_LAUNCHER(open)(mt_backend *backend);
 void *MT_LAUNCHER(keep)(mt_backend *backend, size_t bytes); /* for the backend itself, not a tensor's */

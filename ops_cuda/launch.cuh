@@ -3,7 +3,7 @@
  * nvcc makes the `gpu` twin (namespace cuda), the host's C++ compiler makes `gpu-sim` (namespace sim), where
  * the same kernels run on the processor with every access checked. A .cu keeps everything in namespace
  * MT_TWIN, its kernels and helpers static; only launchers are extern "C", named by MT_LAUNCHER, so that the
- * twins never share a symbol. It must be read before tensor/scalar/scalar_ops.h, for which it defines MT_FN.
+ * twins never share a symbol. It must be read before tensor/scalar/scalar_math.h, for which it defines MT_FN.
  *
  *     namespace MT_TWIN {
  *     template <int R> MT_KERNEL void scale(float *x, float by, int n)

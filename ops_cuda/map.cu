@@ -1,7 +1,7 @@
-/* ops_cuda/map.cu - maps and their gradients: a kernel for each row of op_table.inc and each layout class. */
+/* ops_cuda/map.cu - maps and their gradients: a kernel for each row of map_table.inc and each layout class.
+ */
 #include "map_zip.cuh"
-#include "tensor/op_id.h"
-#include "tensor/scalar/scalar_ops.h"
+#include "tensor/scalar/map_ops.h"
 
 namespace MT_TWIN {
 
@@ -40,6 +40,17 @@ static const struct {
 };
 
 } // namespace
+
+#ifndef __CUDACC__
+extern "C" mt_real MT_LAUNCHER(activated)(int act, mt_real x)
+{
+    static mt_real (*const rows[])(mt_real x, mt_real p0, mt_real p1) = {
+#define MT_MAP(name, params, needs, low, high, formula) mt_f_##name,
+#include "tensor/scalar/op_table.inc"
+    };
+    return rows[act](x, 0, 0);
+}
+#endif
 
 extern "C" mt_status MT_LAUNCHER(map)(mt_backend *backend, const mt_elementwise_work *work)
 {

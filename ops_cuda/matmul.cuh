@@ -9,8 +9,9 @@
 #define MT_MATMUL_CUH
 
 #include "folds.cuh"
-#include "tensor/op_id.h"
-#include "tensor/scalar/scalar_ops.h"
+#ifdef __CUDACC__
+#include "tensor/scalar/map_ops.h"
+#endif
 
 namespace MT_TWIN {
 namespace {
@@ -101,35 +102,29 @@ static __device__ __forceinline__ void put(mt_real *to, int64_t step, bool wide,
     });
 }
 
-/* v[e] = act(v[e]); act -1: as it is. A switch over the table: a call by a function pointer would keep v out
- * of registers. In the simulator, where a call costs nothing beside an access, it stands once. */
+/* v[e] = act(v[e]); act, a row of map_table.inc, -1: as it is. A switch over the table: a call by a function
+ * pointer would keep v out of registers. In the simulator, where a call costs nothing beside an access, it
+ * stands once, in map.cu, so that a new row does not compile the products. */
 #ifdef __CUDACC__
+enum {
+#define MT_MAP(name, params, needs, low, high, formula) row_##name,
+#include "tensor/scalar/op_table.inc"
+};
 template <int COUNT> static __device__ __forceinline__ void activate(int act, mt_real (&v)[COUNT])
 {
     switch (act) {
         /* clang-format off */
 #define MT_MAP(name, params, needs, low, high, formula) \
-    case MT_OP_##name: each(v, [](mt_real x, int) { return mt_f_##name(x, 0, 0); }); break;
+    case row_##name: each(v, [](mt_real x, int) { return mt_f_##name(x, 0, 0); }); break;
 #include "tensor/scalar/op_table.inc"
     /* clang-format on */
     default: break;
     }
 }
 #else
-static __attribute__((noinline)) mt_real activated(int act, mt_real x)
-{
-    switch (act) {
-        /* clang-format off */
-#define MT_MAP(name, params, needs, low, high, formula) \
-    case MT_OP_##name: return mt_f_##name(x, 0, 0);
-#include "tensor/scalar/op_table.inc"
-    /* clang-format on */
-    default: return x;
-    }
-}
 template <int COUNT> static __forceinline__ void activate(int act, mt_real (&v)[COUNT])
 {
-    each(v, [&](mt_real x, int) { return activated(act, x); });
+    each(v, [&](mt_real x, int) { return act < 0 ? x : MT_LAUNCHER(activated)(act, x); });
 }
 #endif
 

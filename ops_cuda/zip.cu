@@ -1,8 +1,7 @@
-/* ops_cuda/zip.cu - zips and their two gradients: a kernel for each row of op_table.inc and each layout
+/* ops_cuda/zip.cu - zips and their two gradients: a kernel for each row of zip_table.inc and each layout
  * class. And the comparison of INDEX, one for all rows. */
 #include "map_zip.cuh"
-#include "tensor/op_id.h"
-#include "tensor/scalar/scalar_ops.h"
+#include "tensor/scalar/zip_ops.h"
 
 namespace MT_TWIN {
 
@@ -67,7 +66,7 @@ struct by_order {
 
 extern "C" mt_status MT_LAUNCHER(zip)(mt_backend *backend, const mt_elementwise_work *work)
 {
-    int row = (int)work->op - MT_MAP_COUNT;
+    const int row = mt_zip_row(work->op);
     MT_ASSERT(zips[row].start[work->part] != nullptr);
     return run_row(backend, work, zips[row].name[work->part], zips[row].start[work->part]);
 }

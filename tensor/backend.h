@@ -241,6 +241,8 @@ MT_INTERNAL mt_backend *mt_backend_simple(void);
 MT_INTERNAL mt_backend *mt_backend_cpu(void);
 MT_INTERNAL mt_backend *mt_backend_gpu(void);
 MT_INTERNAL mt_backend *mt_backend_gpu_sim(void);
+/* Which row of zip_table.inc op is, from 0: for a file that need not be compiled again for a new map. */
+MT_INTERNAL int mt_zip_row(mt_op op);
 /* Registers a backend that lives as long as the program, once: a second call gives the same copy. NULL with a
  * sentence. */
 MT_INTERNAL mt_backend *mt_backend_adopt(const mt_backend *backend);

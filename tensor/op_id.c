@@ -1,5 +1,6 @@
 /* tensor/op_id.c - the table of elementwise operations as data. */
 #include "op_id.h"
+#include "backend.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +24,8 @@ const mt_op_info *mt_op_describe(mt_op op)
     mt_fail(MT_ERR_NAME, "operation number %d; there are %d, from 0", (int)op, (int)MT_OP_COUNT);
     return NULL;
 }
+
+int mt_zip_row(mt_op op) { return op - MT_MAP_COUNT; }
 
 const mt_op_info *mt_op_of_arity(mt_op op, int arity)
 {

@@ -4,19 +4,8 @@
 #ifndef MT_OP_ID_H
 #define MT_OP_ID_H
 
+#include "scalar/needs.h"
 #include "status.h"
-
-/* What a derivative reads, see op_table.inc. For a map, A is its argument. MT_OF_ORDER has MT_IS_ZERO's bit.
- */
-enum {
-    MT_NEED_NONE = 0,
-    MT_NEED_A = 1,
-    MT_NEED_B = 2,
-    MT_NEED_Y = 4,
-    MT_IS_ONE = 8,
-    MT_IS_ZERO = 16,
-    MT_OF_ORDER = 32 | 16
-};
 
 /* The values of an mt_op (base.h): MT_OP_neg ... MT_OP_is_close, maps first, then zips, in the table's order.
  */

@@ -191,7 +191,7 @@ check("beyond ulimit -f: status 1, a sentence, nothing left", result.returncode 
 # Every operation of the list has a line, a new one too.
 result = run("ops", "--quick", "--no-peers", "--only", "tape ", "--elements", "1000", "--threads", "1", "--json", path("tape.json"))
 names = []
-for place in ("tensor/scalar/op_table.inc", "autodiff/operations.inc"):
+for place in ("tensor/scalar/map_table.inc", "tensor/scalar/zip_table.inc", "autodiff/operations.inc"):
     with open(os.path.join(os.path.dirname(PEERS), "..", place), encoding="utf-8") as stream:
         names += re.findall(r"^MT_(?:MAP|ZIP|OPERATION)\((\w+)", stream.read(), re.M)
 check("ops: each operation on a tape", result.returncode == 0 and len(names) > 60 and

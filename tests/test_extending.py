@@ -208,7 +208,7 @@ def check_plugin(source, work, run_fast, compiler, code):
 
 def check_vector_code(out, rows):
     """On x86-64 a row's loop must use whole vectors of its instruction set."""
-    kernels = glob.glob(os.path.join(out, "libminitorch_d_avx2.a.p", "*rows.c.o"))
+    kernels = glob.glob(os.path.join(out, "libminitorch_d_avx2.a.p", "*map_rows.c.o"))
     objdump = shutil.which("objdump")
     if len(kernels) != 1 or not objdump:
         print("not checked: vector code, for want of %s" % ("AVX2 kernels" if objdump else "objdump"))
@@ -249,7 +249,7 @@ def check_names(tree, out):
                 text[name] = read(os.path.join(folder, name))
     words = set(re.findall(r"\b(?:mt|MT)_\w+", "\n".join(text.values())))
     words |= {line.split()[1] for line in read(os.path.join(out, "names.txt")).splitlines()}
-    rows = re.findall(r"^MT_(?:MAP|ZIP)\((\w+),", text["op_table.inc"], re.M)
+    rows = re.findall(r"^MT_(?:MAP|ZIP)\((\w+),", text["map_table.inc"] + text["zip_table.inc"], re.M)
     words |= {prefix + row for row in rows for prefix in ("MT_OP_", "mt_f_", "mt_d_", "mt_da_", "mt_db_")}
     tops = {name for name in os.listdir(tree) if os.path.isdir(os.path.join(tree, name))} - {"build"}
     count = 0
@@ -311,7 +311,7 @@ def main():
         check_slots(source)
         stage("checked")
 
-        functions = os.path.join(tree, "tensor", "scalar", "scalar_ops.h")
+        functions = os.path.join(tree, "tensor", "scalar", "map_ops.h")
         text = read(functions)
         check(text.count(RIGHT) == 1, "%d places of %s" % (text.count(RIGHT), RIGHT))
         write(functions, text.replace(RIGHT, WRONG))

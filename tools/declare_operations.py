@@ -105,11 +105,13 @@ def made(root):
 
 
 def made_of_rows(root):
-    with open(os.path.join(root, "tensor", "scalar", "op_table.inc"), encoding="utf-8") as stream:
-        table = stream.read()
+    table = ""
+    for name in ("map_table.inc", "zip_table.inc"):
+        with open(os.path.join(root, "tensor", "scalar", name), encoding="utf-8") as stream:
+            table += stream.read()
     rows = ROW.findall(table)
     if len(rows) != len(re.findall(r"^MT_(?:MAP|ZIP)\(", table, re.MULTILINE)):
-        sys.exit("op_table.inc: a row is not as its first lines say; these are: %s" % " ".join(row[1] for row in rows))
+        sys.exit("map_table.inc or zip_table.inc: a row is not as its first lines say; these are: %s" % " ".join(row[1] for row in rows))
     result = {}
     for name_of_header, (start, parameters) in ROWS.items():
         text = ""

@@ -1,6 +1,5 @@
 /* tensor/scalar/scalar_math.h - the functions that scalar_ops.h is made of, for one mt_real: exp, log, tanh,
- * pow,
- * ...
+ * pow and so on.
  *
  * In float they are polynomials without branches, a table or a call, so that the compiler turns a loop over
  * them into vector code and the GPU computes the same formula; each is within 4 ULP of the true value
@@ -346,5 +345,12 @@ MT_FN bool mt_m_is_plain_pow(uint32_t base, uint32_t size)
     return mt_m_is_plain_log(base) && mt_m_is_plain_exp(size);
 }
 #endif
+
+/* 1 / (1 + exp(-x)): two branches by sign, so that exp never overflows. */
+MT_FN mt_real mt_m_sigmoid(mt_real x)
+{
+    mt_real e = mt_m_exp_down(-mt_m_abs(x));
+    return (x >= 0 ? (mt_real)1 : e) / (1 + e);
+}
 
 #endif

@@ -141,7 +141,8 @@ PY
         *) echo "run.sh: run_fast --backend mine.so of $library ends with $status:" >&2; cat "$work/mine.log" >&2; exit 1 ;;
         esac
     done
-    for header in plan.h scalar/philox.h scalar/random_ops.h scalar/scalar_math.h scalar/scalar_ops.h scalar/update_ops.h; do
+    for header in plan.h scalar/map_ops.h scalar/needs.h scalar/philox.h scalar/random_ops.h scalar/scalar_math.h \
+        scalar/scalar_ops.h scalar/update_ops.h scalar/zip_ops.h; do
         echo "#include <tensor/$header>" >"$work/alone.c"
         $cc -std=c17 $warnings -fsyntax-only "$work/alone.c" $(flags minitorch)
         if [ -n "$cxx" ]; then $cxx -x c++ -std=c++17 $warnings -fsyntax-only "$work/alone.c" $(flags minitorch_d); fi
