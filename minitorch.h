@@ -35,6 +35,7 @@
 #include "nn/conv.h"
 #include "nn/optim.h"
 #include "nn/schedule.h"
+#include "nn/step.h"
 #include "nn/batches.h"
 #include "nn/datasets.h"
 

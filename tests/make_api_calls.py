@@ -21,9 +21,10 @@ POINTERS = {
     "mt_module *": ("p", 'api_module(@, "%s")'), "mt_optimizer *": ("p", "api_optimizer(@)"),
     "mt_dataset *": ("p", "api_dataset(@)"), "mt_batches *": ("p", "api_batches(@)"), "mt_layout *": ("p", "api_layout(@)"),
     "mt_function *": ("p", "api_function(@)"), "mt_operation *": ("p", "api_operation(@)"), "mt_forward_fn": ("p", "api_forward(@)"),
-    "mt_gradcheck_fn": ("p", "api_checked(@)"), "void (*)(void *)": ("p", "api_release(@)"), "char *": ("p", "api_text(@)"),
+    "mt_gradcheck_fn": ("p", "api_checked(@)"), "mt_step *": ("p", "api_step(@)"), "mt_loss_fn": ("p", "api_loss(@)"),
+    "void (*)(void *)": ("p", "api_release(@)"), "char *": ("p", "api_text(@)"),
 }  # fmt: skip
-MEMORY = ("float *", "double *", "int64_t *", "int *", "void *", "mt_shape *", "mt_attribute *")
+MEMORY = ("float *", "double *", "int64_t *", "int *", "void *", "mt_shape *", "mt_attribute *", "mt_tensor **")
 VALUES = {
     "mt_shape": 'api_shape("%s")', "mt_op": 'api_op("!")', "mt_kind": "MT_REAL", "mt_status": "MT_ERR_IO", "mt_init": "MT_INIT_MINITORCH", "mt_loss_reduction": "MT_LOSS_MEAN",
     "mt_dataset_kind": "MT_DATASET_XOR", "mt_rng": "mt_rng_make(1)", "mt_tape_position": "api_position()",

@@ -94,6 +94,15 @@ mt_optimizer *api_optimizer(int number)
     return is_hole(number) ? NULL : mt_sgd_new(net(), mt_sgd_defaults());
 }
 
+mt_loss_fn api_loss(int number) { return is_hole(number) ? NULL : mt_loss_mse; }
+
+mt_step *api_step(int number)
+{
+    mt_module *model = net();
+    mt_optimizer *optimizer = mt_sgd_new(model, mt_sgd_defaults());
+    return is_hole(number) ? NULL : mt_step_new(model, mt_loss_mse, optimizer, mt_step_defaults());
+}
+
 mt_dataset *api_dataset(int number)
 {
     return is_hole(number) ? NULL : mt_dataset_make(backend, MT_DATASET_XOR, 4, &rng);
@@ -204,11 +213,12 @@ void api_value(void) { outcome = NOTHING; }
 
 /* Parameters that may be NULL, or are not read in this call: "function number". */
 static const char *const allowed[] = {
-    "mt_module_free 0",   "mt_module_kind 0", "mt_module_message 0", "mt_module_name 0",
-    "mt_tape_message 0",  "mt_shape_text 1", /* these six say so, or give "" */
-    "mt_op_linear_act 6",                    /* pre, of which keep_pre says that it is not given */
-    "mt_op_map_grad 3",   "mt_op_zip_grad 5", "mt_op_zip_grad 6", /* operands that the derivative does not
-                                                                     need */
+    "mt_module_free 0",          "mt_module_kind 0", "mt_module_message 0", "mt_module_name 0",
+    "mt_tape_message 0",         "mt_shape_text 1", /* these six say so, or give "" */
+    "mt_loss_bce_with_logits 0", "mt_loss_mse 0",   /* a context, which these do not read */
+    "mt_op_linear_act 6",                           /* pre, of which keep_pre says that it is not given */
+    "mt_op_map_grad 3",          "mt_op_zip_grad 5", "mt_op_zip_grad 6", /* operands that the derivative does
+                                                                            not need */
 };
 
 static bool may(const char *name, int number)
@@ -237,6 +247,9 @@ static const struct {
     {"mt_init_xavier_normal", "normal"},
     {"mt_init_xavier_uniform", "uniform"},
     {"mt_keep", "copy"},
+    {"mt_loss_bce_with_logits", "bce_with_logits"},
+    {"mt_loss_cross_entropy", "cross_entropy"},
+    {"mt_loss_mse", "mse"},
     {"mt_map", "exp"},
     {"mt_module_forward", "linear"},
     {"mt_op_map", "exp"},

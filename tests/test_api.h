@@ -27,6 +27,8 @@ mt_rng *api_rng(int number);
 FILE *api_stream(int number);
 mt_module *api_module(int number, const char *name);
 mt_optimizer *api_optimizer(int number);
+mt_step *api_step(int number);
+mt_loss_fn api_loss(int number);
 mt_dataset *api_dataset(int number);
 mt_batches *api_batches(int number);
 mt_layout *api_layout(int number);
