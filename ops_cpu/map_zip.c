@@ -13,8 +13,8 @@
 
 enum { PIECE = 8192, LINE = MT_LINE / (int)sizeof(mt_real), STREAM = 2048 / (int)sizeof(mt_real) };
 
-/* Rows whose values take longer to compute than to store: plain stores go on behind the next elements'
- * arithmetic, streamed ones make it wait. */
+/* Rows whose values take longer to compute than to store. They are stored plainly: the processor writes its
+ * cache lines back while it computes the next elements, where streamed stores would make it wait. */
 static const bool computes[MT_OP_COUNT] = {
     [MT_OP_sigmoid] = true,  [MT_OP_tanh] = true, [MT_OP_log] = true,
     [MT_OP_log1p] = true,    [MT_OP_gelu] = true, [MT_OP_silu] = true,
@@ -26,17 +26,19 @@ typedef struct {
     mt_tile_fn compute;
     mt_real *data[MT_MAX_OPERANDS];
     const mt_real *p;
-    int outer;                        /* dimensions of the plan around the tiles' two */
-    int64_t size[2];                  /* of the two */
-    int64_t step[MT_MAX_OPERANDS][2]; /* along the two */
-    int64_t tile[2], tiles[2];        /* the size of one, and how many cover the two dimensions */
-    int64_t count;                    /* of all tiles */
-    bool streams;                     /* to a large contiguous result, which is no operand */
+    int outer;       /* how many dimensions the plan has before its last two */
+    int64_t size[2]; /* of the last two dimensions, which are cut into tiles; 1 where there is one */
+    int64_t step[MT_MAX_OPERANDS][2]; /* operand k's strides along the two, in mt_real */
+    int64_t tile[2], tiles[2];        /* the most rows and columns of a tile; how many tiles cover size[d] */
+    int64_t count; /* of tiles in the whole plan: tiles[0] tiles[1] times the outer sizes */
+    bool streams;  /* results go past the cache (stream_tile); never where out is an operand */
 } tile_job;
 
-/* A tile whose output is one row, or rows without gaps: parts of it are computed into a block that stays in
- * the first cache and streamed from there in whole lines, while the operands' next parts are asked for. What
- * does not fill a line waits for the next part.
+/* A tile of size[0] x size[1] whose output is one row, or rows without gaps, at tile[0]. Parts of up to
+ * STREAM numbers are computed into block, which stays in the first cache, and copied from there past the
+ * caches (mt_stream_lines) in whole lines, while the processor is asked for the operands' next part. The
+ * `waiting` numbers that do not fill a line stay at the beginning of block until the next part; the `lead`
+ * first numbers of the output, up to its first whole line, and the last ones are stored plainly.
  */
 static void stream_tile(const tile_job *job, const int64_t size[2], mt_real *const *tile)
 {

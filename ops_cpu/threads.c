@@ -15,19 +15,19 @@
 
 /* ---- what was asked for ---- */
 
-/* More would not find memory for their stacks. */
+/* What mt_set_threads takes at most; the stacks of more threads need more memory than most limits allow. */
 enum { MOST_THREADS = 1024 };
 
-static atomic_int wanted_threads; /* by mt_set_threads; 0: none */
+static atomic_int wanted_threads; /* the n of mt_set_threads; 0: it has not been called */
 static _Thread_local mt_ledger ledger;
-static double first_time; /* when the settings were read, by the clock and by the counter */
-static int64_t first_ticks;
+static double first_time;   /* mt_now() when the settings were read, in seconds */
+static int64_t first_ticks; /* mt_ticks() at the same moment */
 #ifdef MT_OPENMP
 static int default_threads;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* OpenMP's threads do not survive a fork, and in the child the runtime would wait for them forever. Where
- * that could not be noticed, none are started. */
+/* No operation may start a team: set in a child of fork, where OpenMP's threads are gone and its runtime
+ * would wait for them forever, and where pthread_atfork failed, since a fork would not be noticed then. */
 static atomic_bool lost_team;
 
 static void after_fork_in_child(void) { atomic_store(&lost_team, true); }
@@ -123,12 +123,17 @@ static int team_of(int threads)
 
 /* ---- what pays ---- */
 
-/* A wait that is no slice of another program's. */
+/* Seconds. A region that lost less is not counted as a loss: a time slice that another program takes from a
+ * thread is longer, a millisecond or more. */
 static const double LEAST_LOSS = 200e-6;
-/* No slice and no quota's period is longer; a program that is stopped for a while waits longer. */
+/* Seconds. The most that one region counts as lost. Time slices and the period of a container's quota (100
+ * ms) are no longer; whoever waits longer was stopped, by a debugger or with the machine. */
 static const double LONGEST_LOSS = 0.1;
-enum { MOST_LOSSES = 3 }; /* that count */
-/* About what one elementary step (see mt_cpu_threads) takes one thread. */
+/* Loss number i of a debt, from 0, keeps the team small for 4^i times as long as it took; i is this at most.
+ */
+enum { MOST_LOSSES = 3 };
+/* Seconds that one elementary step (see mt_cpu_threads) takes one thread, about: for a comparison of work
+ * with losses, where a factor of two does not matter. */
 static const double SECONDS_A_STEP = 0.1e-9;
 
 void mt_ledger_note(mt_ledger *l, double now, int threads, double own, double waited)
@@ -149,7 +154,8 @@ void mt_ledger_note(mt_ledger *l, double now, int threads, double own, double wa
 int mt_ledger_team(mt_ledger *l, double now, int threads, double work)
 {
     if (l->until == 0) return threads;
-    /* Work that gains by threads what the last loss was gains even if it is lost again. */
+    /* A team saves work (threads - 1) / threads. Where that is more than the last loss, the region gains even
+     * if the same is lost again. */
     if (work * SECONDS_A_STEP * (threads - 1) / threads > l->loss) return threads;
     if (now >= l->until) {
         l->team *= 2;
@@ -169,7 +175,8 @@ double mt_now(void)
 
 static atomic_bool no_account;
 
-/* Ticks of a region that cannot be a loss; 0 until the counter and the clock have been compared. */
+/* LEAST_LOSS in ticks: a shorter region cannot have lost as much. 0 until mt_threads_note has compared the
+ * counter with the clock. */
 static _Atomic int64_t short_ticks;
 
 void mt_threads_note(int threads, int64_t own, int64_t all)
@@ -192,7 +199,8 @@ void mt_threads_keep_account(bool keep)
     ledger = (mt_ledger){0};
 }
 
-/* Starting a team costs some microseconds; below this much work one thread is done sooner. */
+/* Elementary steps, about 6.5 us of one thread. Starting a team costs some microseconds, so with less work
+ * one thread is done sooner. */
 enum { GRAIN = 65536 };
 
 int mt_cpu_threads(double work)

@@ -1,8 +1,10 @@
 /* ops_cpu/workspace.c - memory that one call of the backend works in, kept for the next one.
  *
- * A call takes the first free slot and gives it back at its end; the slot grows to what was ever asked and is
- * kept until the program ends, so there are as many as calls ever ran at the same time. With more than SLOTS
- * at once, the others allocate and free.
+ * mt_workspace_borrow takes the first of SLOTS blocks that is not busy, and replaces it by a larger one where
+ * it has too few bytes; mt_workspace_give_back marks it free. Blocks are kept until the program ends: as many
+ * as calls ever ran at the same time, each as large as the largest request it has met. While all SLOTS are
+ * busy a call gets memory of its own, which is freed at its end. (A block for each thread would be kept for
+ * threads that have ended.)
  */
 #include "workspace.h"
 
@@ -13,9 +15,9 @@
 enum { SLOTS = 32 };
 
 static struct mt_workspace_slot {
-    atomic_bool busy;
-    void *data;
-    size_t bytes;
+    atomic_bool busy; /* lent: data and bytes are the borrower's to read and to change */
+    void *data;       /* NULL: nothing was asked for yet, or memory had run out */
+    size_t bytes;     /* of data; 0 where it is NULL */
 } slots[SLOTS];
 
 bool mt_workspace_borrow(size_t bytes, mt_workspace *result)

@@ -19,7 +19,7 @@ struct random_work {
     walk<uint64_t, 1> dims;
 };
 
-/* One element a thread: the generator has no state to share. */
+/* One element a thread: element i is a function of seed and counter + i alone. */
 template <mt_distribution DISTRIBUTION> MT_KERNEL void draw(random_work w)
 {
     uint64_t i = (uint64_t)thread_number(), at[1] = {0};
@@ -57,10 +57,13 @@ extern "C" mt_status MT_LAUNCHER(random)(mt_backend *backend, const mt_random_wo
 
 namespace {
 
-/* Step k puts what stands at place j, drawn from 0 to k, at place k, and k at place j: the order is defined
- * so, and is the same on every backend. A warp draws 32 steps at once and takes them in runs: a step waits
- * for the latest of those before it that writes where it reads, the one that drew the same place or whose own
- * place it drew. 10,240 steps take some 450 runs, each of which waits for the memory once. */
+/* mt_random_order's steps k = 0 .. count-1, by one warp: j = j(k) is drawn from 0 to k; out[k] = out[j], then
+ * out[j] = k. Lane l of the warp has step k = first + l, so 32 draws are made at once. Step k reads out[j],
+ * which an earlier step s of the 32 writes where j(s) = j or s = j: `after` is the lane of the latest such s,
+ * -1 where there is none. Lanes begin .. end-1, up to the first whose `after` is one of them, depend on none
+ * of each other and store together: a run. 10,240 steps take some 450 runs, each of which waits for the
+ * memory once. One
+ * thread alone would wait at each step. */
 MT_KERNEL void shuffle_order(int64_t *out, int64_t stride, int64_t count, uint64_t seed, uint64_t counter)
 {
     MT_SHARED(int64_t, drawn, [32]);
