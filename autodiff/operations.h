@@ -194,6 +194,13 @@ MT_API mt_tensor *mt_softmax(mt_tape *tape, mt_tensor *x, int64_t dim);
 MT_API mt_tensor *mt_log_softmax(mt_tape *tape, mt_tensor *x, int64_t dim);
 /* to here */
 
+/* from layer_norm.c */
+/* layer_norm: (x - mean) / sqrt(variance + eps) gamma + beta, mean and variance over x's last
+ * dimensions, gamma's. gamma and beta have the shape of x's last dimensions, over which it is
+ * normalised; the variance is divided by their count. eps is finite and at least 0; PyTorch's is 1e-5. */
+MT_API mt_tensor *mt_layer_norm(mt_tape *tape, mt_tensor *x, mt_tensor *gamma, mt_tensor *beta, double eps);
+/* to here */
+
 /* ---- losses: the mean, of shape (1); those of mt_NAME_with reduced as is asked for (losses.h). A target,
  * labels and weights get no gradient ---- */
 

@@ -49,6 +49,7 @@ void check_conv(void **state);
 void check_update(void **state);
 void check_softmax(void **state);
 void check_cross_entropy(void **state);
+void check_layer_norm(void **state);
 
 /* A sentence's beginning, "map exp of (3, 4)", good until the fourth that follows. */
 const char *slots_text(const char *format, ...) TEST_PRINTF(1, 2);

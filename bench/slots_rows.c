@@ -1,4 +1,4 @@
-/* slots_rows.c - gpu_slots' checks of softmax and cross_entropy. */
+/* slots_rows.c - gpu_slots' checks of softmax, cross_entropy and layer_norm. */
 #include "slots.h"
 
 #include <math.h>
@@ -137,4 +137,50 @@ void check_cross_entropy(void **state)
                         k % 2 == 1);
     refuse_label(3);
     refuse_label(-1);
+}
+
+/* ---- layer norm ---- */
+
+static mt_real *first_of(pair p, int i)
+{
+    const mt_operand whole = slots_operand(p, i);
+    return (mt_real *)whole.data + whole.layout->offset;
+}
+
+static void layer_norm_one(int64_t rows, int64_t n, bool to_x, bool hat)
+{
+    const mt_shape shape = mt_shape(rows, n);
+    pair x = input(shape, TEST_PLAIN), g = input(shape, TEST_PLAIN), gamma = input(mt_shape(n), TEST_PLAIN),
+         beta = input(mt_shape(n), TEST_PLAIN);
+    pair y = output(shape, TEST_PLAIN), slope = output(shape, TEST_PLAIN), along = output(shape, TEST_PLAIN),
+         numbers_of_rows = output(mt_shape(2, rows), TEST_PLAIN);
+    const char *what = slots_text("layer_norm of %lld rows of %lld", (long long)rows, (long long)n);
+    EACH(i)
+    {
+        mt_layer_norm_work work = {
+            .rows = rows, .n = n, .eps = 0.01, .x = first_of(x, i), .gamma = first_of(gamma, i)};
+        work.mean = first_of(numbers_of_rows, i), work.scale = work.mean + rows;
+        work.beta = first_of(beta, i), work.out = first_of(y, i);
+        TEST_OK(backends[i]->layer_norm(backends[i], &work));
+        work.back = true;
+        work.g = first_of(g, i);
+        if (to_x) work.to_x = first_of(slope, i);
+        if (hat) work.hat = first_of(along, i);
+        TEST_OK(backends[i]->layer_norm(backends[i], &work));
+    }
+    agree(y, 4 * tolerance(n), what);
+    agree(numbers_of_rows, tolerance(n), what);
+    if (to_x) agree(slope, 32 * tolerance(n), what);
+    if (hat) agree(along, 4 * tolerance(n), what);
+    test_unchanged(x.on[0], what);
+    test_release();
+}
+
+void check_layer_norm(void **state)
+{
+    (void)state;
+    static const int64_t sizes[][2] = {{1, 1}, {7, 5}, {9, 32}, {3, 100}, {2, 1500}, {40, 3}};
+    for (size_t i = 0; i < TEST_LENGTH(sizes); i++)
+        for (int k = 1; k < 4; k++) layer_norm_one(sizes[i][0], sizes[i][1], k & 1, k & 2);
+    if (slots_large) layer_norm_one(300, 1100, true, true);
 }

@@ -88,6 +88,12 @@ typedef struct mt_softmax_kernels {
                             mt_real g, const mt_real *t, const mt_real *w, mt_real rest, mt_real part);
 } mt_softmax_kernels;
 
+/* Row r of a mt_layer_norm_work. */
+typedef struct mt_layer_norm_kernels {
+    void (*value)(const mt_layer_norm_work *work, int64_t r);
+    void (*back)(const mt_layer_norm_work *work, int64_t r);
+} mt_layer_norm_kernels;
+
 struct mt_gemm_kernels; /* gemm.h */
 
 /* The slots by number. */
@@ -109,6 +115,7 @@ typedef struct mt_cpu_kernels {
     const mt_fold_kernels *folds;
     const mt_step_kernels *steps;
     const mt_softmax_kernels *softmax;
+    const mt_layer_norm_kernels *layer_norm;
     const struct mt_gemm_kernels *gemm;
 } mt_cpu_kernels;
 
@@ -124,7 +131,8 @@ MT_BEGIN
     MT_INTERNAL extern const mt_cpu_kernels mt_cpu_kernels_##isa;                                            \
     MT_INTERNAL extern const mt_fold_kernels mt_fold_kernels_##isa;                                          \
     MT_INTERNAL extern const mt_step_kernels mt_step_kernels_##isa;                                          \
-    MT_INTERNAL extern const mt_softmax_kernels mt_softmax_kernels_##isa;
+    MT_INTERNAL extern const mt_softmax_kernels mt_softmax_kernels_##isa;                                    \
+    MT_INTERNAL extern const mt_layer_norm_kernels mt_layer_norm_kernels_##isa;
 MT_EACH_ISA(MT_DECLARE_KERNELS)
 
 /* The table of the best set that this processor has, chosen once; MT_ISA in the environment names another. */

@@ -76,5 +76,6 @@ const mt_cpu_kernels MT_FOR_ISA(mt_cpu_kernels) = {
     .folds = &MT_FOR_ISA(mt_fold_kernels),
     .steps = &MT_FOR_ISA(mt_step_kernels),
     .softmax = &MT_FOR_ISA(mt_softmax_kernels),
+    .layer_norm = &MT_FOR_ISA(mt_layer_norm_kernels),
     .gemm = &MT_FOR_ISA(mt_gemm_kernels),
 };

@@ -161,3 +161,49 @@ mt_status mt_simple_cross_entropy(mt_backend *backend, const mt_cross_entropy_wo
     }
     return status;
 }
+
+/* ---- layer norm ---- */
+
+static void normalize_row(const mt_layer_norm_work *work, int64_t r)
+{
+    const mt_real *x = work->x + r * work->n;
+    double sum = 0, squares = 0;
+    for (int64_t i = 0; i < work->n; i++) sum += (double)x[i];
+    const double mean = sum / (double)work->n;
+    for (int64_t i = 0; i < work->n; i++) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
+    const double scale = 1 / sqrt(squares / (double)work->n + work->eps);
+    work->mean[r] = (mt_real)mean, work->scale[r] = (mt_real)scale;
+    for (int64_t i = 0; i < work->n; i++)
+        work->out[r * work->n + i] =
+            (mt_real)(((double)x[i] - mean) * scale * (double)work->gamma[i] + (double)work->beta[i]);
+}
+
+static void normalize_back(const mt_layer_norm_work *work, int64_t r)
+{
+    const mt_real *x = work->x + r * work->n, *g = work->g + r * work->n;
+    const double mean = (double)work->mean[r], scale = (double)work->scale[r];
+    double sum = 0, along = 0;
+    for (int64_t i = 0; i < work->n; i++) {
+        const double slope = (double)g[i] * (double)work->gamma[i];
+        sum += slope;
+        along += slope * ((double)x[i] - mean) * scale;
+    }
+    for (int64_t i = 0; i < work->n; i++) {
+        const double h = ((double)x[i] - mean) * scale, slope = (double)g[i] * (double)work->gamma[i];
+        if (work->to_x)
+            work->to_x[r * work->n + i] = (mt_real)(scale * (slope - (sum + h * along) / (double)work->n));
+        if (work->hat) work->hat[r * work->n + i] = (mt_real)((double)g[i] * h);
+    }
+}
+
+mt_status mt_simple_layer_norm(mt_backend *backend, const mt_layer_norm_work *work)
+{
+    (void)backend;
+    for (int64_t r = 0; r < work->rows; r++) {
+        if (work->back)
+            normalize_back(work, r);
+        else
+            normalize_row(work, r);
+    }
+    return MT_OK;
+}

@@ -147,6 +147,18 @@ typedef struct mt_cross_entropy_work {
     mt_operand out; /* of back: as x */
 } mt_cross_entropy_work;
 
+/* Rows of n numbers, contiguous and without gaps between them. h is (x - mean) scale, where mean is the row's
+ * and scale 1 / sqrt(v + eps), v the mean of (x - mean)^2. value   out = h gamma + beta, and mean and scale,
+ * a number for each row back    from x, mean, scale and the gradient g of out: to_x, the gradient of x, and
+ * hat = g h, whose sum over rows is gamma's; either may be NULL, then it is not computed */
+typedef struct mt_layer_norm_work {
+    bool back;
+    int64_t rows, n;
+    double eps;
+    const mt_real *x, *gamma, *beta, *g; /* gamma, beta: n; g: of back, beta of the value */
+    mt_real *out, *mean, *scale, *to_x, *hat;
+} mt_layer_norm_work;
+
 /* What one kernel did: numbers of things, never times. From blocks on they are a simulator's, and 0
  * elsewhere. */
 typedef struct mt_kernel_counts {

@@ -51,3 +51,10 @@ mt_status mt_op_cross_entropy(mt_tensor *out, const mt_cross_entropy_work *work)
     mt_tensor_touch(out);
     return backend->cross_entropy(backend, work);
 }
+
+mt_status mt_op_layer_norm(mt_tensor *out, const mt_layer_norm_work *work)
+{
+    mt_backend *backend = out->storage->backend;
+    mt_tensor_touch(out);
+    return backend->layer_norm(backend, work);
+}

@@ -19,6 +19,9 @@ MT_INTERNAL mt_status mt_op_softmax_grad(mt_tensor *out, const mt_tensor *y, con
 /* The work, which writes into out: the four arrays of a value, or the gradient. */
 MT_INTERNAL mt_status mt_op_cross_entropy(mt_tensor *out, const mt_cross_entropy_work *work);
 
+/* The work, one of whose results is in out. */
+MT_INTERNAL mt_status mt_op_layer_norm(mt_tensor *out, const mt_layer_norm_work *work);
+
 MT_END
 
 #endif

@@ -630,6 +630,18 @@ static mt_status spoiled_conv(mt_backend *b, const mt_conv_work *work)
     return then_spoil(out, MT_REAL, test_simple()->conv(test_simple(), work));
 }
 
+/* Its two results one after the other, as two calls. */
+static mt_status spoiled_layer_norm(mt_backend *b, const mt_layer_norm_work *work)
+{
+    (void)b;
+    mt_status status = test_simple()->layer_norm(test_simple(), work);
+    mt_real *const result[] = {work->to_x, work->hat};
+    const mt_layout whole = {.rank = 1, .size = {work->rows * work->n}, .stride = {1}};
+    for (int i = 0; i < 2 && work->back && status == MT_OK; i++)
+        if (result[i]) status = then_spoil((mt_operand){result[i], &whole}, MT_REAL, status);
+    return status;
+}
+
 static mt_backend *spoiling(void)
 {
     static mt_backend backend;
@@ -648,6 +660,7 @@ static mt_backend *spoiling(void)
         backend.softmax = spoiled_softmax;
         backend.cross_entropy = spoiled_cross_entropy;
         backend.conv = spoiled_conv;
+        backend.layer_norm = spoiled_layer_norm;
         TEST_OK(mt_backend_register(&backend));
     }
     return mt_backend_get("spoiling");

@@ -33,6 +33,7 @@ static const struct {
     {"pool.c", "Pooling"},
     {"composed.c", "Made of others"},
     {"softmax.c", "Softmax"},
+    {"layer_norm.c", "Layer norm"},
     {"losses.c", "Losses"},
     {"cross_entropy.c", "Losses over classes"},
 };
