@@ -390,6 +390,110 @@ mt_status mt_op_put_rows(mt_tensor *out, const mt_tensor *x, const mt_tensor *in
     return rows("put_rows", out, x, index, true);
 }
 
+/* ---- along a dimension ---- */
+
+/* named: what has an element for each of index; whole: what index names entries of. */
+mt_status mt_op_gather_with(mt_tensor *out, const mt_tensor *x, const mt_tensor *index, int64_t dim, bool put,
+                            bool vector, mt_index_check when)
+{
+    static const char *const names[2][2] = {{"gather", "index_select"}, {"scatter_add", "index_add"}};
+    const char *what = names[put][vector];
+    mt_gather_work work = {
+        .put = put, .vector = vector, .kind = x ? x->kind : MT_REAL, .check = when, .what = what};
+    mt_status status = check(what, out, (const mt_tensor *[]){x, index}, 2, false);
+    if (status == MT_OK) status = check_index(what, index);
+    if (status == MT_OK && put) status = check_real(what, x);
+    if (status == MT_OK && x->kind != out->kind)
+        status = mt_fail(MT_ERR_KIND, "%s: one of the operands is INDEX and the other REAL", what);
+    if (status != MT_OK) return status;
+    const mt_tensor *named = put ? x : out, *whole = put ? out : x;
+    mt_shape shape;
+    status = vector ? mt_rule_index_select(what, &whole->layout, &index->layout, dim, &work.dim, &shape)
+                    : mt_rule_gather(what, &whole->layout, &index->layout, dim, &work.dim, &shape);
+    if (status != MT_OK) return status;
+    char text[MT_SHAPE_TEXT], text_named[MT_SHAPE_TEXT];
+    if (!has_shape(&named->layout, &shape))
+        return mt_fail(MT_ERR_SHAPE, "%s: %s has shape %s; with that index it must be %s", what,
+                       put ? "what is added" : "the output",
+                       mt_shape_text(mt_layout_shape(&named->layout), text_named),
+                       mt_shape_text(shape, text));
+    mt_layout part = whole->layout, places = index->layout; /* of whole the part that index reaches */
+    for (int d = 0; d < part.rank; d++)
+        if (d != work.dim) part.size[d] = shape.size[d];
+    if (vector) {
+        places = (mt_layout){.rank = shape.rank, .offset = index->layout.offset};
+        for (int d = 0; d < shape.rank; d++) places.size[d] = shape.size[d];
+        places.stride[work.dim] = index->layout.stride[0];
+    }
+    work.out = put ? (mt_operand){out->storage->data, &part} : mt_tensor_operand(out);
+    work.in = put ? mt_tensor_operand(x) : (mt_operand){x->storage->data, &part};
+    work.index = (mt_operand){index->storage->data, &places};
+    mt_tensor_touch(out);
+    return out->storage->backend->gather(out->storage->backend, &work);
+}
+
+mt_status mt_op_gather(mt_tensor *out, const mt_tensor *x, const mt_tensor *index, int64_t dim)
+{
+    return mt_op_gather_with(out, x, index, dim, false, false, MT_INDEX_FIRST);
+}
+
+mt_status mt_op_scatter_add(mt_tensor *out, const mt_tensor *index, const mt_tensor *x, int64_t dim)
+{
+    return mt_op_gather_with(out, x, index, dim, true, false, MT_INDEX_FIRST);
+}
+
+mt_status mt_op_index_select(mt_tensor *out, const mt_tensor *x, const mt_tensor *index, int64_t dim)
+{
+    return mt_op_gather_with(out, x, index, dim, false, true, MT_INDEX_FIRST);
+}
+
+mt_status mt_op_index_add(mt_tensor *out, const mt_tensor *index, const mt_tensor *x, int64_t dim)
+{
+    return mt_op_gather_with(out, x, index, dim, true, true, MT_INDEX_FIRST);
+}
+
+mt_status mt_op_cumsum(mt_tensor *out, const mt_tensor *x, int64_t dim, bool back)
+{
+    int d;
+    char text[MT_SHAPE_TEXT], text_out[MT_SHAPE_TEXT];
+    mt_status status = check("cumsum", out, &x, 1, false);
+    if (status == MT_OK) status = check_real("cumsum", out);
+    if (status == MT_OK) status = check_real("cumsum", x);
+    if (status == MT_OK) status = mt_layout_dim(&x->layout, dim, "cumsum", &d);
+    if (status == MT_OK && !mt_same_shape(out, x))
+        status = mt_fail(MT_ERR_SHAPE, "cumsum: the output has shape %s; it must have the operand's, %s",
+                         mt_shape_text(mt_layout_shape(&out->layout), text_out),
+                         mt_shape_text(mt_layout_shape(&x->layout), text));
+    if (status != MT_OK) return status;
+    mt_backend *backend = out->storage->backend;
+    mt_tensor_touch(out);
+    return backend->cumsum(backend, mt_tensor_operand(out), mt_tensor_operand(x), d, back);
+}
+
+mt_status mt_op_argsort(mt_tensor *out, const mt_tensor *x, int64_t dim, bool descending)
+{
+    int d;
+    char text[MT_SHAPE_TEXT], text_out[MT_SHAPE_TEXT];
+    mt_status status = check("argsort", out, &x, 1, false);
+    if (status == MT_OK) status = check_index("argsort", out);
+    if (status == MT_OK) status = check_real("argsort", x);
+    if (status == MT_OK) status = mt_layout_dim(&x->layout, dim, "argsort", &d);
+    if (status != MT_OK) return status;
+    mt_shape shape = mt_layout_shape(&x->layout);
+    if (out->layout.rank == shape.rank && out->layout.size[d] < shape.size[d])
+        shape.size[d] = out->layout.size[d];
+    if (!has_shape(&out->layout, &shape))
+        return mt_fail(
+            MT_ERR_SHAPE,
+            "argsort: the output has shape %s; it must have the operand's, %s, or be shorter along "
+            "dimension %d",
+            mt_shape_text(mt_layout_shape(&out->layout), text_out),
+            mt_shape_text(mt_layout_shape(&x->layout), text), d);
+    mt_backend *backend = out->storage->backend;
+    mt_tensor_touch(out);
+    return backend->argsort(backend, mt_tensor_operand(out), mt_tensor_operand(x), d, descending);
+}
+
 /* ---- matrix products ---- */
 
 /* layout with a dimension of size 1 at that place, as which a vector is a matrix. */

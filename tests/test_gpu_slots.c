@@ -107,6 +107,21 @@ static mt_status bad_reduce_index(mt_backend *b, const mt_reduce_work *work, mt_
     if (out_kind == MT_REAL) other.divisor *= 2;
     return whole->reduce_index(b, &other, out_kind);
 }
+
+static mt_status bad_gather(mt_backend *b, const mt_gather_work *work)
+{
+    const mt_status status = whole->gather(b, work);
+    return work->put ? spoil(status, &work->out, MT_REAL) : status;
+}
+static mt_status bad_cumsum(mt_backend *b, mt_operand out, mt_operand in, int dim, bool back)
+{
+    return spoil(whole->cumsum(b, out, in, dim, back), &out, MT_REAL);
+}
+static mt_status bad_argsort(mt_backend *b, mt_operand out, mt_operand in, int dim, bool descending)
+{
+    return whole->argsort(b, out, in, dim, !descending);
+}
+
 static mt_status bad_softmax(mt_backend *b, const mt_softmax_work *work)
 {
     return spoil(whole->softmax(b, work), &work->out, MT_REAL);

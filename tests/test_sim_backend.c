@@ -194,6 +194,27 @@ static bool call_reduce_index(void)
     return sim->reduce_index(sim, &work, MT_REAL) == MT_OK;
 }
 
+static bool call_gather(void)
+{
+    const mt_gather_work work = {.put = true,
+                                 .kind = MT_REAL,
+                                 .out = operand(made.out),
+                                 .in = operand(made.x),
+                                 .index = operand(made.index),
+                                 .what = "scatter_add"};
+    return sim->gather(sim, &work) == MT_OK;
+}
+
+static bool call_cumsum(void)
+{
+    return sim->cumsum(sim, operand(made.out), operand(made.x), 0, true) == MT_OK;
+}
+
+static bool call_argsort(void)
+{
+    return sim->argsort(sim, operand(made.index), operand(made.x), 0, true) == MT_OK;
+}
+
 static const struct {
     const char *name;
     bool (*call)(void);
