@@ -159,12 +159,13 @@ mt_status mt_op_fresh(mt_tensor *out, mt_op op, const mt_tensor *const *in, int 
     return run_row(out, op, MT_PART_VALUE, in, inputs, p0, p1);
 }
 
-static mt_status elementwise(const char *what, mt_tensor *out, mt_op op, mt_part part,
+static mt_status elementwise(const mt_op_info *info, mt_tensor *out, mt_op op, mt_part part,
                              const mt_tensor *const *in, int inputs, double p0, double p1)
 {
+    const char *what = info->name;
     mt_status status = check(what, out, in, inputs, true);
     if (status == MT_OK) status = check_real(what, out);
-    const bool compares = part == MT_PART_VALUE && mt_op_describe(op)->needs[0] == MT_OF_ORDER;
+    const bool compares = part == MT_PART_VALUE && info->needs[0] == MT_OF_ORDER;
     bool indices = false;
     for (int i = 0; i < inputs && status == MT_OK; i++) {
         indices = indices || in[i]->kind == MT_INDEX;
@@ -180,14 +181,14 @@ static mt_status elementwise(const char *what, mt_tensor *out, mt_op op, mt_part
 mt_status mt_op_map(mt_tensor *out, mt_op op, const mt_tensor *x, double p0, double p1)
 {
     const mt_op_info *info = mt_op_of_arity(op, 1);
-    return info ? elementwise(info->name, out, op, MT_PART_VALUE, (const mt_tensor *[]){x}, 1, p0, p1)
+    return info ? elementwise(info, out, op, MT_PART_VALUE, (const mt_tensor *[]){x}, 1, p0, p1)
                 : MT_ERR_NAME;
 }
 
 mt_status mt_op_zip(mt_tensor *out, mt_op op, const mt_tensor *a, const mt_tensor *b, double p0, double p1)
 {
     const mt_op_info *info = mt_op_of_arity(op, 2);
-    return info ? elementwise(info->name, out, op, MT_PART_VALUE, (const mt_tensor *[]){a, b}, 2, p0, p1)
+    return info ? elementwise(info, out, op, MT_PART_VALUE, (const mt_tensor *[]){a, b}, 2, p0, p1)
                 : MT_ERR_NAME;
 }
 
@@ -197,7 +198,7 @@ mt_status mt_op_map_grad(mt_tensor *out, mt_op op, const mt_tensor *g, const mt_
     const mt_op_info *info = mt_op_of_arity(op, 1);
     if (!info) return MT_ERR_NAME;
     const mt_tensor *in[] = {g, info->needs[0] & MT_NEED_A ? x : g, info->needs[0] & MT_NEED_Y ? y : g};
-    return elementwise(info->name, out, op, MT_PART_GRAD_A, in, 3, p0, p1);
+    return elementwise(info, out, op, MT_PART_GRAD_A, in, 3, p0, p1);
 }
 
 mt_status mt_op_zip_grad(mt_tensor *out, mt_op op, int which, const mt_tensor *g, const mt_tensor *a,
@@ -212,7 +213,7 @@ mt_status mt_op_zip_grad(mt_tensor *out, mt_op op, int which, const mt_tensor *g
     if (needs & MT_IS_ONE) return mt_op_copy(out, g);
     const mt_tensor *in[] = {g, needs & MT_NEED_A ? a : g, needs & MT_NEED_B ? b : g,
                              needs & MT_NEED_Y ? y : g};
-    return elementwise(info->name, out, op, which == 0 ? MT_PART_GRAD_A : MT_PART_GRAD_B, in, 4, p0, p1);
+    return elementwise(info, out, op, which == 0 ? MT_PART_GRAD_A : MT_PART_GRAD_B, in, 4, p0, p1);
 }
 
 #define MAP_ARGS_0         mt_tensor *out, const mt_tensor *x
