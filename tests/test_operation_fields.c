@@ -59,6 +59,7 @@ static bool takes_any(mt_operation *o)
 {
     if (o->input[0].takes != MT_TAKES_REAL) return false;
     if (strcmp(o->name, "scatter_add") == 0) return false; /* a copy of x, which would convert */
+    if (strncmp(o->name, "avg_pool", strlen("avg_pool")) == 0) return false; /* means, of INDEX too */
     return o->input[0].takes = MT_TAKES_ANY, true;
 }
 static bool no_constant(mt_operation *o)
@@ -99,7 +100,8 @@ static bool gives_index(mt_operation *o)
 }
 static bool gives_real(mt_operation *o)
 {
-    static const char *const copies[] = {"copy", "cat", "stack", "flip"}; /* which convert on the way */
+    static const char *const copies[] = {"copy", "cat", "stack", "flip",
+                                         "pad"}; /* which convert on the way */
     for (size_t i = 0; i < TEST_LENGTH(copies); i++)
         if (strcmp(o->name, copies[i]) == 0) return false;
     if (o->gives == MT_GIVES_REAL) return false;
