@@ -137,6 +137,13 @@ static mt_status bad_conv(mt_backend *b, const mt_conv_work *work)
     if (work->dilation[1] > 1) other.before[1]++;
     return whole->conv(b, &other);
 }
+/* Another number below the root. */
+static mt_status bad_layer_norm(mt_backend *b, const mt_layer_norm_work *work)
+{
+    mt_layer_norm_work other = *work;
+    other.eps = work->back ? work->eps : 2 * work->eps + 0.5;
+    return whole->layer_norm(b, &other);
+}
 static mt_status bad_random(mt_backend *b, const mt_random_work *work)
 {
     mt_random_work other = *work;
