@@ -65,12 +65,21 @@ enum { MT_READS_OUT = 1 << 30, MT_READS_ATTRIBUTES = 1 << 29 };
 /* What an element of the result costs: no arithmetic, some, or some with an exp, a logarithm or the like. */
 typedef enum mt_cost { MT_COST_UNKNOWN, MT_COST_NOTHING, MT_COST_ARITHMETIC, MT_COST_TRANSCENDENTAL } mt_cost;
 
-/* A call that checks can make: shapes of the inputs and attributes. A list of them ends with a first shape of
- * rank 0. */
+/* A call that checks can make: shapes of the inputs and attributes. Where the last input stands for any
+ * number, shapes behind its own are those of further ones. A list of examples ends with a first shape of rank
+ * 0. */
 typedef struct mt_example {
     mt_shape shape[MT_MAX_INPUTS];
     mt_attribute attribute[MT_MAX_ATTRIBUTES];
 } mt_example;
+
+/* How many inputs an example has. */
+static inline int mt_example_inputs(const mt_example *example)
+{
+    int inputs = 0;
+    while (inputs < MT_MAX_INPUTS && example->shape[inputs].rank) inputs++;
+    return inputs;
+}
 
 typedef struct mt_input {
     const char *name;

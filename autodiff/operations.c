@@ -119,9 +119,11 @@ static mt_tensor *refuse(mt_tape *tape, const mt_operation *operation, int input
     const char *lack = lack_of(operation);
     if (lack)
         mt_fail(MT_ERR_VALUE, "%s: %s", operation->name, lack);
+    else if (operation->list)
+        mt_fail(MT_ERR_VALUE, "%s: %d inputs; it takes %d to %d", operation->name, inputs, expected,
+                MT_MAX_LIST);
     else
-        mt_fail(MT_ERR_VALUE, "%s: %d inputs; it takes %d%s", operation->name, inputs, expected,
-                operation->list ? " or more" : "");
+        mt_fail(MT_ERR_VALUE, "%s: %d inputs; it takes %d", operation->name, inputs, expected);
     return mt_tape_give_up(tape);
 }
 

@@ -171,6 +171,69 @@ MT_API mt_tensor *mt_avg_pool2d(mt_tape *tape, mt_tensor *x, mt_shape kernel, mt
 MT_API mt_tensor *mt_tile(mt_tape *tape, mt_tensor *x, mt_shape kernel);
 /* to here */
 
+/* ---- joins: several tensors as one, and one as several ---- */
+
+/* from joins.c */
+/* cat: the inputs one behind the other along dim; they are alike but for its size. x is an array of
+ * that many tensors, 1 to MT_MAX_LIST. */
+MT_API mt_tensor *mt_cat(mt_tape *tape, mt_tensor *const *x, int inputs, int64_t dim);
+/* stack: the inputs, all of one shape, along a new dimension before dim; -1 appends it. x is an array
+ * of that many tensors, 1 to MT_MAX_LIST. */
+MT_API mt_tensor *mt_stack(mt_tape *tape, mt_tensor *const *x, int inputs, int64_t dim);
+/* to here */
+
+/* Views of x along dim, one behind the other, into parts, an array with room for count of them: of size
+ * elements each, the last of what is left (one part, empty, where dim is); or of sizes[0], sizes[1], ...
+ * elements, which add up to dim's. count must be the number of parts that makes. The views are the tape's,
+ * the array is the caller's. A failure is returned, and recorded in the tape; every part is NULL then. */
+MT_API mt_status mt_split(mt_tape *tape, mt_tensor *x, int64_t size, int64_t dim, mt_tensor **parts,
+                          int count);
+MT_API mt_status mt_split_sizes(mt_tape *tape, mt_tensor *x, const int64_t *sizes, int64_t dim,
+                                mt_tensor **parts, int count);
+
+/* ---- elements by index along a dimension. An index outside is an error, a negative one too ---- */
+
+/* from indexing.c */
+/* gather: x[..., index[..., i, ...], ...], where i is the index along dim. index has x's rank, and is
+ * no larger than x but along dim; the result has its shape. */
+MT_API mt_tensor *mt_gather(mt_tape *tape, mt_tensor *x, mt_tensor *index, int64_t dim);
+/* index_select: x[..., index[i], ...], where i is the index along dim; an entry may be named more than
+ * once. index is a vector of INDEX. */
+MT_API mt_tensor *mt_index_select(mt_tape *tape, mt_tensor *x, mt_tensor *index, int64_t dim);
+/* scatter_add: x, to whose elements [..., index[..., i, ...], ...] those of src [..., i, ...] are
+ * added, i along dim. A new tensor. index has x's rank, and is no larger than x but along dim; src has
+ * its shape. Where index names an element more than once, what it receives is added in the order of i:
+ * the same bits each time. */
+MT_API mt_tensor *mt_scatter_add(mt_tape *tape, mt_tensor *x, mt_tensor *index, mt_tensor *src, int64_t dim);
+/* to here */
+
+/* ---- running results along a dimension ---- */
+
+/* from scans.c */
+/* cumsum: the sums of x[..., 0, ...] to x[..., i, ...], i along dim */
+MT_API mt_tensor *mt_cumsum(mt_tape *tape, mt_tensor *x, int64_t dim);
+/* to here */
+
+/* ---- another order of the elements along dimensions ---- */
+
+/* from sorting.c */
+/* flip: a copy of x with the order of its elements along each of dims reversed */
+MT_API mt_tensor *mt_flip(mt_tape *tape, mt_tensor *x, mt_shape dims);
+/* argsort: where along dim the smallest of x stands, then the next (descending: the largest first).
+ * Stable: equal elements come in the order in which they stand, descending too. NaN is larger than all
+ * numbers, as in PyTorch; zeros of both signs are equal. */
+MT_API mt_tensor *mt_argsort(mt_tape *tape, mt_tensor *x, int64_t dim, bool descending);
+/* sort: x with its elements along dim in order, the smallest first (descending: the largest).
+ * gather(x, argsort(x)); for both, call those. */
+MT_API mt_tensor *mt_sort(mt_tape *tape, mt_tensor *x, int64_t dim, bool descending);
+/* argtopk: where along dim the k largest of x stand, the largest first (or the smallest). The first k
+ * of argsort. */
+MT_API mt_tensor *mt_argtopk(mt_tape *tape, mt_tensor *x, int64_t k, int64_t dim, bool largest);
+/* topk: the k largest of x along dim, the largest first (or the smallest). gather(x, argtopk(x)); for
+ * both, call those. */
+MT_API mt_tensor *mt_topk(mt_tape *tape, mt_tensor *x, int64_t k, int64_t dim, bool largest);
+/* to here */
+
 /* ---- made of others ---- */
 
 /* from composed.c */

@@ -252,8 +252,9 @@ static bool trip_begin(bench *self, trip *t, const mt_operation *operation, int6
                 .attribute = operation->examples[0].attribute,
                 .tape = mt_tape_new(self->cpu)};
     t->start = mt_tape_mark(t->tape);
-    for (int i = 0; i < MT_MAX_INPUTS && operation->input[i].name; i++) {
-        const mt_input *input = &operation->input[i];
+    const mt_input *input = operation->input; /* a list's last stands for what follows */
+    for (int i = 0; i < mt_example_inputs(operation->examples); i++) {
+        if (i < MT_MAX_INPUTS && operation->input[i].name) input = &operation->input[i];
         mt_shape shape = operation->examples[0].shape[i];
         for (int d = 0; d < shape.rank; d++)
             if (shape.size[d] > 1) shape.size[d] *= factor;
@@ -274,7 +275,7 @@ static bool trip_begin(bench *self, trip *t, const mt_operation *operation, int6
 static int64_t factor_for(const mt_operation *operation, int64_t n)
 {
     for (int64_t factor = 2; factor <= n; factor++)
-        for (int i = 0; i < MT_MAX_INPUTS && operation->input[i].name; i++) {
+        for (int i = 0; i < mt_example_inputs(operation->examples); i++) {
             const mt_shape *shape = &operation->examples[0].shape[i];
             int64_t count = 1;
             for (int d = 0; d < shape->rank; d++) count *= shape->size[d] > 1 ? shape->size[d] * factor : 1;

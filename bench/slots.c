@@ -202,11 +202,12 @@ static void check_counts(void **state)
     }
 /* Those that ask for counts come last: the simulator counts every access from then on, and is slower. */
 const slot_check slot_checks[] = {
-    SLOT(allocate), SLOT(mark),        SLOT(upload),   SLOT(download), SLOT(fill),
-    SLOT(copy),     SLOT(map),         SLOT(zip),      SLOT(reduce),   SLOT(scatter),
-    SLOT(rows),     SLOT(matmul),      SLOT(where),    SLOT(compare),  SLOT(reduce_index),
-    SLOT(random),   SLOT(permutation), SLOT(update),   SLOT(softmax),  SLOT(cross_entropy),
-    SLOT(conv),     SLOT(layer_norm),  SLOT(describe), SLOT(release),  SLOT(counts),
+    SLOT(allocate), SLOT(mark),        SLOT(upload), SLOT(download), SLOT(fill),
+    SLOT(copy),     SLOT(map),         SLOT(zip),    SLOT(reduce),   SLOT(scatter),
+    SLOT(rows),     SLOT(matmul),      SLOT(where),  SLOT(compare),  SLOT(reduce_index),
+    SLOT(random),   SLOT(permutation), SLOT(update), SLOT(softmax),  SLOT(cross_entropy),
+    SLOT(conv),     SLOT(layer_norm),  SLOT(gather), SLOT(cumsum),   SLOT(argsort),
+    SLOT(describe), SLOT(release),     SLOT(counts),
 };
 const int slot_check_count = (int)TEST_LENGTH(slot_checks);
 

@@ -118,6 +118,29 @@ static void copy_turned(int64_t rows, int64_t columns, unsigned flags)
     test_release();
 }
 
+/* An input that begins at the end of some dimensions and steps back along them. */
+static void copy_back(mt_shape shape, unsigned flags)
+{
+    pair in = flags & TEST_INDICES ? indices(shape, 1000) : input(shape, TEST_FIXED);
+    pair out = output(shape, flags);
+    bool back[MT_MAX_DIMS];
+    for (int d = 0; d < shape.rank; d++) back[d] = d == 0 || test_chance(0.5);
+    EACH(i)
+    {
+        mt_layout layout = slots_operand(in, i).layout[0];
+        for (int d = 0; d < shape.rank; d++) {
+            if (!back[d]) continue;
+            layout.offset += (layout.size[d] - 1) * layout.stride[d];
+            layout.stride[d] = -layout.stride[d];
+        }
+        TEST_OK(backends[i]->copy(backends[i], slots_operand(out, i), kind_of(flags),
+                                  (mt_operand){slots_operand(in, i).data, &layout}, kind_of(flags)));
+    }
+    agree(out, 0, slots_text("copy of %s that steps back", test_text(shape)));
+    test_unchanged(in.on[0], "copy that steps back");
+    test_release();
+}
+
 /* Numbers that no index holds. */
 static void copy_edges(void)
 {
@@ -155,6 +178,7 @@ void check_copy(void **state)
     for (size_t k = 0; k < TEST_LENGTH(kinds); k++) {
         for (size_t i = 0; i < TEST_LENGTH(sides); i++) copy_turned(sides[i][0], sides[i][1], kinds[k]);
         if (slots_large) copy_turned(large[0], large[1], kinds[k]);
+        for (int round = 0; round < 2 * SHAPES; round++) copy_back(shape_of(round % SHAPES), kinds[k]);
     }
     copy_edges();
 }

@@ -1,6 +1,7 @@
 /* slots_rows.c - gpu_slots' checks of softmax, cross_entropy and layer_norm. */
 #include "slots.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -24,8 +25,10 @@ static mt_shape shape_of(size_t i)
     return shape;
 }
 
-/* The largest error of a sum of n terms, relative, with room for the functions below it. */
-static double tolerance(int64_t n) { return (32 + sqrt((double)n)) * test_epsilon; }
+/* The largest error of a sum of n terms, relative, with room for the functions below it; and that of simple,
+ * which adds one after the other in double: up to half a unit for each, all to one side where the terms are
+ * the same number. */
+static double tolerance(int64_t n) { return (32 + sqrt((double)n)) * test_epsilon + (double)n * DBL_EPSILON; }
 
 static void softmax_one(mt_shape shape, int dim, unsigned flags, bool log, bool back)
 {

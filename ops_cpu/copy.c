@@ -12,7 +12,8 @@
 
 enum {
     PIECE = 1 << 15,
-    SHORT = 512, /* elements of a row that is copied with its neighbours */
+    SHORT = 4096, /* elements of a row that is copied with its neighbours */
+    SHORT_STREAMED = 512,
     TILE = 32,   /* a square of other layouts */
     SPAN = 1024, /* elements along which a band of a transpose goes */
     TALL = 64,   /* rows turned at once when the lines of the output are not aligned */
@@ -257,7 +258,8 @@ mt_status mt_cpu_copy(mt_backend *backend, mt_operand out, mt_kind out_kind, mt_
     job.turns = job.across != inner && !job.converts && plan->stride[0][inner] == 1;
     job.piece_inner = job.across == inner ? PIECE : TILE;
     job.piece_across = TILE;
-    if (job.across == inner && inner > 0 && plan->size[inner] < SHORT) { /* rows together */
+    const int64_t few = job.streams ? SHORT_STREAMED : SHORT;
+    if (job.across == inner && inner > 0 && plan->size[inner] < few) { /* rows together */
         job.across = inner - 1;
         job.piece_across = PIECE / plan->size[inner];
         job.streams = false;

@@ -9,8 +9,10 @@
 #include <string.h>
 
 #include "cpu.h"
+#include "tensor/arena.h"
 #include "tensor/op_id.h"
 #include "tensor/scalar/index_ops.h"
+#include "tensor/rules.h"
 #include "tensor/scalar/scalar_ops.h"
 #include "tensor/scalar/random_ops.h"
 
@@ -363,6 +365,106 @@ mt_status mt_simple_compare(mt_backend *backend, mt_operand out, mt_operand a, m
                       y = ((const int64_t *)b.data)[position(&b, out.layout->rank, index)];
         *place_of(&out, index) = order[x < y ? 0 : x == y ? 1 : 2];
     } while (next_index(out.layout->rank, out.layout->size, index));
+    return MT_OK;
+}
+
+/* ---- along a dimension ---- */
+
+mt_status mt_simple_gather(mt_backend *backend, const mt_gather_work *work)
+{
+    (void)backend;
+    const mt_layout *places = work->index.layout, *whole = (work->put ? work->out : work->in).layout;
+    const int64_t *index = work->index.data;
+    const size_t bytes = mt_kind_bytes(work->kind);
+    int64_t at[MT_MAX_DIMS] = {0}, number = 0;
+    if (mt_layout_count(places) == 0) return MT_OK;
+    do {
+        const int64_t value = index[mt_layout_position(places, at)];
+        if (value < 0 || value >= whole->size[work->dim]) return mt_rule_outside(work, number, value);
+        number++;
+    } while (next_index(places->rank, places->size, at));
+    do {
+        int64_t entry[MT_MAX_DIMS];
+        memcpy(entry, at, sizeof entry);
+        entry[work->dim] = index[mt_layout_position(places, at)];
+        if (work->put)
+            *place_of(&work->out, entry) += *place_of(&work->in, at);
+        else
+            memcpy((char *)work->out.data + (size_t)mt_layout_position(work->out.layout, at) * bytes,
+                   (const char *)work->in.data + (size_t)mt_layout_position(work->in.layout, entry) * bytes,
+                   bytes);
+    } while (next_index(places->rank, places->size, at));
+    return MT_OK;
+}
+
+/* The next index of shape with 0 along dim. */
+static bool next_line(int rank, const int64_t *size, int dim, int64_t *index)
+{
+    do
+        if (!next_index(rank, size, index)) return false;
+    while (index[dim] != 0);
+    return true;
+}
+
+mt_status mt_simple_cumsum(mt_backend *backend, mt_operand out, mt_operand in, int dim, bool back)
+{
+    (void)backend;
+    const mt_layout *layout = out.layout;
+    int64_t at[MT_MAX_DIMS] = {0};
+    if (mt_layout_count(layout) == 0) return MT_OK;
+    do {
+        double sum = 0;
+        for (int64_t i = 0; i < layout->size[dim]; i++) {
+            int64_t entry[MT_MAX_DIMS];
+            memcpy(entry, at, sizeof entry);
+            entry[dim] = back ? layout->size[dim] - 1 - i : i;
+            sum += (double)*place_of(&in, entry);
+            *place_of(&out, entry) = (mt_real)sum;
+        }
+    } while (next_line(layout->rank, layout->size, dim, at));
+    return MT_OK;
+}
+
+/* Whether x comes before y: NaN is larger than all. */
+static bool comes_before(mt_real x, mt_real y, bool descending)
+{
+    if (descending) return isnan(x) ? !isnan(y) : x > y;
+    return isnan(y) ? !isnan(x) : x < y;
+}
+
+/* Joins order[0 .. half-1] and order[half .. n-1], both in order; of equal elements those of the first. */
+static void merge(int64_t *order, int64_t half, int64_t n, int64_t *room, const mt_real *x, int64_t step,
+                  bool descending)
+{
+    int64_t a = 0, b = half;
+    for (int64_t i = 0; i < n; i++) {
+        const bool from_b =
+            a == half || (b < n && comes_before(x[order[b] * step], x[order[a] * step], descending));
+        room[i] = from_b ? order[b++] : order[a++];
+    }
+    memcpy(order, room, (size_t)n * sizeof *order);
+}
+
+mt_status mt_simple_argsort(mt_backend *backend, mt_operand out, mt_operand in, int dim, bool descending)
+{
+    (void)backend;
+    const mt_layout *layout = in.layout;
+    const int64_t n = layout->size[dim], step = layout->stride[dim];
+    int64_t at[MT_MAX_DIMS] = {0}, *order;
+    if (mt_layout_count(out.layout) == 0) return MT_OK;
+    if ((size_t)n > SIZE_MAX / (2 * sizeof *order) || !(order = mt_alloc(2 * (size_t)n * sizeof *order)))
+        return MT_ERR_MEMORY;
+    do {
+        const mt_real *x = place_of(&in, at);
+        for (int64_t i = 0; i < n; i++) order[i] = i;
+        for (int64_t half = 1; half < n; half *= 2)
+            for (int64_t i = 0; i + half < n; i += 2 * half)
+                merge(order + i, half, n - i < 2 * half ? n - i : 2 * half, order + n, x, step, descending);
+        for (int64_t i = 0; i < out.layout->size[dim]; i++)
+            ((int64_t *)out.data)[mt_layout_position(out.layout, at) + i * out.layout->stride[dim]] =
+                order[i];
+    } while (next_line(layout->rank, layout->size, dim, at));
+    mt_free(order, 2 * (size_t)n * sizeof *order);
     return MT_OK;
 }
 

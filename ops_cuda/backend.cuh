@@ -41,6 +41,10 @@ void *MT_LAUNCHER(keep)(mt_backend *backend, size_t bytes); /* for the backend i
 void MT_LAUNCHER(unkeep)(mt_backend *backend, void *pointer, size_t bytes);
 mt_stream MT_LAUNCHER(stream)(mt_backend *backend);
 void MT_LAUNCHER(count)(mt_backend *backend, const char *kernel, uint64_t blocks);
+/* indexed.cu: the number, row-major, of the first entry of index outside 0 .. limit-1 and its value; -1 when
+ * there is none. Waits for the device. */
+mt_status MT_LAUNCHER(first_outside)(mt_backend *backend, const mt_operand *index, int64_t limit,
+                                     int64_t *entry, int64_t *value);
 void MT_LAUNCHER(forget_tables)(mt_backend *backend); /* update.cu's, when no tensor is left */
 }
 

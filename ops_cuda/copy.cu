@@ -161,6 +161,51 @@ static mt_status start_transpose(mt_backend *backend, const mt_operand *operand,
                     work);
 }
 
+/* ---- an input that steps back ---- */
+
+template <class T> struct back_work {
+    T *out;
+    const T *in;
+    uint64_t count;
+    walk<uint64_t, 2> dims; /* out, in; a stride below 0 and the sums with it are numbers modulo 2^64 */
+};
+
+/* Thread i of count: element i of out. Its own kernel, since the others count positions in 32 bits from 0 on.
+ */
+template <class T> MT_KERNEL void copy_back(back_work<T> w)
+{
+    const uint64_t i = (uint64_t)thread_number();
+    uint64_t at[2] = {0, 0};
+    if (i >= w.count) return;
+    rolled_position_of(w.dims, i, at);
+    w.out[(int64_t)at[0]] = w.in[(int64_t)at[1]];
+}
+
+static bool steps_back(const mt_layout *layout)
+{
+    bool back = false;
+    for (int d = 0; d < layout->rank; d++) back = back || layout->stride[d] < 0;
+    return back;
+}
+
+template <class T>
+static mt_status start_back(mt_backend *backend, const mt_operand *operand, const mt_elementwise_plan *plan)
+{
+    if (plan->count > MOST_THREADS) return too_large("copy", plan->count);
+    back_work<T> w;
+    w.out = static_cast<T *>(first_of(operand[0], sizeof(T)));
+    w.in = static_cast<const T *>(first_of(operand[1], sizeof(T)));
+    w.count = (uint64_t)plan->count;
+    w.dims.rank = 0;
+    for (int d = 0; d < plan->rank; d++) {
+        const int64_t stride[2] = {plan->stride[0][d], plan->stride[1][d]};
+        add_dimension(&w.dims, plan->size[d], stride);
+    }
+    const unsigned block = block_for(plan->count);
+    return MT_START(backend, "copy back", (copy_back<T>), dim3((unsigned)ceil_div(plan->count, block)),
+                    dim3(block), w);
+}
+
 /* ---- the slots ---- */
 
 template <class T>
@@ -189,6 +234,9 @@ extern "C" mt_status MT_LAUNCHER(copy)(mt_backend *backend, mt_operand out, mt_k
     mt_elementwise_plan plan;
     mt_plan_elementwise(operand, 2, &plan);
     if (plan.count == 0) return MT_OK;
+    if (steps_back(in.layout))
+        return out_kind == MT_REAL ? start_back<mt_real>(backend, operand, &plan)
+                                   : start_back<int64_t>(backend, operand, &plan);
     if (out_kind != MT_REAL && in_kind != MT_REAL) align_for(&plan, operand, 2);
     return in_pieces(plan, [&](const mt_elementwise_plan &piece) {
         if (out_kind != in_kind)

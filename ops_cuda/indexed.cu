@@ -7,7 +7,7 @@
  */
 #include <type_traits>
 
-#include "backend.cuh"
+#include "links.cuh"
 
 namespace MT_TWIN {
 
@@ -32,14 +32,16 @@ MT_KERNEL void index_check(check_work w)
     if (value < 0 || value >= w.limit) atomicMin(w.first_bad, (unsigned long long)i);
 }
 
+} // namespace
+
 /* *entry: the number, row-major, of the first entry of index outside 0 .. limit-1, and *value its value; -1
  * when there is none. Waits for the device. */
-static mt_status first_bad(mt_backend *backend, const mt_operand &index, int64_t limit, int64_t *entry,
-                           int64_t *value)
+extern "C" mt_status MT_LAUNCHER(first_outside)(mt_backend *backend, const mt_operand *index, int64_t limit,
+                                                int64_t *entry, int64_t *value)
 {
-    const mt_layout *layout = index.layout;
+    const mt_layout *layout = index->layout;
     check_work w;
-    w.index = static_cast<const int64_t *>(first_of(index, sizeof(int64_t)));
+    w.index = static_cast<const int64_t *>(first_of(*index, sizeof(int64_t)));
     w.count = 1;
     w.limit = limit;
     w.dims.rank = 0;
@@ -72,6 +74,8 @@ static mt_status first_bad(mt_backend *backend, const mt_operand &index, int64_t
     return MT_LAUNCHER(download)(backend, value, w.index + at, sizeof *value);
 }
 
+namespace {
+
 /* ---- take: out[i, ...] = in[index[i], ...] ---- */
 
 template <class T> struct rows_work {
@@ -80,12 +84,10 @@ template <class T> struct rows_work {
     const int64_t *index;
     int64_t index_step, out_step, in_step; /* from row to row */
     uint64_t entries, width;               /* how many indices; elements of a row */
-    /* For put, the entries i with the same index[i] are a linked list: */
-    int64_t *last; /* last[row]: the entry linked last, where put_order and put_add begin; -1: no entry */
-    int64_t *next; /* next[i]: after put_link the entry linked before i, after put_order the next larger entry
-                      of the same row; -1 at the end */
-    int64_t *first;         /* first[last[row]]: the row's smallest entry, from put_order on */
+    int64_t *last, *next, *first;          /* for put: links.cuh, whose lists are the rows */
     walk<uint64_t, 2> dims; /* from an element's number in a row to its offsets in out and in */
+
+    MT_DEVICE_MEMBER int64_t list_of(int64_t i) const { return index[(uint64_t)i * (uint64_t)index_step]; }
 };
 
 /* Thread number of entries*width: element number % width of entry number / width. */
@@ -99,47 +101,6 @@ template <class T> MT_KERNEL void take(rows_work<T> w)
 }
 
 /* ---- put: out[index[i], ...] += in[i, ...], in the order of i ---- */
-
-/* Thread i links entry i in front of its row's list. The order of the list depends on the schedule; put_order
- * sorts it. */
-MT_KERNEL void put_link(rows_work<mt_real> w)
-{
-    int64_t i = thread_number();
-    if (i >= (int64_t)w.entries) return;
-    unsigned long long *last = reinterpret_cast<unsigned long long *>(w.last + w.index[i * w.index_step]);
-    w.next[i] = (int64_t)atomicExch(last, (unsigned long long)i);
-}
-
-/* Thread i, where i = last[row] for its row, sorts the row's list by entry: a merge sort from below, which
- * joins neighbouring runs of 1, 2, 4, ... entries (p with in_p left, q with in_q left), n log n steps for n
- * entries. */
-MT_KERNEL void put_order(rows_work<mt_real> w)
-{
-    int64_t i = thread_number();
-    if (i >= (int64_t)w.entries || w.last[w.index[i * w.index_step]] != i) return;
-    int64_t first = i, merges = 2;
-    for (int64_t run = 1; merges > 1; run *= 2) {
-        int64_t p = first, end = -1;
-        merges = 0;
-        while (p >= 0) {
-            int64_t q = p, in_p = 0, in_q = run;
-            while (in_p < run && q >= 0) in_p++, q = w.next[q];
-            merges++;
-            while (in_p > 0 || (in_q > 0 && q >= 0)) {
-                bool from_p = in_p > 0 && (in_q == 0 || q < 0 || p < q);
-                int64_t taken = from_p ? p : q;
-                if (from_p) in_p--, p = w.next[p];
-                if (!from_p) in_q--, q = w.next[q];
-                if (end >= 0) w.next[end] = taken;
-                if (end < 0) first = taken;
-                end = taken;
-            }
-            p = q;
-        }
-        w.next[end] = -1;
-    }
-    w.first[i] = first;
-}
 
 /* Thread number of entries*width, where entry number / width is last[row] for its row: out[row, number %
  * width] plus that element of each entry of the row. */
@@ -156,21 +117,12 @@ MT_KERNEL void put_add(rows_work<mt_real> w)
     *out = sum;
 }
 
-/* Links, sorts, adds. rows: of out. links holds last (rows), next and first (entries each). */
+/* rows: of out. */
 static mt_status put(mt_backend *backend, rows_work<mt_real> w, size_t rows, dim3 grid, dim3 block)
 {
-    const unsigned entry_block = block_for((int64_t)w.entries);
-    const dim3 entry_grid((unsigned)ceil_div((int64_t)w.entries, entry_block));
     scratch links(backend, (rows + 2 * w.entries) * sizeof(int64_t));
     if (!links.data) return MT_ERR_MEMORY;
-    w.last = static_cast<int64_t *>(links.data);
-    w.next = w.last + rows;
-    w.first = w.next + w.entries;
-    if (dev_fill(w.last, 0xff, rows * sizeof(int64_t), MT_LAUNCHER(stream)(backend)) != 0)
-        return failed(backend);
-    mt_status status = MT_START(backend, "rows link", put_link, entry_grid, dim3(entry_block), w);
-    if (status == MT_OK)
-        status = MT_START(backend, "rows order", put_order, entry_grid, dim3(entry_block), w);
+    mt_status status = link_entries(backend, &w, rows, links.data, "rows link", "rows order");
     return status == MT_OK ? MT_START(backend, "rows put", put_add, grid, block, w) : status;
 }
 
@@ -212,7 +164,8 @@ extern "C" mt_status MT_LAUNCHER(rows)(mt_backend *backend, const mt_rows_work *
 {
     const mt_operand *whole = work->put ? &work->out : &work->in;
     int64_t entry = -1, value = 0, limit = whole->layout->size[0];
-    mt_status status = work->known ? MT_OK : first_bad(backend, work->index, limit, &entry, &value);
+    mt_status status =
+        work->known ? MT_OK : MT_LAUNCHER(first_outside)(backend, &work->index, limit, &entry, &value);
     if (status != MT_OK) return status;
     if (entry >= 0)
         return mt_fail(MT_ERR_INDEX, "%s: entry %lld of the index is %lld, and there are %lld rows",
@@ -271,7 +224,7 @@ extern "C" mt_status MT_LAUNCHER(scatter)(mt_backend *backend, const mt_scatter_
     if (w.kept.rank == 0) add_dimension(&w.kept, 1, none);
     if (w.reduced.rank == 0) add_dimension(&w.reduced, 1, nowhere);
     if (w.count == 0) return MT_OK;
-    mt_status status = first_bad(backend, work->index, limit, &entry, &bad);
+    mt_status status = MT_LAUNCHER(first_outside)(backend, &work->index, limit, &entry, &bad);
     if (status != MT_OK) return status;
     if (entry >= 0)
         return mt_fail(MT_ERR_INDEX, "scatter: index %lld is outside the reduced dimensions", (long long)bad);

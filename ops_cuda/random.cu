@@ -62,8 +62,7 @@ namespace {
  * which an earlier step s of the 32 writes where j(s) = j or s = j: `after` is the lane of the latest such s,
  * -1 where there is none. Lanes begin .. end-1, up to the first whose `after` is one of them, depend on none
  * of each other and store together: a run. 10,240 steps take some 450 runs, each of which waits for the
- * memory once. One
- * thread alone would wait at each step. */
+ * memory once; one thread alone would wait at each step. */
 MT_KERNEL void shuffle_order(int64_t *out, int64_t stride, int64_t count, uint64_t seed, uint64_t counter)
 {
     MT_SHARED(int64_t, drawn, [32]);

@@ -21,7 +21,8 @@ static inline size_t mt_kind_bytes(mt_kind kind)
 }
 
 /* An array as a slot sees it: element (i0, i1, ...) is data[offset + i0*stride[0] + ...]. An input may have a
- * lower rank or sizes of 1 where the output has more: it is broadcast, aligned at the right. */
+ * lower rank or sizes of 1 where the output has more: it is broadcast, aligned at the right. Strides are 0 or
+ * more, but for the input of a copy from one kind to the same, which may step back. */
 typedef struct mt_operand {
     void *data;
     const mt_layout *layout;
@@ -77,6 +78,25 @@ typedef struct mt_rows_work {
     mt_operand out, in, index;
     bool known; /* every index is a row: a device need not be asked, and nothing waits for it */
 } mt_rows_work;
+
+/* When indices are looked at: before anything is written; at the latest before an element is (the output is
+ * new, and nobody's after a failure); or, where reading them costs more than the work, not again (an index
+ * that an operation has found right, and that has not been written since). */
+typedef enum mt_index_check { MT_INDEX_FIRST, MT_INDEX_ON_THE_WAY, MT_INDEX_KNOWN } mt_index_check;
+
+/* Elements along dimension dim. take: out[.., i, ..] = in[.., index[.., i, ..], ..]. put: out[.., index[..,
+ * i,
+ * ..], ..] += in[.., i, ..], in the order of i. All three have the same sizes but for dim, where index has
+ * those of out in a take and of in in a put; strides of index may be 0. An index outside is an error,
+ * which mt_rule_outside tells. */
+typedef struct mt_gather_work {
+    bool put, vector; /* vector: index repeats one of a single dimension, along dim */
+    mt_kind kind;     /* of out and in; REAL in a put */
+    mt_index_check check;
+    int dim;
+    mt_operand out, in, index;
+    const char *what; /* for sentences */
+} mt_gather_work;
 
 /* C[.., i, j] = act(sum over k of A[.., i, k] B[.., k, j] + bias[j]), or C += without act when accumulate is
  * set. Leading dimensions are a batch and broadcast. */

@@ -159,12 +159,13 @@ mt_status mt_op_fresh(mt_tensor *out, mt_op op, const mt_tensor *const *in, int 
     return run_row(out, op, MT_PART_VALUE, in, inputs, p0, p1);
 }
 
-static mt_status elementwise(const char *what, mt_tensor *out, mt_op op, mt_part part,
+static mt_status elementwise(const mt_op_info *info, mt_tensor *out, mt_op op, mt_part part,
                              const mt_tensor *const *in, int inputs, double p0, double p1)
 {
+    const char *what = info->name;
     mt_status status = check(what, out, in, inputs, true);
     if (status == MT_OK) status = check_real(what, out);
-    const bool compares = part == MT_PART_VALUE && mt_op_describe(op)->needs[0] == MT_OF_ORDER;
+    const bool compares = part == MT_PART_VALUE && info->needs[0] == MT_OF_ORDER;
     bool indices = false;
     for (int i = 0; i < inputs && status == MT_OK; i++) {
         indices = indices || in[i]->kind == MT_INDEX;
@@ -180,14 +181,14 @@ static mt_status elementwise(const char *what, mt_tensor *out, mt_op op, mt_part
 mt_status mt_op_map(mt_tensor *out, mt_op op, const mt_tensor *x, double p0, double p1)
 {
     const mt_op_info *info = mt_op_of_arity(op, 1);
-    return info ? elementwise(info->name, out, op, MT_PART_VALUE, (const mt_tensor *[]){x}, 1, p0, p1)
+    return info ? elementwise(info, out, op, MT_PART_VALUE, (const mt_tensor *[]){x}, 1, p0, p1)
                 : MT_ERR_NAME;
 }
 
 mt_status mt_op_zip(mt_tensor *out, mt_op op, const mt_tensor *a, const mt_tensor *b, double p0, double p1)
 {
     const mt_op_info *info = mt_op_of_arity(op, 2);
-    return info ? elementwise(info->name, out, op, MT_PART_VALUE, (const mt_tensor *[]){a, b}, 2, p0, p1)
+    return info ? elementwise(info, out, op, MT_PART_VALUE, (const mt_tensor *[]){a, b}, 2, p0, p1)
                 : MT_ERR_NAME;
 }
 
@@ -197,7 +198,7 @@ mt_status mt_op_map_grad(mt_tensor *out, mt_op op, const mt_tensor *g, const mt_
     const mt_op_info *info = mt_op_of_arity(op, 1);
     if (!info) return MT_ERR_NAME;
     const mt_tensor *in[] = {g, info->needs[0] & MT_NEED_A ? x : g, info->needs[0] & MT_NEED_Y ? y : g};
-    return elementwise(info->name, out, op, MT_PART_GRAD_A, in, 3, p0, p1);
+    return elementwise(info, out, op, MT_PART_GRAD_A, in, 3, p0, p1);
 }
 
 mt_status mt_op_zip_grad(mt_tensor *out, mt_op op, int which, const mt_tensor *g, const mt_tensor *a,
@@ -212,7 +213,7 @@ mt_status mt_op_zip_grad(mt_tensor *out, mt_op op, int which, const mt_tensor *g
     if (needs & MT_IS_ONE) return mt_op_copy(out, g);
     const mt_tensor *in[] = {g, needs & MT_NEED_A ? a : g, needs & MT_NEED_B ? b : g,
                              needs & MT_NEED_Y ? y : g};
-    return elementwise(info->name, out, op, which == 0 ? MT_PART_GRAD_A : MT_PART_GRAD_B, in, 4, p0, p1);
+    return elementwise(info, out, op, which == 0 ? MT_PART_GRAD_A : MT_PART_GRAD_B, in, 4, p0, p1);
 }
 
 #define MAP_ARGS_0         mt_tensor *out, const mt_tensor *x
@@ -388,6 +389,110 @@ mt_status mt_op_take_rows(mt_tensor *out, const mt_tensor *x, const mt_tensor *i
 mt_status mt_op_put_rows(mt_tensor *out, const mt_tensor *x, const mt_tensor *index)
 {
     return rows("put_rows", out, x, index, true);
+}
+
+/* ---- along a dimension ---- */
+
+/* named: what has an element for each of index; whole: what index names entries of. */
+mt_status mt_op_gather_with(mt_tensor *out, const mt_tensor *x, const mt_tensor *index, int64_t dim, bool put,
+                            bool vector, mt_index_check when)
+{
+    static const char *const names[2][2] = {{"gather", "index_select"}, {"scatter_add", "index_add"}};
+    const char *what = names[put][vector];
+    mt_gather_work work = {
+        .put = put, .vector = vector, .kind = x ? x->kind : MT_REAL, .check = when, .what = what};
+    mt_status status = check(what, out, (const mt_tensor *[]){x, index}, 2, false);
+    if (status == MT_OK) status = check_index(what, index);
+    if (status == MT_OK && put) status = check_real(what, x);
+    if (status == MT_OK && x->kind != out->kind)
+        status = mt_fail(MT_ERR_KIND, "%s: one of the operands is INDEX and the other REAL", what);
+    if (status != MT_OK) return status;
+    const mt_tensor *named = put ? x : out, *whole = put ? out : x;
+    mt_shape shape;
+    status = vector ? mt_rule_index_select(what, &whole->layout, &index->layout, dim, &work.dim, &shape)
+                    : mt_rule_gather(what, &whole->layout, &index->layout, dim, &work.dim, &shape);
+    if (status != MT_OK) return status;
+    char text[MT_SHAPE_TEXT], text_named[MT_SHAPE_TEXT];
+    if (!has_shape(&named->layout, &shape))
+        return mt_fail(MT_ERR_SHAPE, "%s: %s has shape %s; with that index it must be %s", what,
+                       put ? "what is added" : "the output",
+                       mt_shape_text(mt_layout_shape(&named->layout), text_named),
+                       mt_shape_text(shape, text));
+    mt_layout part = whole->layout, places = index->layout; /* of whole the part that index reaches */
+    for (int d = 0; d < part.rank; d++)
+        if (d != work.dim) part.size[d] = shape.size[d];
+    if (vector) {
+        places = (mt_layout){.rank = shape.rank, .offset = index->layout.offset};
+        for (int d = 0; d < shape.rank; d++) places.size[d] = shape.size[d];
+        places.stride[work.dim] = index->layout.stride[0];
+    }
+    work.out = put ? (mt_operand){out->storage->data, &part} : mt_tensor_operand(out);
+    work.in = put ? mt_tensor_operand(x) : (mt_operand){x->storage->data, &part};
+    work.index = (mt_operand){index->storage->data, &places};
+    mt_tensor_touch(out);
+    return out->storage->backend->gather(out->storage->backend, &work);
+}
+
+mt_status mt_op_gather(mt_tensor *out, const mt_tensor *x, const mt_tensor *index, int64_t dim)
+{
+    return mt_op_gather_with(out, x, index, dim, false, false, MT_INDEX_FIRST);
+}
+
+mt_status mt_op_scatter_add(mt_tensor *out, const mt_tensor *index, const mt_tensor *x, int64_t dim)
+{
+    return mt_op_gather_with(out, x, index, dim, true, false, MT_INDEX_FIRST);
+}
+
+mt_status mt_op_index_select(mt_tensor *out, const mt_tensor *x, const mt_tensor *index, int64_t dim)
+{
+    return mt_op_gather_with(out, x, index, dim, false, true, MT_INDEX_FIRST);
+}
+
+mt_status mt_op_index_add(mt_tensor *out, const mt_tensor *index, const mt_tensor *x, int64_t dim)
+{
+    return mt_op_gather_with(out, x, index, dim, true, true, MT_INDEX_FIRST);
+}
+
+mt_status mt_op_cumsum(mt_tensor *out, const mt_tensor *x, int64_t dim, bool back)
+{
+    int d;
+    char text[MT_SHAPE_TEXT], text_out[MT_SHAPE_TEXT];
+    mt_status status = check("cumsum", out, &x, 1, false);
+    if (status == MT_OK) status = check_real("cumsum", out);
+    if (status == MT_OK) status = check_real("cumsum", x);
+    if (status == MT_OK) status = mt_layout_dim(&x->layout, dim, "cumsum", &d);
+    if (status == MT_OK && !mt_same_shape(out, x))
+        status = mt_fail(MT_ERR_SHAPE, "cumsum: the output has shape %s; it must have the operand's, %s",
+                         mt_shape_text(mt_layout_shape(&out->layout), text_out),
+                         mt_shape_text(mt_layout_shape(&x->layout), text));
+    if (status != MT_OK) return status;
+    mt_backend *backend = out->storage->backend;
+    mt_tensor_touch(out);
+    return backend->cumsum(backend, mt_tensor_operand(out), mt_tensor_operand(x), d, back);
+}
+
+mt_status mt_op_argsort(mt_tensor *out, const mt_tensor *x, int64_t dim, bool descending)
+{
+    int d;
+    char text[MT_SHAPE_TEXT], text_out[MT_SHAPE_TEXT];
+    mt_status status = check("argsort", out, &x, 1, false);
+    if (status == MT_OK) status = check_index("argsort", out);
+    if (status == MT_OK) status = check_real("argsort", x);
+    if (status == MT_OK) status = mt_layout_dim(&x->layout, dim, "argsort", &d);
+    if (status != MT_OK) return status;
+    mt_shape shape = mt_layout_shape(&x->layout);
+    if (out->layout.rank == shape.rank && out->layout.size[d] < shape.size[d])
+        shape.size[d] = out->layout.size[d];
+    if (!has_shape(&out->layout, &shape))
+        return mt_fail(
+            MT_ERR_SHAPE,
+            "argsort: the output has shape %s; it must have the operand's, %s, or be shorter along "
+            "dimension %d",
+            mt_shape_text(mt_layout_shape(&out->layout), text_out),
+            mt_shape_text(mt_layout_shape(&x->layout), text), d);
+    mt_backend *backend = out->storage->backend;
+    mt_tensor_touch(out);
+    return backend->argsort(backend, mt_tensor_operand(out), mt_tensor_operand(x), d, descending);
 }
 
 /* ---- matrix products ---- */

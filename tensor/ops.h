@@ -52,6 +52,24 @@ MT_API mt_status mt_op_scatter(mt_tensor *out, const mt_tensor *index, const mt_
 MT_API mt_status mt_op_take_rows(mt_tensor *out, const mt_tensor *x, const mt_tensor *index);
 MT_API mt_status mt_op_put_rows(mt_tensor *out, const mt_tensor *x, const mt_tensor *index);
 
+/* out[.., i, ..] = x[.., index[.., i, ..], ..] along dim, all of one rank: out has the shape of index, which
+ * is no larger than x in the other dimensions; and its transpose, out[.., index[.., i, ..], ..] += x[.., i,
+ * ..], in the order of i, with x of index's shape. An index outside is an error that says where it stands;
+ * nothing is written. */
+MT_API mt_status mt_op_gather(mt_tensor *out, const mt_tensor *x, const mt_tensor *index, int64_t dim);
+MT_API mt_status mt_op_scatter_add(mt_tensor *out, const mt_tensor *index, const mt_tensor *x, int64_t dim);
+/* The same for whole parts: out[.., i, ..] = x[.., index[i], ..], and out[.., index[i], ..] += x[.., i, ..].
+ */
+MT_API mt_status mt_op_index_select(mt_tensor *out, const mt_tensor *x, const mt_tensor *index, int64_t dim);
+MT_API mt_status mt_op_index_add(mt_tensor *out, const mt_tensor *index, const mt_tensor *x, int64_t dim);
+
+/* out = the sums so far of x along dim, from its end when back is set. */
+MT_API mt_status mt_op_cumsum(mt_tensor *out, const mt_tensor *x, int64_t dim, bool back);
+/* out, an INDEX, = where along dim the smallest element of x stands, then the next, or from the largest on
+ * when descending; NaN is larger than all, and equal elements come as they stand. out has x's shape, or is
+ * shorter along dim: then it is the first of that. */
+MT_API mt_status mt_op_argsort(mt_tensor *out, const mt_tensor *x, int64_t dim, bool descending);
+
 /* out (..., m, n) = a (..., m, k) times b (..., k, n): leading dimensions broadcast. A vector a is a row, a
  * vector b a column, whose dimension of 1 is missing in out, as NumPy's matmul has it. add_matmul adds to
  * out. */

@@ -1,6 +1,8 @@
 /* tensor/rules.c - the shapes of reductions, matrix products and rows by index. */
 #include "rules.h"
 
+#include <inttypes.h>
+
 /* ---- reductions ---- */
 
 static mt_status mark_dims(const char *what, const mt_layout *x, const mt_shape *dims, bool *reduced)
@@ -118,4 +120,59 @@ mt_status mt_rule_take_rows(const char *what, const mt_layout *x, const mt_layou
     shape.size[0] = index->size[0];
     *result = shape;
     return MT_OK;
+}
+
+/* ---- elements by index along a dimension ---- */
+
+mt_status mt_rule_gather(const char *what, const mt_layout *x, const mt_layout *index, int64_t dim, int *d,
+                         mt_shape *result)
+{
+    int at;
+    mt_status status = mt_layout_dim(x, dim, what, &at);
+    if (status != MT_OK) return status;
+    bool fits = index->rank == x->rank;
+    for (int i = 0; i < x->rank && fits; i++) fits = i == at || index->size[i] <= x->size[i];
+    char text[MT_SHAPE_TEXT], text_x[MT_SHAPE_TEXT];
+    if (!fits)
+        return mt_fail(MT_ERR_SHAPE,
+                       "%s: the index has shape %s and the operand %s; the index has as many dimensions, and "
+                       "is no larger but along dimension %d",
+                       what, mt_shape_text(mt_layout_shape(index), text),
+                       mt_shape_text(mt_layout_shape(x), text_x), at);
+    *d = at;
+    *result = mt_layout_shape(index);
+    return MT_OK;
+}
+
+mt_status mt_rule_index_select(const char *what, const mt_layout *x, const mt_layout *index, int64_t dim,
+                               int *d, mt_shape *result)
+{
+    int at;
+    mt_status status = mt_layout_dim(x, dim, what, &at);
+    if (status != MT_OK) return status;
+    char text[MT_SHAPE_TEXT];
+    if (index->rank != 1)
+        return mt_fail(MT_ERR_SHAPE, "%s: the index has shape %s; it is a vector", what,
+                       mt_shape_text(mt_layout_shape(index), text));
+    mt_shape shape = mt_layout_shape(x);
+    shape.size[at] = index->size[0];
+    *d = at;
+    *result = shape;
+    return MT_OK;
+}
+
+mt_status mt_rule_outside(const mt_gather_work *work, int64_t number, int64_t value)
+{
+    const mt_layout *index = work->index.layout, *whole = (work->put ? work->out : work->in).layout;
+    char text[MT_SHAPE_TEXT];
+    mt_shape place = {.rank = index->rank};
+    for (int d = index->rank - 1; d >= 0; d--) {
+        place.size[d] = number % index->size[d];
+        number /= index->size[d];
+    }
+    if (work->vector) place = (mt_shape){1, {place.size[work->dim]}};
+    return mt_fail(MT_ERR_INDEX,
+                   "%s: the index at %s is %" PRId64 ", outside 0 <= index < %" PRId64
+                   ", the size of dimension %d",
+                   work->what, mt_shape_text(place, text), value, whole->size[work->dim], work->dim);
 }

@@ -40,6 +40,16 @@ MT_INTERNAL mt_status mt_rule_take_rows(const char *what, const mt_layout *x, co
 MT_INTERNAL mt_status mt_check_operands(const char *what, const mt_tensor *out, const mt_tensor *const *in,
                                         int inputs);
 
+/* x's elements along dim by index, which has x's rank and at most its sizes in the other dimensions: index's
+ * shape. *d: dim counted from the front. */
+MT_INTERNAL mt_status mt_rule_gather(const char *what, const mt_layout *x, const mt_layout *index,
+                                     int64_t dim, int *d, mt_shape *result);
+/* The same where index is a vector, which names whole parts of x: x's shape with as many of them. */
+MT_INTERNAL mt_status mt_rule_index_select(const char *what, const mt_layout *x, const mt_layout *index,
+                                           int64_t dim, int *d, mt_shape *result);
+/* The failure of an index whose element number `number`, row-major, is value, and no entry. */
+MT_INTERNAL mt_status mt_rule_outside(const mt_gather_work *work, int64_t number, int64_t value);
+
 MT_END
 
 #endif

@@ -79,6 +79,10 @@ MT_INTERNAL void mt_tensor_retain(mt_tensor *tensor);
 
 /* The rest of mt_tensor_check: views of a tape's tensors, and the sentence. */
 MT_INTERNAL mt_status mt_tensor_check_closer(const mt_tensor *x, const char *what);
+/* mt_op_gather and mt_op_scatter_add (put), mt_op_index_select and mt_op_index_add (vector), where indices
+ * are looked at otherwise than first. */
+MT_INTERNAL mt_status mt_op_gather_with(mt_tensor *out, const mt_tensor *x, const mt_tensor *index,
+                                        int64_t dim, bool put, bool vector, mt_index_check check);
 /* The value of an operation into a tensor that was just made, in the shape that the inputs broadcast to, on
  * their backend: what mt_op_map and mt_op_zip would check is known. */
 MT_INTERNAL mt_status mt_op_fresh(mt_tensor *out, mt_op op, const mt_tensor *const *in, int inputs, double p0,

@@ -16,7 +16,7 @@ import sys
 ATTRIBUTE = re.compile(r"\b__attribute__\s*\(\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)\)")
 # Of pointers: the kind and the argument; @ is the parameter's number.
 POINTERS = {
-    "mt_tensor *": ("x", 'api_tensor(@, "%s")'), "mt_tensor *const *": ("l", "api_list(@)"), "mt_tape *": ("p", "api_tape(@)"),
+    "mt_tensor *": ("x", 'api_tensor(@, "%s")'), "mt_tensor *const *": ("l", "api_list(@)"), "mt_tensor **": ("p", "api_parts(@)"), "mt_tape *": ("p", "api_tape(@)"),
     "mt_backend *": ("p", "api_backend(@)"), "mt_rng *": ("p", "api_rng(@)"), "FILE *": ("p", "api_stream(@)"),
     "mt_module *": ("p", 'api_module(@, "%s")'), "mt_optimizer *": ("p", "api_optimizer(@)"),
     "mt_dataset *": ("p", "api_dataset(@)"), "mt_batches *": ("p", "api_batches(@)"), "mt_layout *": ("p", "api_layout(@)"),

@@ -165,6 +165,12 @@ char *api_text(int number)
     return is_hole(number) ? NULL : text;
 }
 
+mt_tensor **api_parts(int number)
+{
+    static mt_tensor *parts[8];
+    return is_hole(number) ? NULL : parts;
+}
+
 void *api_memory(int number) { return is_hole(number) ? NULL : calloc(64, sizeof(double)); }
 
 mt_shape api_shape(const char *name)

@@ -38,6 +38,7 @@ mt_forward_fn api_forward(int number);
 mt_gradcheck_fn api_checked(int number);
 void (*api_release(int number))(void *context);
 char *api_text(int number);
+mt_tensor **api_parts(int number);
 void *api_memory(int number);
 mt_shape api_shape(const char *name);
 int64_t api_integer(const char *name);

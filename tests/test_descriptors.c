@@ -30,6 +30,13 @@ static int inputs_of(const mt_operation *operation)
     return inputs;
 }
 
+/* A list's last input stands for those behind it. */
+static const mt_input *input_of(const mt_operation *operation, int i)
+{
+    const int inputs = inputs_of(operation);
+    return &operation->input[i < inputs ? i : inputs - 1];
+}
+
 static int attributes_of(const mt_operation *operation)
 {
     int attributes = 0;
@@ -48,7 +55,7 @@ static double near_grid(double low, double high, int side)
 
 static double *draw(const mt_operation *operation, int input, int64_t n)
 {
-    const mt_input *from = &operation->input[input];
+    const mt_input *from = input_of(operation, input);
     double *values = test_memory((size_t)(n + 1) * sizeof *values);
     int64_t *order = test_memory((size_t)(n + 1) * sizeof *order);
     for (int64_t i = 0; i < n; i++) order[i] = i;
@@ -68,9 +75,9 @@ static double *draw(const mt_operation *operation, int input, int64_t n)
 static call_case make_case(mt_backend *b, const mt_operation *operation, const mt_example *example,
                            bool plain)
 {
-    call_case c = {.operation = operation, .example = example, .inputs = inputs_of(operation)};
+    call_case c = {.operation = operation, .example = example, .inputs = mt_example_inputs(example)};
     for (int i = 0; i < c.inputs; i++) {
-        const mt_input *input = &operation->input[i];
+        const mt_input *input = input_of(operation, i);
         c.cut[i] = test_cut_make(example->shape[i], true);
         if (plain || input->takes == MT_TAKES_INDEX || input->contiguous) {
             c.cut[i].base = example->shape[i]; /* as it is */
@@ -251,8 +258,11 @@ static void refuse_inputs(mt_backend *b, const call_case *c)
 {
     const mt_operation *operation = c->operation;
     const mt_attribute *usual = c->example->attribute;
-    refused(b, c, c->in, c->inputs + 1, usual, MT_ERR_VALUE, operation->name);
-    refused(b, c, c->in, c->inputs - 1, usual, MT_ERR_VALUE, operation->name);
+    mt_tensor *many[MT_MAX_LIST + 1] = {NULL};
+    memcpy(many, c->in, sizeof c->in);
+    refused(b, c, many, operation->list ? MT_MAX_LIST + 1 : c->inputs + 1, usual, MT_ERR_VALUE,
+            operation->name);
+    refused(b, c, c->in, inputs_of(operation) - 1, usual, MT_ERR_VALUE, operation->name);
     for (int i = 0; i < c->inputs; i++) {
         char operand[64];
         mt_tensor *in[MT_MAX_INPUTS + 1] = {NULL};
@@ -260,19 +270,20 @@ static void refuse_inputs(mt_backend *b, const call_case *c)
         in[i] = NULL;
         snprintf(operand, sizeof operand, "operand %d of %s is NULL", i, operation->name);
         refused(b, c, in, c->inputs, usual, MT_OK, operand);
-        if (operation->input[i].takes != MT_TAKES_ANY) {
-            const mt_kind wrong = operation->input[i].takes == MT_TAKES_INDEX ? MT_REAL : MT_INDEX;
+        if (input_of(operation, i)->takes != MT_TAKES_ANY) {
+            const mt_kind wrong = input_of(operation, i)->takes == MT_TAKES_INDEX ? MT_REAL : MT_INDEX;
             in[i] = OWN(mt_empty(b, c->example->shape[i], wrong));
-            refused(b, c, in, c->inputs, usual, MT_ERR_KIND, operation->input[i].name);
+            refused(b, c, in, c->inputs, usual, MT_ERR_KIND, input_of(operation, i)->name);
         }
-        if (operation->input[i].constant && operation->input[i].takes == MT_TAKES_REAL) {
+        if (input_of(operation, i)->constant && input_of(operation, i)->takes == MT_TAKES_REAL) {
             in[i] = OWN(mt_zeros(b, c->example->shape[i]));
             TEST_OK(mt_require_grad(in[i], true));
-            refused(b, c, in, c->inputs, usual, MT_ERR_STATE, operation->input[i].name);
+            refused(b, c, in, c->inputs, usual, MT_ERR_STATE, input_of(operation, i)->name);
         }
         if (c->inputs > 1) { /* sizes that go with nothing */
             const mt_shape odd = mt_shape(11, 13, 17);
-            in[i] = OWN(mt_empty(b, odd, operation->input[i].takes == MT_TAKES_INDEX ? MT_INDEX : MT_REAL));
+            in[i] =
+                OWN(mt_empty(b, odd, input_of(operation, i)->takes == MT_TAKES_INDEX ? MT_INDEX : MT_REAL));
             mt_tensor *other = in[1 - (i > 0)];
             if (test_count(mt_tensor_shape(other)) > 1 &&
                 !(operation->input[1].takes == MT_TAKES_INDEX && i == 0))
@@ -398,7 +409,7 @@ static void test_a_list(void **data)
         mt_tape *tape = test_tape(b);
         int many = MT_MAX_LIST + 1;
         TEST_TRUE(!apply_total(tape, &many, in));
-        TEST_CHECK(strstr(mt_tape_message(tape), "total: 25 inputs; it takes 1 or more"), "%s",
+        TEST_CHECK(strstr(mt_tape_message(tape), "total: 25 inputs; it takes 1 to 24"), "%s",
                    mt_tape_message(tape));
         test_release();
     }
@@ -642,6 +653,18 @@ static mt_status spoiled_layer_norm(mt_backend *b, const mt_layer_norm_work *wor
     return status;
 }
 
+static mt_status spoiled_gather(mt_backend *b, const mt_gather_work *work)
+{
+    (void)b;
+    return then_spoil(work->out, work->kind, test_simple()->gather(test_simple(), work));
+}
+
+static mt_status spoiled_cumsum(mt_backend *b, mt_operand out, mt_operand in, int dim, bool back)
+{
+    (void)b;
+    return then_spoil(out, MT_REAL, test_simple()->cumsum(test_simple(), out, in, dim, back));
+}
+
 static mt_backend *spoiling(void)
 {
     static mt_backend backend;
@@ -661,6 +684,8 @@ static mt_backend *spoiling(void)
         backend.cross_entropy = spoiled_cross_entropy;
         backend.conv = spoiled_conv;
         backend.layer_norm = spoiled_layer_norm;
+        backend.gather = spoiled_gather;
+        backend.cumsum = spoiled_cumsum;
         TEST_OK(mt_backend_register(&backend));
     }
     return mt_backend_get("spoiling");

@@ -107,6 +107,21 @@ static mt_status bad_reduce_index(mt_backend *b, const mt_reduce_work *work, mt_
     if (out_kind == MT_REAL) other.divisor *= 2;
     return whole->reduce_index(b, &other, out_kind);
 }
+
+static mt_status bad_gather(mt_backend *b, const mt_gather_work *work)
+{
+    const mt_status status = whole->gather(b, work);
+    return work->put ? spoil(status, &work->out, MT_REAL) : status;
+}
+static mt_status bad_cumsum(mt_backend *b, mt_operand out, mt_operand in, int dim, bool back)
+{
+    return spoil(whole->cumsum(b, out, in, dim, back), &out, MT_REAL);
+}
+static mt_status bad_argsort(mt_backend *b, mt_operand out, mt_operand in, int dim, bool descending)
+{
+    return whole->argsort(b, out, in, dim, !descending);
+}
+
 static mt_status bad_softmax(mt_backend *b, const mt_softmax_work *work)
 {
     return spoil(whole->softmax(b, work), &work->out, MT_REAL);
@@ -121,6 +136,13 @@ static mt_status bad_conv(mt_backend *b, const mt_conv_work *work)
     mt_conv_work other = *work;
     if (work->dilation[1] > 1) other.before[1]++;
     return whole->conv(b, &other);
+}
+/* Another number below the root. */
+static mt_status bad_layer_norm(mt_backend *b, const mt_layer_norm_work *work)
+{
+    mt_layer_norm_work other = *work;
+    other.eps = work->back ? work->eps : 2 * work->eps + 0.5;
+    return whole->layer_norm(b, &other);
 }
 static mt_status bad_random(mt_backend *b, const mt_random_work *work)
 {

@@ -58,6 +58,8 @@ static bool odd_takes(mt_operation *o) { return o->input[0].takes = (mt_takes)7,
 static bool takes_any(mt_operation *o)
 {
     if (o->input[0].takes != MT_TAKES_REAL) return false;
+    if (strcmp(o->name, "scatter_add") == 0) return false; /* a copy of x, which would convert */
+    if (strncmp(o->name, "avg_pool", strlen("avg_pool")) == 0) return false; /* means, of INDEX too */
     return o->input[0].takes = MT_TAKES_ANY, true;
 }
 static bool no_constant(mt_operation *o)
@@ -75,7 +77,7 @@ static bool all_constant(mt_operation *o)
 static bool a_list(mt_operation *o)
 {
     const int last = input_count(o) - 1;
-    if (!o->vjp || o->row || o->input[last].constant || strcmp(o->name, "all") == 0) return false;
+    if (!o->vjp || o->row || o->list || o->input[last].constant || strcmp(o->name, "all") == 0) return false;
     return o->list = true, true;
 }
 static bool attribute_without_name(mt_operation *o)
@@ -98,7 +100,11 @@ static bool gives_index(mt_operation *o)
 }
 static bool gives_real(mt_operation *o)
 {
-    if (o->gives == MT_GIVES_REAL || strcmp(o->name, "copy") == 0) return false; /* copy could convert */
+    static const char *const copies[] = {"copy", "cat", "stack", "flip",
+                                         "pad"}; /* which convert on the way */
+    for (size_t i = 0; i < TEST_LENGTH(copies); i++)
+        if (strcmp(o->name, copies[i]) == 0) return false;
+    if (o->gives == MT_GIVES_REAL) return false;
     return o->gives = MT_GIVES_REAL, true;
 }
 static bool no_shape(mt_operation *o)

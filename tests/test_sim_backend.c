@@ -176,39 +176,6 @@ static bool call_where(void)
                       operand(made.y)) == MT_OK;
 }
 
-static bool call_softmax(void)
-{
-    const mt_softmax_work work = {.out = operand(made.out), .in = operand(made.x)};
-    return sim->softmax(sim, &work) == MT_OK;
-}
-
-static bool call_cross_entropy(void)
-{
-    const mt_cross_entropy_work work = {.dim = 1,
-                                        .ignore_index = -1,
-                                        .x = operand(made.matrix),
-                                        .labels = {made.index->storage->data, &made.column->layout},
-                                        .weight = operand(made.x),
-                                        .loss = made.out->storage->data,
-                                        .row_weight = made.y->storage->data,
-                                        .most = made.state->storage->data,
-                                        .sum = made.column->storage->data};
-    return sim->cross_entropy(sim, &work) == MT_OK;
-}
-
-static bool call_conv(void)
-{
-    const mt_layout image = mt_layout_contiguous(mt_shape(1, 1, 2, N / 2)),
-                    one = mt_layout_contiguous(mt_shape(1, 1, 1, 1));
-    const mt_conv_work work = {.groups = 1,
-                               .stride = {1, 1},
-                               .dilation = {1, 1},
-                               .x = {made.x->storage->data, &image},
-                               .w = {made.y->storage->data, &one},
-                               .y = {made.out->storage->data, &image}};
-    return sim->conv(sim, &work) == MT_OK;
-}
-
 static bool call_compare(void)
 {
     const mt_real order[3] = {1, 0, 0};
@@ -225,6 +192,78 @@ static bool call_reduce_index(void)
                                  .out = {made.out->storage->data, &one},
                                  .in = operand(made.index)};
     return sim->reduce_index(sim, &work, MT_REAL) == MT_OK;
+}
+
+static bool call_softmax(void)
+{
+    const mt_softmax_work work = {.out = operand(made.out), .in = operand(made.x)};
+    return sim->softmax(sim, &work) == MT_OK;
+}
+
+/* Of one row of logarithms, whose label is class 0. */
+static bool call_cross_entropy(void)
+{
+    mt_layout label = made.index->layout;
+    label.size[0] = 1;
+    const mt_cross_entropy_work work = {.logarithms = true,
+                                        .ignore_index = -100,
+                                        .x = operand(made.x),
+                                        .labels = {made.index->storage->data, &label},
+                                        .weight = operand(made.y),
+                                        .loss = made.out->storage->data,
+                                        .row_weight = (mt_real *)made.out->storage->data + 1};
+    return sim->cross_entropy(sim, &work) == MT_OK;
+}
+
+/* An image of 1 x N by a kernel of one place. */
+static bool call_conv(void)
+{
+    const mt_layout image = mt_layout_contiguous(mt_shape(1, 1, 1, N)),
+                    one = mt_layout_contiguous(mt_shape(1, 1, 1, 1));
+    const mt_conv_work work = {.part = MT_CONV_VALUE,
+                               .groups = 1,
+                               .stride = {1, 1},
+                               .dilation = {1, 1},
+                               .x = {made.x->storage->data, &image},
+                               .w = {made.y->storage->data, &one},
+                               .y = {made.out->storage->data, &image}};
+    return sim->conv(sim, &work) == MT_OK;
+}
+
+static bool call_layer_norm(void)
+{
+    mt_real *room = made.matrix->storage->data; /* of N*N numbers */
+    const mt_layer_norm_work work = {.rows = 1,
+                                     .n = N,
+                                     .eps = 0.5,
+                                     .x = made.x->storage->data,
+                                     .gamma = made.y->storage->data,
+                                     .beta = made.y->storage->data,
+                                     .out = made.out->storage->data,
+                                     .mean = room,
+                                     .scale = room + 1};
+    return sim->layer_norm(sim, &work) == MT_OK;
+}
+
+static bool call_gather(void)
+{
+    const mt_gather_work work = {.put = true,
+                                 .kind = MT_REAL,
+                                 .out = operand(made.out),
+                                 .in = operand(made.x),
+                                 .index = operand(made.index),
+                                 .what = "scatter_add"};
+    return sim->gather(sim, &work) == MT_OK;
+}
+
+static bool call_cumsum(void)
+{
+    return sim->cumsum(sim, operand(made.out), operand(made.x), 0, true) == MT_OK;
+}
+
+static bool call_argsort(void)
+{
+    return sim->argsort(sim, operand(made.index), operand(made.x), 0, true) == MT_OK;
 }
 
 static const struct {

@@ -246,6 +246,19 @@ static mt_status do_layer_norm(operands *o)
                                                   .scale = places + 2});
 }
 
+static mt_status do_gather(operands *o)
+{
+    return mt_op_scatter_add(o->y, o->places, OWN(mt_tensor_slice(o->x, 1, 0, 1, 1)), 1);
+}
+
+static mt_status do_cumsum(operands *o) { return mt_op_cumsum(o->y, o->x, 1, false); }
+
+static mt_status do_argsort(operands *o)
+{
+    mt_tensor *row = OWN(mt_tensor_select(o->x, 0, 0)), *first = OWN(mt_tensor_slice(o->order, 0, 0, 3, 1));
+    return mt_op_argsort(first, row, 0, true);
+}
+
 /* What the slot leaves behind in y and order, on a backend; n in *count. */
 static double *result_of(mt_backend *b, mt_status (*work)(operands *), mt_status want, const char *part)
 {

@@ -208,7 +208,8 @@ static bool examples(const fault *f)
         if (e == MOST) return fault_is(f, ".examples has no end: a first shape of rank 0");
         for (int i = 0; i < MT_MAX_INPUTS; i++) {
             const int rank = o->examples[e].shape[i].rank;
-            if (rank < 0 || rank > MT_MAX_DIMS || (rank == 0) != (i >= input_count(o)))
+            const bool further = o->list && i >= input_count(o) && mt_example_inputs(&o->examples[e]) > i;
+            if (rank < 0 || rank > MT_MAX_DIMS || (!further && (rank == 0) != (i >= input_count(o))))
                 return fault_is(f, ".examples[%d].shape[%d] has rank %d, and there are %d inputs", e, i, rank,
                                 input_count(o));
         }
