@@ -14,6 +14,7 @@ static double constant(const mt_node *node, int i)
 
 static void vjp_map(mt_tape *tape, const mt_node *node, mt_tensor *g)
 {
+    if (mt_op_describe(op_of(node->operation))->needs[0] & MT_IS_ZERO) return;
     mt_tensor *to = mt_share(tape, node, 0, node->out);
     if (to && mt_did(tape, mt_op_map_grad(to, op_of(node->operation), g, node->in[0].tensor, node->out,
                                           constant(node, 0), constant(node, 1))))

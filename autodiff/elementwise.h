@@ -45,6 +45,18 @@ MT_ROW_API mt_tensor *mt_gelu(mt_tape *tape, mt_tensor *x);
 MT_ROW_API mt_tensor *mt_silu(mt_tape *tape, mt_tensor *x);
 /* softplus: ln(1 + exp x) */
 MT_ROW_API mt_tensor *mt_softplus(mt_tape *tape, mt_tensor *x);
+/* sin: sin x */
+MT_ROW_API mt_tensor *mt_sin(mt_tape *tape, mt_tensor *x);
+/* cos: cos x */
+MT_ROW_API mt_tensor *mt_cos(mt_tape *tape, mt_tensor *x);
+/* erf: 2 / sqrt pi times the integral of exp(-t t) from 0 to x */
+MT_ROW_API mt_tensor *mt_erf(mt_tape *tape, mt_tensor *x);
+/* floor: the largest whole number up to x */
+MT_ROW_API mt_tensor *mt_floor(mt_tape *tape, mt_tensor *x);
+/* round: the whole number nearest to x, halves to the even one */
+MT_ROW_API mt_tensor *mt_round(mt_tape *tape, mt_tensor *x);
+/* sign: x > 0 ? 1 : x < 0 ? -1 : 0 */
+MT_ROW_API mt_tensor *mt_sign(mt_tape *tape, mt_tensor *x);
 /* scale: factor x */
 MT_ROW_API mt_tensor *mt_scale(mt_tape *tape, mt_tensor *x, double factor);
 /* clamp: min(max(x, low), high) */

@@ -37,6 +37,29 @@ INLINE void map_grad_row(map_grad_fn d, int needs, ROW_ARGS)
 PLAIN_MAP(exp, mt_m_is_plain_exp)
 PLAIN_MAP(log, mt_m_is_plain_log)
 PLAIN_MAP(log1p, mt_m_is_plain_log)
+PLAIN_MAP(sin, mt_m_is_plain_angle)
+PLAIN_MAP(cos, mt_m_is_plain_angle)
+
+/* g sin(x + quadrants pi/2), which is the gradient of sin for 1 and of cos for 2. */
+INLINE bool plain_turned(int64_t n, float *restrict out, const float *g, int64_t sg, const float *x,
+                         int64_t sx, uint32_t quadrants)
+{
+    uint32_t most = 0;
+    _Pragma("omp simd reduction(max : most)") for (int64_t i = 0; i < n; i++) out[i] =
+        g[i * sg] * mt_m_sin_turned_plain(x[i * sx], quadrants, &most);
+    return mt_m_is_plain_angle(most);
+}
+
+#define PLAIN_TURNED(name, quadrants)                                                               \
+    INLINE void whole_grad_##name(ROW_ARGS) { map_grad_row(mt_d_##name, MT_NEED_A, ROW_PASS); }     \
+    INLINE bool plain_grad_##name(int64_t n, float *out, const float *const *in, const int64_t *si) \
+    {                                                                                               \
+        return si[1] == 0   ? plain_turned(n, out, in[0], 1, in[1], 0, quadrants)                   \
+               : si[0] == 0 ? plain_turned(n, out, in[0], 0, in[1], 1, quadrants)                   \
+                            : plain_turned(n, out, in[0], 1, in[1], 1, quadrants);                  \
+    }
+PLAIN_TURNED(sin, 1)
+PLAIN_TURNED(cos, 2)
 #endif
 
 /* A row of values; f is a constant, so one call remains. */
@@ -49,14 +72,31 @@ INLINE void map_value_row(map_fn f, ROW_ARGS)
         plain_first(plain_log, whole_log, 1, ROW_PASS);
     else if (f == mt_f_log1p)
         plain_first(plain_log1p, whole_log1p, 1, ROW_PASS);
+    else if (f == mt_f_sin)
+        plain_first(plain_sin, whole_sin, 1, ROW_PASS);
+    else if (f == mt_f_cos)
+        plain_first(plain_cos, whole_cos, 1, ROW_PASS);
     else
 #endif
         map_row(f, ROW_PASS);
 }
 
+/* A row of gradients, of g and x alone where the short formula is tried. */
+INLINE void map_slope_row(map_grad_fn d, int needs, ROW_ARGS)
+{
+#ifndef MT_DOUBLE
+    if (d == mt_d_sin)
+        plain_first(plain_grad_sin, whole_grad_sin, 2, ROW_PASS);
+    else if (d == mt_d_cos)
+        plain_first(plain_grad_cos, whole_grad_cos, 2, ROW_PASS);
+    else
+#endif
+        map_grad_row(d, needs, ROW_PASS);
+}
+
 #define MT_MAP(name, params, needs, low, high, formula) \
     TILE(value, name, 1, map_value_row, mt_f_##name)    \
-    TILE(grad, name, 3, map_grad_row, mt_d_##name, needs)
+    MT_DERIVED(needs, TILE(grad, name, 3, map_slope_row, mt_d_##name, needs), )
 #include "tensor/scalar/op_table.inc"
 
 const mt_tile_fn MT_FOR_ISA(mt_map_value)[] = {
@@ -64,6 +104,6 @@ const mt_tile_fn MT_FOR_ISA(mt_map_value)[] = {
 #include "tensor/scalar/op_table.inc"
 };
 const mt_tile_fn MT_FOR_ISA(mt_map_grad)[] = {
-#define MT_MAP(name, params, needs, low, high, formula) grad_##name,
+#define MT_MAP(name, params, needs, low, high, formula) MT_DERIVED(needs, grad_##name, NULL),
 #include "tensor/scalar/op_table.inc"
 };

@@ -55,7 +55,7 @@ INLINE void plain_first(plain_fn quick, row_fn whole, int inputs, ROW_ARGS)
         apart = apart && (to + bytes <= from || from + bytes <= to);
     }
     for (int64_t i = 0, length; known && i < n; i += length) {
-        const float *at[2];
+        const float *at[3] = {NULL}; /* a gradient's y is not among the inputs, and not read */
         float block[BLOCK], *to = apart ? out + i : block;
         length = n - i < BLOCK ? n - i : BLOCK;
         for (int k = 0; k < inputs; k++) at[k] = in[k] + i * si[k];

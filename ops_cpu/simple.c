@@ -52,11 +52,13 @@ typedef mt_real (*map_grad_fn)(mt_real g, mt_real x, mt_real y, mt_real p0, mt_r
 typedef mt_real (*zip_fn)(mt_real a, mt_real b, mt_real p0, mt_real p1);
 typedef mt_real (*zip_grad_fn)(mt_real g, mt_real a, mt_real b, mt_real y, mt_real p0, mt_real p1);
 
+/* grad: NULL where the row has MT_IS_ZERO. */
 static const struct {
     map_fn value;
     map_grad_fn grad;
 } maps[] = {
-#define MT_MAP(name, params, needs, low, high, formula) [MT_OP_##name] = {mt_f_##name, mt_d_##name},
+#define MT_MAP(name, params, needs, low, high, formula) \
+    [MT_OP_##name] = {mt_f_##name, MT_DERIVED(needs, mt_d_##name, NULL)},
 #include "tensor/scalar/op_table.inc"
 };
 

@@ -45,6 +45,18 @@ MT_ROW_API mt_status mt_op_gelu(mt_tensor *out, const mt_tensor *x);
 MT_ROW_API mt_status mt_op_silu(mt_tensor *out, const mt_tensor *x);
 /* softplus: ln(1 + exp x) */
 MT_ROW_API mt_status mt_op_softplus(mt_tensor *out, const mt_tensor *x);
+/* sin: sin x */
+MT_ROW_API mt_status mt_op_sin(mt_tensor *out, const mt_tensor *x);
+/* cos: cos x */
+MT_ROW_API mt_status mt_op_cos(mt_tensor *out, const mt_tensor *x);
+/* erf: 2 / sqrt pi times the integral of exp(-t t) from 0 to x */
+MT_ROW_API mt_status mt_op_erf(mt_tensor *out, const mt_tensor *x);
+/* floor: the largest whole number up to x */
+MT_ROW_API mt_status mt_op_floor(mt_tensor *out, const mt_tensor *x);
+/* round: the whole number nearest to x, halves to the even one */
+MT_ROW_API mt_status mt_op_round(mt_tensor *out, const mt_tensor *x);
+/* sign: x > 0 ? 1 : x < 0 ? -1 : 0 */
+MT_ROW_API mt_status mt_op_sign(mt_tensor *out, const mt_tensor *x);
 /* scale: factor x */
 MT_ROW_API mt_status mt_op_scale(mt_tensor *out, const mt_tensor *x, double factor);
 /* clamp: min(max(x, low), high) */

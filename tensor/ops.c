@@ -197,6 +197,7 @@ mt_status mt_op_map_grad(mt_tensor *out, mt_op op, const mt_tensor *g, const mt_
 {
     const mt_op_info *info = mt_op_of_arity(op, 1);
     if (!info) return MT_ERR_NAME;
+    if (info->needs[0] & MT_IS_ZERO) return mt_op_fill(out, 0);
     const mt_tensor *in[] = {g, info->needs[0] & MT_NEED_A ? x : g, info->needs[0] & MT_NEED_Y ? y : g};
     return elementwise(info, out, op, MT_PART_GRAD_A, in, 3, p0, p1);
 }

@@ -160,7 +160,7 @@ static void test_rows_of(const char *only)
 }
 
 #define MT_MAP(name, params, needs, low, high, formula) \
-    static void test_##name(void **data)                \
+    static void row_##name(void **data)                 \
     {                                                   \
         (void)data;                                     \
         test_rows_of(#name);                            \
@@ -176,8 +176,8 @@ int main(int argc, char **argv)
     path = argc > 1 ? argv[1] : "golden/golden.txt";
     static const struct CMUnitTest tests[] = {
         TEST(test_reading),
-#define MT_MAP(name, params, needs, low, high, formula)                               TEST(test_##name),
-#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) TEST(test_##name),
+#define MT_MAP(name, params, needs, low, high, formula)                               TEST(row_##name),
+#define MT_ZIP(name, params, needs_a, needs_b, low_a, high_a, low_b, high_b, formula) TEST(row_##name),
 #include "tensor/scalar/op_table.inc"
     };
     int failed = TEST_RUN("golden", tests);

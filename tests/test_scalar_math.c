@@ -18,6 +18,7 @@ enum { BLOCK = 1 << 14 };
 
 static double sigmoid(double x) { return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x)); }
 static double softplus(double x) { return (x <= 0 ? 0 : x) + log1p(exp(-fabs(x))); }
+static double sign(double x) { return (x > 0) - (x < 0); }
 static double gelu(double x) { return x * (0.5 * erfc(-x * 0.70710678118654752440)); }
 
 typedef struct {
@@ -36,6 +37,12 @@ static const function functions[] = {
     {"sigmoid", mt_op_sigmoid, sigmoid, 4, true},
     {"softplus", mt_op_softplus, softplus, 4, false},
     {"gelu", mt_op_gelu, gelu, 8, true},
+    {"sin", mt_op_sin, sin, 2, false},
+    {"cos", mt_op_cos, cos, 2, false},
+    {"erf", mt_op_erf, erf, 2, false},
+    {"floor", mt_op_floor, floor, 0, false},
+    {"round", mt_op_round, rint, 0, false},
+    {"sign", mt_op_sign, sign, 0, false},
 };
 
 #ifdef MT_DOUBLE

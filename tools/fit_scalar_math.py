@@ -62,6 +62,15 @@ fit("tail: (e^(z^2 / 2) P(Z > z) / (1 - u) - 1/2) / u", lambda u: (tail(u) - 0.5
     chebyshev(0.0, squeeze * 14.45 / (1 + squeeze * 14.45), 400), in_turn=True)
 fit("log1p from 0 to 1: ln(1 + x) / x", lambda x: mp.log1p(x) / x, lambda x: x / mp.log1p(x), range(10),
     chebyshev(0.0, 1.0, 400))
+quarter = float(mp.pi / 4) * 1.001
+fit("sin: (sin r / r - 1) / r^2", lambda r: (mp.sin(r) - r) / r**3, lambda r: abs(r**3 / mp.sin(r)), range(0, 6, 2),
+    chebyshev(0.0, quarter, 400), in_turn=True)
+fit("cos: (cos r - 1 + r^2 / 2) / r^4", lambda r: (mp.cos(r) - 1 + r**2 / 2) / r**4, lambda r: abs(r**4 / mp.cos(r)),
+    range(0, 6, 2), chebyshev(0.01, quarter, 400), in_turn=True)
+fit("erf up to 1: erf(x) / x - 1", lambda x: mp.erf(x) / x - 1, lambda x: abs(x / mp.erf(x)), range(0, 14, 2),
+    chebyshev(0.0, 1.0, 400), in_turn=True)
+fit("erf from 1 to 4: -ln(1 - erf x) / x, with the error of erf", lambda x: -mp.log(mp.erfc(x)) / x,
+    lambda x: abs(x * mp.erfc(x)), range(6), chebyshev(1.0, 4.0, 400), in_turn=True)
 largest = float((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) * 1.001
 third = float(np.float32(2 / 3))  # the first coefficient is given, so that the rounding of the others weighs less
 fit("pow: ((2 artanh s - 2 s) / s^3 - 2/3) / s^2", lambda s: ((2 * mp.atanh(s) - 2 * s) / s**3 - third) / s**2,

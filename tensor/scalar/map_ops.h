@@ -80,6 +80,21 @@ MT_MAP_D(silu)  { MT_D_OF_X; mt_real s = mt_m_sigmoid(x); return g * (s * (1 + x
 MT_MAP_FN(softplus) { MT_X_ONLY; return (x <= 0 ? 0 : x) + mt_m_log1p_unit(mt_m_exp_down(-mt_m_abs(x))); }
 MT_MAP_D(softplus)  { MT_D_OF_X; return g * mt_m_sigmoid(x); }
 
+MT_MAP_FN(sin) { MT_X_ONLY; return mt_m_sin(x); }
+MT_MAP_D(sin)  { MT_D_OF_X; return g * mt_m_cos(x); }
+
+MT_MAP_FN(cos) { MT_X_ONLY; return mt_m_cos(x); }
+MT_MAP_D(cos)  { MT_D_OF_X; return -g * mt_m_sin(x); }
+
+MT_MAP_FN(erf) { MT_X_ONLY; return mt_m_erf(x); }
+MT_MAP_D(erf)  { MT_D_OF_X; return g * ((mt_real)1.12837916709551257390 * mt_m_bell(x)); } /* 2 / sqrt(pi) */
+
+MT_MAP_FN(floor) { MT_X_ONLY; return mt_m_floor(x); }
+MT_MAP_FN(round) { MT_X_ONLY; return mt_m_round(x); }
+
+/* 0 at NaN too, as PyTorch. */
+MT_MAP_FN(sign) { MT_X_ONLY; return x > 0 ? (mt_real)1 : x < 0 ? (mt_real)-1 : 0; }
+
 MT_MAP_FN(scale) { (void)p1; return p0 * x; }
 MT_MAP_D(scale)  { (void)x, (void)y, (void)p1; return g * p0; }
 

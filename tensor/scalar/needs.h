@@ -15,9 +15,9 @@ enum {
 };
 
 /* The text `fixed` where needs, a column of a table, is MT_IS_ONE, MT_IS_ZERO or MT_OF_ORDER, and the text
- * `computed` elsewhere: what names mt_da_name or mt_db_name stands in `computed`. Either may be empty;
- * neither has a comma outside parentheses. For those three the pasted MT_FIXED_needs is a comma, which makes
- * `fixed` the second of a list. */
+ * `computed` elsewhere: what names mt_d_name, mt_da_name or mt_db_name stands in `computed`. Either may
+ * be empty; neither has a comma outside parentheses. For those three the pasted MT_FIXED_needs is a comma,
+ * which makes `fixed` the second of a list. */
 #define MT_DERIVED(needs, computed, fixed) MT_SECOND_OF(MT_FIXED_##needs fixed, computed, )
 #define MT_FIXED_MT_IS_ONE                 ,
 #define MT_FIXED_MT_IS_ZERO                ,

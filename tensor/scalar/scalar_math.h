@@ -1,9 +1,10 @@
 /* tensor/scalar/scalar_math.h - the functions that scalar_ops.h is made of, for one mt_real: exp, log, tanh,
- * pow and so on.
+ * pow, sin, cos, erf, rounding and so on.
  *
  * In float they are polynomials without branches, a table or a call, so that the compiler turns a loop over
  * them into vector code and the GPU computes the same formula; each is within 4 ULP of the true value
- * (mt_m_tail 8) for every float, subnormal results included (tests/test_scalar_math.c). In the double
+ * (mt_m_tail 8; sin, cos and erf 2; rounding is exact) for every float, subnormal results and the sine of the
+ * largest one included (tests/test_scalar_math.c). In the double
  * library, which is for checking gradients, they are the C library's. launch.cuh defines MT_FN and MT_FMA
  * before this is read by a CUDA compiler.
  *
@@ -58,6 +59,12 @@ MT_FN mt_real mt_m_log1p(mt_real x) { return log1p(x); }
 MT_FN mt_real mt_m_log1p_unit(mt_real x) { return log1p(x); }
 MT_FN mt_real mt_m_tanh(mt_real x)  { return tanh(x); }
 MT_FN mt_real mt_m_pow(mt_real a, mt_real b) { return pow(a, b); }
+MT_FN mt_real mt_m_sin(mt_real x)   { return sin(x); }
+MT_FN mt_real mt_m_cos(mt_real x)   { return cos(x); }
+MT_FN mt_real mt_m_erf(mt_real x)   { return erf(x); }
+MT_FN mt_real mt_m_bell(mt_real x)  { return exp(-x * x); }
+MT_FN mt_real mt_m_round(mt_real x) { return rint(x); }
+MT_FN mt_real mt_m_floor(mt_real x) { return floor(x); }
 /* clang-format on */
 MT_FN mt_real mt_m_tail(mt_real z, mt_real *power)
 {
@@ -343,6 +350,129 @@ MT_FN float mt_m_pow_plain(float a, float b, uint32_t *base, uint32_t *size)
 MT_FN bool mt_m_is_plain_pow(uint32_t base, uint32_t size)
 {
     return mt_m_is_plain_log(base) && mt_m_is_plain_exp(size);
+}
+
+/* x as quadrant pi/2 + rest with |rest| <= pi/4, or all but; of quadrant the last two bits count. */
+typedef struct {
+    float rest;
+    uint32_t quadrant;
+} mt_m_angle;
+
+/* For |x| < 2^20, in double: pi/2 has 33 bits in the first constant and 53 more in the second, so its product
+ * with the quadrant, of 20 bits, is exact, and what is missing at the end is below 2^-66; no float lies
+ * nearer than 2^-30 to a multiple of pi/2. Adding 1.5 2^52 rounds to a whole number, in the last bits of the
+ * sum. */
+MT_FN mt_m_angle mt_m_angle_near(float x)
+{
+    const double large = 0x1.8p52, shifted = (double)x * 0x1.45f306dc9c883p-1 + large, n = shifted - large;
+    uint64_t bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    mt_m_angle y = {(float)(((double)x - n * 0x1.921fb544p0) - n * 0x1.0b4611a626331p-34), (uint32_t)bits};
+    return y;
+}
+
+/* 32 binary digits of 2/pi: of word 1 those next behind the point, of word 0 those before. */
+MT_FN uint32_t mt_m_two_over_pi(uint32_t word)
+{
+    uint32_t low = word == 0 ? 0 : word == 1 ? 0xa2f9836eu : word == 2 ? 0x4e441529u : 0xfc2757d1u;
+    uint32_t high = word == 4 ? 0xf534ddc0u : word == 5 ? 0xdb629599u : word == 6 ? 0x3c439041u : 0xfe5163abu;
+    return word < 4 ? low : high;
+}
+
+/* For 2^20 <= |x|, after Payne and Hanek (1983). |x| = m 2^e with a whole m of 24 bits; digits of 2/pi so far
+ * to the left that m times them is a multiple of 4 quadrants are left out, and 96 that follow are taken.
+ * Their product with m, of which the first 64 bits are kept, has two bits of quadrant before the point. */
+MT_FN mt_m_angle mt_m_angle_far(float x)
+{
+    const uint32_t m = (mt_m_bits(x) & 0x7fffffu) | 0x800000u, negative = mt_m_bits(x) >> 31;
+    const uint32_t first = (mt_m_bits(x) >> 23 & 255u) - 120, word = first >> 5 & 7, shift = first & 31;
+    const uint64_t a = (uint64_t)mt_m_two_over_pi(word) << 32 | mt_m_two_over_pi(word + 1),
+                   b = (uint64_t)mt_m_two_over_pi(word + 1) << 32 | mt_m_two_over_pi(word + 2),
+                   c = (uint64_t)mt_m_two_over_pi(word + 2) << 32 | mt_m_two_over_pi(word + 3);
+    const uint64_t product =
+        (m * (a << shift >> 32) << 32) + m * (b << shift >> 32) + (m * (c << shift >> 32) >> 32);
+    const uint32_t quadrant = (uint32_t)(product >> 62) + (uint32_t)(product >> 61 & 1);
+    const float rest = (float)((double)(int64_t)(product << 2) * 0x1.921fb54442d18p-64); /* pi/2 2^-64 */
+    mt_m_angle y = {negative ? -rest : rest, negative ? 0 - quadrant : quadrant};
+    return y;
+}
+
+/* sin(rest + quadrant pi/2). */
+MT_FN float mt_m_sin_of(mt_m_angle x)
+{
+    float r = x.rest, square = r * r;
+    float sine = MT_FMA(-0x1.9951f8p-13f, square, 0x1.110774p-7f);
+    sine = MT_FMA(MT_FMA(sine, square, -0x1.555546p-3f), square * r, r);
+    sine = mt_m_from_bits(mt_m_bits(sine) | (mt_m_bits(r) & 0x80000000u)); /* -0 stays */
+    float cosine = MT_FMA(0x1.99e816p-16f, square, -0x1.6c0c28p-10f);
+    cosine = MT_FMA(MT_FMA(cosine, square, 0x1.55554ap-5f), square * square, MT_FMA(-0.5f, square, 1.0f));
+    return mt_m_from_bits(mt_m_bits(x.quadrant & 1 ? cosine : sine) ^ (x.quadrant & 2) << 30);
+}
+
+MT_FN float mt_m_sin_turned(float x, uint32_t quadrants)
+{
+    mt_m_angle angle = mt_m_abs(x) < 0x1p20f ? mt_m_angle_near(x) : mt_m_angle_far(x);
+    angle.quadrant += quadrants;
+    float y = mt_m_sin_of(angle);
+    return mt_m_abs(x) <= FLT_MAX ? y : NAN;
+}
+
+MT_FN float mt_m_sin(float x) { return mt_m_sin_turned(x, 0); }
+MT_FN float mt_m_cos(float x) { return mt_m_sin_turned(x, 1); }
+
+/* The same bits for |x| < 2^20. Others show in the largest *most of the |x| so far, as bits. */
+MT_FN float mt_m_sin_turned_plain(float x, uint32_t quadrants, uint32_t *most)
+{
+    uint32_t size = mt_m_bits(x) & 0x7fffffffu;
+    *most = *most > size ? *most : size;
+    mt_m_angle angle = mt_m_angle_near(x);
+    angle.quadrant += quadrants;
+    return mt_m_sin_of(angle);
+}
+
+MT_FN float mt_m_sin_plain(float x, uint32_t *most) { return mt_m_sin_turned_plain(x, 0, most); }
+MT_FN float mt_m_cos_plain(float x, uint32_t *most) { return mt_m_sin_turned_plain(x, 1, most); }
+MT_FN bool mt_m_is_plain_angle(uint32_t most) { return most < 0x49800000u; } /* 2^20 */
+
+/* e^(-x^2), where the square's rounding would cost a digit or two. From 10.3 on it is 0. */
+MT_FN float mt_m_bell(float x)
+{
+    const float size = mt_m_abs(x), bounded = size > 10.3f ? 10.3f : size, square = bounded * bounded;
+    return mt_m_exp_down_from(-square, -mt_m_rest(bounded, bounded, -square));
+}
+
+/* x + x p(x^2) up to 1; from there 1 - e^(-x q(x)), and 1 from 4 on. */
+MT_FN float mt_m_erf(float x)
+{
+    const float size = mt_m_abs(x), bounded = size > 4.0f ? 4.0f : size, square = x * x;
+    float p = 0x1.4771fcp-14f;
+    p = MT_FMA(p, square, -0x1.a3515ep-11f);
+    p = MT_FMA(p, square, 0x1.53f224p-8f);
+    p = MT_FMA(p, square, -0x1.b7f71ap-6f);
+    p = MT_FMA(p, square, 0x1.ce2ce6p-4f);
+    p = MT_FMA(p, square, -0x1.81273ep-2f);
+    p = MT_FMA(p, square, 0x1.06eba8p-3f);
+    float q = -0x1.b8c71ap-13f;
+    q = MT_FMA(q, bounded, 0x1.a136ecp-9f);
+    q = MT_FMA(q, bounded, -0x1.755376p-6f);
+    q = MT_FMA(q, bounded, 0x1.ae79b8p-4f);
+    q = MT_FMA(q, bounded, 0x1.458dacp-1f);
+    q = MT_FMA(q, bounded, 0x1.20e3c6p0f);
+    float large = 1.0f - mt_m_exp_down(-bounded * q), small = MT_FMA(p, size, size);
+    return copysignf(size < 1.0f ? small : large, x);
+}
+
+/* To the nearest whole number, halves to the even one; from 2^23 on all floats are whole. */
+MT_FN float mt_m_round(float x)
+{
+    float size = mt_m_abs(x), whole = (size + 0x1p23f) - 0x1p23f;
+    return copysignf(size < 0x1p23f ? whole : size, x);
+}
+
+MT_FN float mt_m_floor(float x)
+{
+    float near = mt_m_round(x);
+    return near - (near > x ? 1.0f : 0.0f);
 }
 #endif
 

@@ -42,6 +42,12 @@ maps = {
     "silu": ((), torch.nn.functional.silu, cancels),
     # torch's softplus returns x itself beyond a threshold of 20, which double can tell apart
     "softplus": ((), lambda x: torch.logaddexp(x, torch.zeros_like(x)), cancels),
+    "sin": ((), torch.sin, cancels),
+    "cos": ((), torch.cos, cancels),
+    "erf": ((), torch.erf, close),
+    "floor": ((), torch.floor, exact),
+    "round": ((), torch.round, exact),
+    "sign": ((), torch.sign, exact),
     "scale": ((-0.3,), lambda x, factor: torch.mul(x, factor), exact),
     "clamp": ((-1.5, 2.0), lambda x, low, high: torch.clamp(x, low, high), exact),
 }
