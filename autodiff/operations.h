@@ -47,6 +47,10 @@ MT_API mt_tensor *mt_min_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool k
 MT_API mt_tensor *mt_all(mt_tape *tape, mt_tensor *x);
 MT_API mt_tensor *mt_all_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim);
 MT_API mt_tensor *mt_all_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim);
+/* any: 1 when an x over dims is not 0, else 0; passes no gradient on */
+MT_API mt_tensor *mt_any(mt_tape *tape, mt_tensor *x);
+MT_API mt_tensor *mt_any_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim);
+MT_API mt_tensor *mt_any_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim);
 /* argmax: where in dims, in row-major order, the first largest of x stands */
 MT_API mt_tensor *mt_argmax(mt_tape *tape, mt_tensor *x);
 MT_API mt_tensor *mt_argmax_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim);
@@ -68,6 +72,8 @@ MT_API mt_tensor *mt_linear(mt_tape *tape, mt_tensor *x, mt_tensor *w, mt_tensor
 /* linear_act: act(x w + bias), act a map without constants. Such as MT_OP_relu: in one pass, as one
  * node of the tape. */
 MT_API mt_tensor *mt_linear_act(mt_tape *tape, mt_tensor *x, mt_tensor *w, mt_tensor *bias, mt_op act);
+/* outer: a[i] b[j], a (n), b (m), the result (n, m) */
+MT_API mt_tensor *mt_outer(mt_tape *tape, mt_tensor *a, mt_tensor *b);
 /* to here */
 
 /* ---- views: nothing is copied, the gradient finds its way back through any layout. See tensor/tensor.h for
@@ -329,6 +335,43 @@ MT_API mt_tensor *mt_soft_cross_entropy_with(mt_tape *tape, mt_tensor *logits, m
                                              mt_cross_entropy_options options);
 MT_API mt_tensor *mt_soft_cross_entropy_weighted(mt_tape *tape, mt_tensor *logits, mt_tensor *target,
                                                  mt_tensor *weight, mt_cross_entropy_options options);
+/* to here */
+
+/* ---- more reductions, made of others; dimensions as above ---- */
+
+/* from norms.c */
+/* logsumexp: ln of the sum over dims of exp(x); minus infinity over nothing. Nothing overflows on the
+ * way. Where every x is minus infinity, so is the result, and the gradient is NaN. */
+MT_API mt_tensor *mt_logsumexp(mt_tape *tape, mt_tensor *x);
+MT_API mt_tensor *mt_logsumexp_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim);
+MT_API mt_tensor *mt_logsumexp_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim);
+/* norm: over dims, of order 2 the square root of the sum of x x, of 1 the sum of |x|, of infinity the
+ * largest |x|. The order is 1, 2 or INFINITY. A norm of 0 has the gradient 0; of order INFINITY
+ * elements of the largest size share it evenly. */
+MT_API mt_tensor *mt_norm(mt_tape *tape, mt_tensor *x, double order);
+MT_API mt_tensor *mt_norm_dim(mt_tape *tape, mt_tensor *x, int64_t dim, double order, bool keepdim);
+MT_API mt_tensor *mt_norm_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, double order, bool keepdim);
+/* std: the square root of the variance over dims, of that correction. The correction is that of
+ * mt_var. Where all x are equal the gradient is 0. */
+MT_API mt_tensor *mt_std(mt_tape *tape, mt_tensor *x, double correction);
+MT_API mt_tensor *mt_std_dim(mt_tape *tape, mt_tensor *x, int64_t dim, double correction, bool keepdim);
+MT_API mt_tensor *mt_std_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, double correction, bool keepdim);
+/* to here */
+
+/* ---- elements kept, replaced or set by a mask ---- */
+
+/* from masks.c */
+/* masked_fill: value where mask is not 0, elsewhere x. Both broadcast. mask is INDEX or REAL, as of
+ * mt_where; value may be infinite, as for weights that softmax is to make 0. */
+MT_API mt_tensor *mt_masked_fill(mt_tape *tape, mt_tensor *x, mt_tensor *mask, double value);
+/* tril: x (..., n, m) where column - row <= diagonal, elsewhere 0. A diagonal of 0 is the main one, 1
+ * the one above it, -1 the one below. What is left out may be NaN. */
+MT_API mt_tensor *mt_tril(mt_tape *tape, mt_tensor *x, int64_t diagonal);
+/* triu: x (..., n, m) where column - row >= diagonal, elsewhere 0. The diagonal counts as in mt_tril. */
+MT_API mt_tensor *mt_triu(mt_tape *tape, mt_tensor *x, int64_t diagonal);
+/* one_hot: 1 at index along a new last dimension of size classes, elsewhere 0. index (...) of INDEX,
+ * each within 0 to classes - 1; the result (..., classes) is REAL. */
+MT_API mt_tensor *mt_one_hot(mt_tape *tape, mt_tensor *index, int64_t classes);
 /* to here */
 
 MT_END

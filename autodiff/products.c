@@ -303,3 +303,46 @@ mt_tensor *mt_linear_act(mt_tape *tape, mt_tensor *x, mt_tensor *w, mt_tensor *b
     return mt_apply_operation(tape, &mt_operation_linear_act, (mt_tensor *[]){x, w, bias}, 3,
                               &(mt_attribute){.op = act});
 }
+
+/* ---- the product of a column and a row ---- */
+
+static mt_status shape_outer(const mt_call *call, mt_shape *result)
+{
+    *result = mt_shape(0, 0);
+    for (int i = 0; i < 2; i++) {
+        const mt_shape shape = mt_tensor_shape(call->in[i]);
+        char text[MT_SHAPE_TEXT];
+        if (shape.rank != 1)
+            return mt_fail(MT_ERR_SHAPE, "outer: operand %d has shape %s; give two vectors", i,
+                           mt_shape_text(shape, text));
+        result->size[i] = shape.size[0];
+    }
+    return MT_OK;
+}
+
+static mt_tensor *express_outer(mt_call *call)
+{
+    return mt_mul(call->tape, mt_unsqueeze(call->tape, call->in[0], 1), call->in[1]);
+}
+
+static const mt_example outer_examples[] = {
+    {.shape = {{1, {4}}, {1, {3}}}},
+    {.shape = {{1, {1}}, {1, {5}}}},
+    {.shape = {{1, {0}}, {1, {3}}}},
+    {.shape = {{0}}},
+};
+const mt_operation mt_operation_outer = {
+    .name = "outer",
+    .formula = "a[i] b[j], a (n), b (m), the result (n, m)",
+    .input = {{.name = "a", .low = -2, .high = 2}, {.name = "b", .low = -2, .high = 2}},
+    .shape = shape_outer,
+    .expression = express_outer,
+    .by_parts = "it is a product of a view and b",
+    .cost = MT_COST_ARITHMETIC,
+    .examples = outer_examples,
+};
+
+mt_tensor *mt_outer(mt_tape *tape, mt_tensor *a, mt_tensor *b)
+{
+    return mt_apply_operation(tape, &mt_operation_outer, (mt_tensor *[]){a, b}, 2, NULL);
+}

@@ -291,6 +291,23 @@ const mt_operation mt_operation_all = {
     .run = run_all,
     .vjp = vjp_nothing,
 };
+
+/* NaN is not 0, so it counts. */
+static mt_tensor *express_any(mt_call *call)
+{
+    mt_tape *t = call->tape;
+    mt_tensor *x = call->in[0], *is_zero = mt_eq(t, x, mt_num(t, 0));
+    mt_tensor *none = mt_all_dims(t, is_zero, dims_of(x, call->attribute), call->attribute[KEEPDIM].truth);
+    return mt_sub(t, mt_num(t, 1), none);
+}
+
+const mt_operation mt_operation_any = {
+    COMMON(MT_TAKES_REAL, MT_GIVES_REAL),
+    .name = "any",
+    .formula = "1 when an x over dims is not 0, else 0; passes no gradient on",
+    .expression = express_any,
+    .by_parts = "nothing flows through a comparison, so nothing is kept",
+};
 const mt_operation mt_operation_argmax = {
     COMMON(MT_TAKES_REAL, MT_GIVES_INDEX),
     .name = "argmax",
@@ -373,6 +390,16 @@ mt_tensor *mt_all_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim)
 mt_tensor *mt_all_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim)
 {
     return reduce(tape, &mt_operation_all, x, &dims, keepdim);
+}
+
+mt_tensor *mt_any(mt_tape *tape, mt_tensor *x) { return reduce(tape, &mt_operation_any, x, NULL, false); }
+mt_tensor *mt_any_dim(mt_tape *tape, mt_tensor *x, int64_t dim, bool keepdim)
+{
+    return mt_any_dims(tape, x, mt_axes(dim), keepdim);
+}
+mt_tensor *mt_any_dims(mt_tape *tape, mt_tensor *x, mt_shape dims, bool keepdim)
+{
+    return reduce(tape, &mt_operation_any, x, &dims, keepdim);
 }
 
 mt_tensor *mt_argmax(mt_tape *tape, mt_tensor *x)

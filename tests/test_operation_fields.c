@@ -230,7 +230,7 @@ static const struct {
     {".expression", also_expression, 7},
     {"neither .no_vjp nor .by_parts|.run is never called", no_reason, 60},
     {".no_vjp", no_vjp_beside, 50},
-    {".by_parts", by_parts_beside, 50},
+    {".by_parts|.constant", by_parts_beside, 50},
     {".no_vjp|.by_parts", empty_reason, 5},
     {".vjp", sends_nothing, 2},
     {".reads[0]", reads_what_is_not, 50},

@@ -40,6 +40,8 @@ static const struct {
     {"layer_norm.c", "Layer norm"},
     {"losses.c", "Losses"},
     {"cross_entropy.c", "Losses over classes"},
+    {"norms.c", "Norms and spreads"},
+    {"masks.c", "Masks"},
 };
 
 /* What an enum's value is called on the page. */
