@@ -232,7 +232,7 @@ static const struct {
     {".no_vjp", no_vjp_beside, 50},
     {".by_parts|.constant", by_parts_beside, 50},
     {".no_vjp|.by_parts", empty_reason, 5},
-    {".vjp", sends_nothing, 2},
+    {".vjp|.constant", sends_nothing, 2},
     {".reads[0]", reads_what_is_not, 50},
     {".reads[", reads_for_what_is_not, 50},
     {".reads[0]", reads_no_attributes, 30},
