@@ -21,8 +21,8 @@ ROW = re.compile(r"^\| `([^|]*)` \| `([^|]*)` \|$")
 SAME = re.compile(r"^Both give the same (.*)", re.S)
 DECLARED = re.compile(r"\*(\w+) = (mt_\w+)\(")
 TOLERANCE = 1e-12  # both in double
-FREE = {"mt_module_free": ("mt_mlp", "mt_sequential"), "mt_optimizer_free": ("mt_sgd_new", "mt_adam_new", "mt_adamw_new"),
-        "mt_tensor_free": ("mt_parse", "mt_zeros", "mt_ones", "mt_full", "mt_from_doubles", "mt_from_indices", "mt_tensor_copy",
+FREE = {"mt_step_free": ("mt_step_new",), "mt_module_free": ("mt_mlp", "mt_sequential"), "mt_optimizer_free": ("mt_sgd_new", "mt_adam_new", "mt_adamw_new"),
+        "mt_tensor_free": ("mt_parse", "mt_zeros", "mt_ones", "mt_full", "mt_from_doubles", "mt_from_indices", "mt_linspace", "mt_tensor_copy",
                            "mt_tensor_select", "mt_tensor_slice", "mt_uniform", "mt_normal")}  # fmt: skip
 TOP = """/* Made by from_pytorch.py from docs/from-pytorch.md: prints a line of numbers for each idiom. */
 #include <inttypes.h>
@@ -86,7 +86,7 @@ def idioms(page):
         elif ROW.match(line):
             found.append(("row",) + ROW.match(line).groups())
         elif SAME.match(line):
-            found[-1] = found[-1][:3] + (re.findall(r"`(\w+)`", SAME.match(line).group(1)),)
+            found[-1] = found[-1][:3] + (re.findall(r"`(\w+)`", SAME.match(line).group(1).split(".")[0]),)
         if "python" in blocks and "c" in blocks:
             found.append(("block", blocks.pop("python"), blocks.pop("c"), []))
     return found
