@@ -162,6 +162,7 @@ static const mt_example examples_1[] = {
     {.shape = {{3, {2, 2, 5}}, {3, {3, 2, 3}}}, .attribute = NUMBERS(1, 1, 1, 1)},
     {.shape = {{3, {1, 4, 7}}, {3, {2, 2, 2}}}, .attribute = NUMBERS(3, 0, 2, 2)},
     {.shape = {{3, {2, 2, 4}}, {3, {2, 1, 3}}}, .attribute = NUMBERS(2, 3, 1, 2)},
+    {.shape = {{3, {1, 2, 7}}, {3, {2, 2, 1}}}, .attribute = NUMBERS(3, 0, 1, 1)},
     {.shape = {{0}}},
 };
 static const mt_example bias_examples_1[] = {

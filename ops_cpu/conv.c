@@ -587,7 +587,7 @@ static mt_status run_grad_w(mt_backend *backend, const mt_conv_work *work)
     if (p->number == 0 || p->count[0] == 0 || p->count[1] == 0)
         return work->accumulate ? MT_OK : mt_cpu_fill(backend, work->w, MT_REAL, 0);
     const bool no_gaps = p->count[0] == 1 || p->from.stride[2] == p->count[1];
-    p->copies = work->w.layout->size[3] > 1 || !no_gaps;
+    p->copies = work->w.layout->size[3] > 1 || p->column_step > 1 || !no_gaps;
     p->phases[1] = 1, p->reach[1] = 0;
     if (!cut(p)) return mt_simple_conv(backend, work);
     const struct mt_gemm_kernels *t = p->kernels;
