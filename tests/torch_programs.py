@@ -82,17 +82,25 @@ def convolution(function):
 
 
 def left(function):
-    """minitorch's convolutions: zeros past the end, and a result as long as x."""
-    return lambda x, w: function(functional.pad(x, [n for size in reversed(w.shape[2:]) for n in (0, size - 1)]), w)
+    """minitorch's convolutions: zeros past the end, and a result as long as x; PyTorch refuses an empty image."""
+
+    def apply_left(x, w):
+        if x.numel() == 0:
+            return x.new_zeros((x.shape[0], w.shape[0], *x.shape[2:])) + x.sum() + 0 * w.sum()
+        return function(functional.pad(x, [n for size in reversed(w.shape[2:]) for n in (0, size - 1)]), w)
+
+    return apply_left
 
 
 def pool(function):
-    """Where there is no channel, which PyTorch refuses, a channel of zeros is taken and left out again."""
+    """PyTorch refuses an image without channels or elements: it is given one larger, and what is too much is left out."""
 
-    def apply_pool(x, kernel, **more):
-        none = x.shape[1] == 0
-        y = function(x.new_zeros((x.shape[0], 1, *x.shape[2:])) if none else x, kernel, **more)
-        return y[:, :0] + x.sum() if none else y
+    def apply_pool(x, kernel, stride, padding):
+        if x.numel():
+            return function(x, kernel, stride, padding)
+        sizes = [x.shape[2:], *([v] * (x.dim() - 2) if isinstance(v, int) else v for v in (kernel, stride, padding))]
+        places = [(n + 2 * p - k) // s + 1 for n, k, s, p in zip(*sizes)]
+        return x.new_zeros((*x.shape[:2], *places)) + x.sum()
 
     return apply_pool
 
