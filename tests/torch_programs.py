@@ -73,8 +73,10 @@ def ordered(x, dim, descending):
 
 
 def pad(x, before, after, value):
-    around = [n for pair in zip(reversed(before), reversed(after)) for n in pair]
-    return functional.pad(x, around, value=value if x.is_floating_point() else int(value))
+    value = value if x.is_floating_point() else int(value)
+    if x.numel() == 0:  # which PyTorch pads only where no size stays 0
+        return x.new_full([n + b + a for n, b, a in zip(x.shape, before, after)], value) + x.sum()
+    return functional.pad(x, [n for pair in zip(reversed(before), reversed(after)) for n in pair], value=value)
 
 
 def convolution(function):
