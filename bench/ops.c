@@ -254,7 +254,7 @@ static bool trip_begin(bench *self, trip *t, const mt_operation *operation, int6
     t->start = mt_tape_mark(t->tape);
     const mt_input *input = operation->input; /* a list's last stands for what follows */
     for (int i = 0; i < mt_example_inputs(operation->examples); i++) {
-        if (i < MT_MAX_INPUTS && operation->input[i].name) input = &operation->input[i];
+        if (operation->input[i].name) input = &operation->input[i];
         mt_shape shape = operation->examples[0].shape[i];
         for (int d = 0; d < shape.rank; d++)
             if (shape.size[d] > 1) shape.size[d] *= factor;
