@@ -242,6 +242,12 @@ static void test_edges(void **data)
         options.reduction = MT_LOSS_SUM;
         TEST_TRUE(mt_item(ON(t, mt_cross_entropy_with(t, none, nobody, options))) == 0);
         TEST_TRUE(mt_item(ON(t, mt_nll_with(t, none, nobody, options))) == 0);
+        /* Probabilities of no classes: each row is a sum of nothing. */
+        mt_tensor *classless = OWN(mt_empty(b, mt_shape(2, 0), MT_REAL));
+        options.reduction = MT_LOSS_NONE;
+        TEST_ALL_CLOSE(test_read(ON(t, mt_soft_cross_entropy_with(t, classless, classless, options))),
+                       (const double[]){0, 0}, 2, 0, 0, "no classes");
+        TEST_TRUE(mt_item(ON(t, mt_soft_cross_entropy(t, classless, classless))) == 0);
         test_cases++;
         test_release();
     }
