@@ -35,9 +35,21 @@ def reduction(function):
     return reduce
 
 
+def chosen(choose):
+    """Where the chosen element of each row stands; of no rows, which PyTorch refuses where they are empty, nothing."""
+    return lambda x: choose(x, -1) if x.shape[:-1].numel() else x.new_zeros(x.shape[:-1], dtype=torch.int64)
+
+
 def first(choose):
     """The element that argmax or argmin finds, the first of equal ones: its gradient goes there alone."""
-    return lambda x: x.gather(-1, choose(x, -1, keepdim=True)).squeeze(-1)
+    where = chosen(choose)
+    return lambda x: x.gather(-1, where(x).unsqueeze(-1)).squeeze(-1) if x.shape[:-1].numel() else x.sum(-1)
+
+
+def unstrided(x):
+    """A copy with the usual strides, in dimensions of size 1 too, where PyTorch 2.5 errs by others: an index (1, n) of
+    strides (1, 1) is taken for an expanded column, and a convolution's backward asks for contiguous weights."""
+    return x.clone(memory_format=torch.contiguous_format)
 
 
 def variance(x, correction):
@@ -79,8 +91,23 @@ def pad(x, before, after, value):
     return functional.pad(x, [n for pair in zip(reversed(before), reversed(after)) for n in pair], value=value)
 
 
+def listed(sizes, *attributes):
+    """Attributes as lists, where they are numbers of one dimension."""
+    return [v if isinstance(v, list) else [v] * len(sizes) for v in attributes]
+
+
 def convolution(function):
-    return lambda x, w, bias=None, **more: function(x, w, bias, **more)
+    """PyTorch refuses an image without elements, though its padding has windows."""
+
+    def apply_convolution(x, w, bias=None, *, stride, padding, dilation, groups):
+        if x.numel():
+            return function(x, unstrided(w), bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
+        sizes = zip(x.shape[2:], w.shape[2:], *listed(x.shape[2:], stride, padding, dilation))
+        places = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes]
+        y = x.new_zeros((x.shape[0], w.shape[0], *places)) + x.sum() + 0 * w.sum()
+        return y if bias is None else y + bias.reshape(-1, *[1] * len(places))
+
+    return apply_convolution
 
 
 def left(function):
@@ -89,20 +116,20 @@ def left(function):
     def apply_left(x, w):
         if x.numel() == 0:
             return x.new_zeros((x.shape[0], w.shape[0], *x.shape[2:])) + x.sum() + 0 * w.sum()
-        return function(functional.pad(x, [n for size in reversed(w.shape[2:]) for n in (0, size - 1)]), w)
+        return function(functional.pad(x, [n for size in reversed(w.shape[2:]) for n in (0, size - 1)]), unstrided(w))
 
     return apply_left
 
 
-def pool(function):
-    """PyTorch refuses an image without channels or elements: it is given one larger, and what is too much is left out."""
+def pool(function, of_nothing):
+    """of_nothing: of a window of padding alone, in an image without elements, which PyTorch refuses."""
 
     def apply_pool(x, kernel, stride, padding):
         if x.numel():
             return function(x, kernel, stride, padding)
-        sizes = [x.shape[2:], *([v] * (x.dim() - 2) if isinstance(v, int) else v for v in (kernel, stride, padding))]
-        places = [(n + 2 * p - k) // s + 1 for n, k, s, p in zip(*sizes)]
-        return x.new_zeros((*x.shape[:2], *places)) + x.sum()
+        sizes = zip(x.shape[2:], *listed(x.shape[2:], kernel, stride, padding))
+        places = [(n + 2 * p - k) // s + 1 for n, k, s, p in sizes]
+        return x.new_full((*x.shape[:2], *places), of_nothing) + x.sum()
 
     return apply_pool
 
@@ -199,12 +226,12 @@ expressions = {
     "sum": reduction(lambda x: x.sum(-1)),
     "mean": reduction(lambda x: real(x).mean(-1)),
     "prod": reduction(lambda x: x.prod(-1)),
-    "max": reduction(lambda x: first(torch.argmax)(x)),
-    "min": reduction(lambda x: first(torch.argmin)(x)),
+    "max": reduction(first(lambda *x: torch.argmax(*x))),
+    "min": reduction(first(lambda *x: torch.argmin(*x))),
     "all": reduction(lambda x: real((x != 0).all(-1))),
     "any": reduction(lambda x: real((x != 0).any(-1))),
-    "argmax": reduction(lambda x: torch.argmax(x, -1)),
-    "argmin": reduction(lambda x: torch.argmin(x, -1)),
+    "argmax": reduction(chosen(lambda *x: torch.argmax(*x))),
+    "argmin": reduction(chosen(lambda *x: torch.argmin(*x))),
     "matmul": lambda a, b: rank_1(torch.matmul(a, b)),
     "linear": lambda x, w, bias: torch.matmul(x, w) + bias,
     "linear_act": lambda x, w, bias, act: activated(torch.matmul(x, w) + bias, act),
@@ -225,14 +252,14 @@ expressions = {
     "cat": lambda *x, dim: torch.cat(x, dim),
     "stack": lambda *x, dim: torch.stack(x, dim),
     "flip": lambda x, dims: x.flip(list(range(x.dim())) if dims is None else dims),
-    "gather": lambda x, index, dim: x.gather(dim, index),
+    "gather": lambda x, index, dim: x.gather(dim, unstrided(index)),
     "index_select": lambda x, index, dim: x.index_select(dim, index),
-    "scatter_add": lambda x, index, src, dim: x.scatter_add(dim, index, src),
+    "scatter_add": lambda x, index, src, dim: x.scatter_add(dim, unstrided(index), src),
     "cumsum": lambda x, dim: x.cumsum(dim),
     "argsort": lambda x, dim, descending: ordered(x, dim, descending),
-    "sort": lambda x, dim, descending: x.gather(dim, ordered(x, dim, descending)),
+    "sort": lambda x, dim, descending: x.gather(dim, unstrided(ordered(x, dim, descending))),
     "argtopk": lambda x, k, dim, largest: ordered(x, dim, largest).narrow(dim, 0, k),
-    "topk": lambda x, k, dim, largest: x.gather(dim, ordered(x, dim, largest).narrow(dim, 0, k)),
+    "topk": lambda x, k, dim, largest: x.gather(dim, unstrided(ordered(x, dim, largest).narrow(dim, 0, k))),
     "masked_fill": lambda x, mask, value: torch.where(mask != 0, value, x),
     "tril": lambda x, diagonal: x.tril(max(min(diagonal, 2**30), -(2**30))),
     "triu": lambda x, diagonal: x.triu(max(min(diagonal, 2**30), -(2**30))),
@@ -250,10 +277,10 @@ expressions = {
     "conv2d_bias": convolution(lambda *x, **more: functional.conv2d(*x, **more)),
     "conv1d_left": left(lambda x, w: functional.conv1d(x, w)),
     "conv2d_left": left(lambda x, w: functional.conv2d(x, w)),
-    "max_pool1d": pool(lambda *x, **more: functional.max_pool1d(*x, **more)),
-    "avg_pool1d": pool(lambda *x, **more: functional.avg_pool1d(*x, **more)),
-    "max_pool2d": pool(lambda *x, **more: functional.max_pool2d(*x, **more)),
-    "avg_pool2d": pool(lambda *x, **more: functional.avg_pool2d(*x, **more)),
+    "max_pool1d": pool(lambda *x, **more: functional.max_pool1d(*x, **more), -math.inf),
+    "avg_pool1d": pool(lambda *x, **more: functional.avg_pool1d(*x, **more), 0),
+    "max_pool2d": pool(lambda *x, **more: functional.max_pool2d(*x, **more), -math.inf),
+    "avg_pool2d": pool(lambda *x, **more: functional.avg_pool2d(*x, **more), 0),
     "tile": tile,
     "var": reduction(variance),
     "softmax": lambda x, dim: torch.softmax(x, dim),
