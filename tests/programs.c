@@ -257,12 +257,18 @@ static double wobble(int k, int64_t i)
     return (double)(z >> 11) * 0x1p-52 - 1;
 }
 
-static mt_tensor *disturb(machine *m, int k, mt_tensor *y)
+/* What the noise multiplies item k's elements by. */
+static double *noise_factors(const machine *m, int k, int64_t count)
 {
-    const int64_t count = mt_tensor_count(y);
     double *factor = malloc((size_t)(count + 1) * sizeof *factor);
     if (!factor) give_up("out of memory", "");
     for (int64_t i = 0; i < count; i++) factor[i] = 1 + m->noise * wobble(k, i);
+    return factor;
+}
+
+static mt_tensor *disturb(machine *m, int k, mt_tensor *y)
+{
+    double *factor = noise_factors(m, k, mt_tensor_count(y));
     mt_tensor *factors = mt_from_doubles(m->backend, factor, mt_tensor_shape(y));
     free(factor);
     if (!factors) failed();
@@ -287,10 +293,16 @@ void machine_end(machine *m)
     for (int k = 0; k < MOST_ITEMS; k++) mt_tensor_free(m->leaf[k]);
 }
 
-static mt_tensor *make_leaf(machine *m, const item *it)
+static mt_tensor *make_leaf(machine *m, const item *it, int k)
 {
-    if (it->kind == MT_REAL) return mt_from_doubles(m->backend, it->values, it->shape);
     const int64_t count = shape_count(it->shape);
+    if (it->kind == MT_REAL) {
+        double *noisy = noise_factors(m, k, count);
+        for (int64_t i = 0; i < count; i++) noisy[i] *= it->values[i];
+        mt_tensor *leaf = mt_from_doubles(m->backend, noisy, it->shape);
+        free(noisy);
+        return leaf;
+    }
     int64_t *values = malloc((size_t)(count + 1) * sizeof *values);
     if (!values) give_up("out of memory", "");
     for (int64_t i = 0; i < count; i++) values[i] = (int64_t)it->values[i];
@@ -303,7 +315,7 @@ bool machine_step(machine *m, const program *p, int k)
 {
     const item *it = &p->item[k];
     if (!it->operation) {
-        m->leaf[k] = m->result[k] = make_leaf(m, it);
+        m->leaf[k] = m->result[k] = make_leaf(m, it, k);
         if (!m->leaf[k] || (it->grad && mt_require_grad(m->leaf[k], true) != MT_OK)) failed();
         return true;
     }
@@ -319,8 +331,7 @@ bool machine_step(machine *m, const program *p, int k)
     const bool is_wrong = it->operation == spoiled;
     mt_tensor *y = mt_apply_operation(m->tape, is_wrong ? &wrong : it->operation, in, it->inputs, attribute);
     if (y && is_wrong && wrong.vjp == spoiled->vjp) y = mt_scale(m->tape, y, WRONG);
-    if (y && m->noise != 0 && mt_tensor_kind(y) == MT_REAL && it->operation->cost != MT_COST_NOTHING)
-        y = disturb(m, k, y);
+    if (y && m->noise != 0 && mt_tensor_kind(y) == MT_REAL) y = disturb(m, k, y);
     m->result[k] = y;
     return y != NULL;
 }

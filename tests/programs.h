@@ -56,7 +56,7 @@ double *program_numbers(program *p, int64_t count);
 bool program_read(program *p, FILE *from);
 void program_write(const program *p, FILE *to);
 
-/* A program on its way: what its items are on a tape. noise: each result that took arithmetic is multiplied
+/* A program on its way: what its items are on a tape. noise: each REAL item, leaf or result, is multiplied
  * by 1 + noise u, with u in [-1, 1) an element's own, which shows what a rounding would do. */
 typedef struct machine {
     mt_backend *backend;

@@ -14,9 +14,10 @@
  * drawn, so that a call which is refused only for its values (an index) is taken back.
  *
  * What is left out: results that are not finite have no users, since all that follows would be NaN; and an
- * item ends a program when its value or a gradient moves by more than MOVED where each result before it moves
- * by NOISE. There two right answers may differ: near a jump (a comparison, floor, a tie of max) or where
- * nearly equal numbers cancel. draw says on stderr how often.
+ * item ends a program when its value or a gradient moves by more than MOVED, or it is refused, where each
+ * item before it moves by NOISE. There two right answers may differ: near a jump (a comparison, floor, a tie
+ * of max), near a kink (std of equal elements), or where nearly equal numbers cancel. draw says on stderr how
+ * often.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -26,7 +27,7 @@
 #include "programs.h"
 #include "tensor/op_id.h"
 
-static const double NOISE = 1e-12, MOVED = 1e-8;
+static const double NOISE = 1e-12, MOVED = 1e-9;
 /* Differences count against the largest element of a tensor, or this. */
 static const double LEAST_SCALE = 1e-2;
 
@@ -101,15 +102,19 @@ static void learn(int k)
     free(values);
 }
 
-static void replay(double noise)
+/* The number of the item that is refused, which only noise may bring about: it moves an index; -1: none. */
+static int replay(double noise)
 {
     machine_end(&m);
     machine_begin(&m, &p, simple, noise);
     for (int k = 0; k < p.count; k++)
         if (!machine_step(&m, &p, k)) {
-            fprintf(stderr, "random_programs: %s, which was right before\n", mt_tape_message(m.tape));
+            if (noise != 0) return k;
+            fprintf(stderr, "random_programs: seed %" PRIu64 ": %s, which was right before\n", p.seed,
+                    mt_tape_message(m.tape));
             exit(2);
         }
+    return -1;
 }
 
 /* Its number; -1 when there is no room, or it is refused and taken back. */
@@ -491,20 +496,24 @@ static void keep_items(int count)
     draw_cotangents();
 }
 
-static bool moved(const double *a, const double *b, int64_t count)
+/* Whether noise moves a tensor. lost: or leaves an element no digit, so that no rounding may decide whether
+ * it is 0, which a mask asks: of equal elements var may be 0 or 1e-33. */
+static bool moved(const double *a, const double *b, int64_t count, bool lost)
 {
     double scale = LEAST_SCALE;
     for (int64_t i = 0; i < count; i++)
         if (isfinite(a[i])) scale = fmax(scale, fabs(a[i]));
-    for (int64_t i = 0; i < count; i++)
+    for (int64_t i = 0; i < count; i++) {
         if (isfinite(a[i]) ? !(fabs(a[i] - b[i]) <= MOVED * scale) : isfinite(b[i])) return true;
+        if (lost && fabs(a[i] - b[i]) > fmax(fabs(a[i]), fabs(b[i])) / 2) return true;
+    }
     return false;
 }
 
-/* Every value, and behind them every gradient, one after the other. */
-static double *all_numbers(double noise, int64_t *end)
+/* Every value, and behind them every gradient, one after the other; NULL when item *refused is refused. */
+static double *all_numbers(double noise, int64_t *end, int *refused)
 {
-    replay(noise);
+    if ((*refused = replay(noise)) >= 0) return NULL;
     if (machine_backward(&m, &p) != MT_OK) {
         fprintf(stderr, "random_programs: seed %" PRIu64 ": backward: %s\n", p.seed, mt_last_message());
         program_write(&p, stderr);
@@ -528,19 +537,22 @@ static double *all_numbers(double noise, int64_t *end)
     return numbers;
 }
 
-/* The number of the first value (k) or gradient (count + k) that noise moves; -1: none. */
+/* The number of the first value (k) or gradient (count + k) that noise moves, or of the item that is refused
+ * then; -1: none. */
 static int unsteady(void)
 {
     int64_t end[2 * MOST_ITEMS];
-    double *calm = all_numbers(0, end), *up = all_numbers(NOISE, end), *down = all_numbers(-NOISE, end);
-    int found = -1;
-    for (int k = 0; k < 2 * p.count && found < 0; k++) {
-        const int64_t start = k ? end[k - 1] : 0, count = end[k] - start;
-        if (moved(calm + start, up + start, count) || moved(calm + start, down + start, count)) found = k;
+    int found;
+    double *calm = all_numbers(0, end, &found);
+    for (int sign = 1; sign >= -1 && found < 0; sign -= 2) {
+        double *other = all_numbers(sign * NOISE, end, &found);
+        for (int k = 0; k < 2 * p.count && found < 0; k++) {
+            const int64_t start = k ? end[k - 1] : 0;
+            if (moved(calm + start, other + start, end[k] - start, k < p.count)) found = k;
+        }
+        free(other);
     }
     free(calm);
-    free(up);
-    free(down);
     return found;
 }
 
