@@ -45,6 +45,7 @@ MT_DEVICE void conv_index(const conv_operand &x, int64_t number, int64_t (&index
     index[0] = number;
 }
 
+/* Not unrolled: four steps at once need up to 85 registers, so that a card holds half as many threads. */
 MT_KERNEL void conv_value(conv_args a)
 {
     const int64_t number = thread_number();
@@ -57,6 +58,7 @@ MT_KERNEL void conv_value(conv_args a)
         for (int64_t p = 0; p < a.w.size[2]; p++) {
             const int64_t i = y[2] * a.stride[0] + p * a.dilation[0] - a.before[0];
             if (i < 0 || i >= a.x.size[2]) continue;
+            MT_NO_UNROLL
             for (int64_t q = 0; q < a.w.size[3]; q++) {
                 const int64_t j = y[3] * a.stride[1] + q * a.dilation[1] - a.before[1];
                 if (j < 0 || j >= a.x.size[3]) continue;
