@@ -45,8 +45,9 @@ template <class F> MT_DEVICE mt_real sum_of(int64_t n, mt_real (&room)[LANES / W
 {
     mt_real whole = 0;
     for (int64_t i = threadIdx.x; i < n;) {
+        const int64_t end = min(n, i + (int64_t)IN_TURN * blockDim.x);
         mt_real part = 0;
-        for (int turn = 0; turn < IN_TURN && i < n; turn++, i += blockDim.x) part += term(i);
+        for (; i < end; i += blockDim.x) part += term(i);
         whole += part;
     }
     return joined<false>(whole, room);

@@ -20,7 +20,8 @@ struct scan_work {
     walk<uint64_t, 2> lines;              /* from a line's number to where it begins in out and in */
 };
 
-/* The sum of value over this thread and those before it in the block; *all: over the block. */
+/* The sum of value over this thread and those before it in the block; *all: over the block. Between two calls
+ * the caller has a barrier. */
 MT_DEVICE mt_real scan_block(mt_real value, mt_real *all)
 {
     MT_SHARED(mt_real, of_warp, [WARPS]);
@@ -30,7 +31,6 @@ MT_DEVICE mt_real scan_block(mt_real value, mt_real *all)
         const mt_real before = __shfl_up_sync(0xffffffffu, value, (unsigned)distance);
         if (lane >= distance) value += before;
     }
-    __syncthreads(); /* of_warp may still be read from the call before */
     if (lane == WARP - 1) of_warp[warp] = value;
     __syncthreads();
     mt_real before = 0, sum = 0;
@@ -40,7 +40,7 @@ MT_DEVICE mt_real scan_block(mt_real value, mt_real *all)
         sum += of_warp[w];
     }
     *all = sum;
-    return warp > 0 ? before + value : value;
+    return before + value;
 }
 
 /* This thread's elements of a chunk, 0 past the end of the line; their sum. */
