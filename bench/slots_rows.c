@@ -71,7 +71,30 @@ static mt_real *numbers(pair p, int i, int k)
     return (mt_real *)whole.data + whole.layout->offset + k * whole.layout->size[1];
 }
 
-static void entropy_one(mt_shape shape, int dim, unsigned flags, way how, double smoothing, bool one_weight)
+/* Whose class 1 along dim holds value. */
+static pair with_class(mt_shape shape, int dim, unsigned flags, double value)
+{
+    const int64_t n = test_count(shape);
+    int64_t inner = 1;
+    double *values = test_memory((size_t)n * sizeof *values);
+    for (int d = dim + 1; d < shape.rank; d++) inner *= shape.size[d];
+    for (int64_t i = 0; i < n; i++)
+        values[i] = i / inner % shape.size[dim] == 1 ? value : test_between(0.5, 1.5);
+    return twins(test_array_from(backends[0], shape, flags | TEST_FIXED, values));
+}
+
+static pair labels_but_1(mt_shape shape, int64_t classes)
+{
+    const int64_t n = test_count(shape);
+    double *values = test_memory((size_t)n * sizeof *values);
+    for (int64_t i = 0; i < n; i++) values[i] = (double)(i % 2 == 0 ? 2 : test_below(2) * (classes - 1));
+    return twins(test_array_from(backends[0], shape, TEST_INDICES, values));
+}
+
+/* masked: a class that no label names is impossible, x = -inf, and its weight is infinite. Without smoothing
+ * it adds nothing to a loss. */
+static void entropy_one(mt_shape shape, int dim, unsigned flags, way how, double smoothing, bool one_weight,
+                        bool masked)
 {
     mt_shape kept = shape;
     const int64_t classes = shape.size[dim], rows = test_count(shape) / classes;
@@ -79,6 +102,11 @@ static void entropy_one(mt_shape shape, int dim, unsigned flags, way how, double
     if (how == WITH_LOGARITHMS) smoothing = 0;
     pair x = input(shape, flags), target = input(shape, flags), labels = indices(kept, classes);
     pair weight = input(mt_shape(one_weight ? 1 : classes), flags);
+    if (masked) {
+        x = with_class(shape, dim, flags, -INFINITY),
+        weight = with_class(mt_shape(classes), 0, flags, INFINITY);
+        labels = labels_but_1(kept, classes);
+    }
     pair g = input(kept, flags), out = output(shape, flags), four = output(mt_shape(4, rows), TEST_PLAIN);
     const char *names[] = {"cross_entropy", "nll", "soft cross_entropy"};
     const char *what =
@@ -137,7 +165,10 @@ void check_cross_entropy(void **state)
     for (size_t i = 0; i < TEST_LENGTH(cases); i++)
         for (int k = 0; k < 6 && (slots_large || !cases[i].large); k++)
             entropy_one(shape_of(i), cases[i].dim, slots_flags(k % 2), (way)(k / 2), smoothings[k % 2],
-                        k % 2 == 1);
+                        k % 2 == 1, false);
+    for (int k = 0; k < 4; k++)
+        entropy_one(mt_shape(9, 5), 1, slots_flags(k % 2), k < 2 ? WITH_LABELS : WITH_LOGARITHMS, 0, false,
+                    true);
     refuse_label(3);
     refuse_label(-1);
 }

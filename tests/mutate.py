@@ -2,7 +2,7 @@
 """tests/mutate - would the tests see it? Breaks the shipped CUDA kernels in one place at a time and runs them on gpu-sim.
 
     mutate.py SOURCE-ROOT BUILD-ROOT --libraries LIB... --cc CC... --sim COMMAND...
-              [--sample N] [--file NAME.cu] [--jobs N] [--list]
+              [--sample N] [--file NAME] [--jobs N] [--list]
 
 A mutant is a barrier or a fence taken away, or a comparison of device code that counts its bound otherwise: < for <=, > for
 >=, and back. All of a file are compiled at once, each behind mt_mutant_is(number), and one is switched on at a time; the
@@ -163,16 +163,18 @@ def prepare(source, work):
     return mutants, files, skipped
 
 
+def included(source, name):
+    """The headers of ops_cuda that a file includes, and those that they include."""
+    headers = set(re.findall(r'^#include "(\w+\.cuh)"', read(os.path.join(source, "ops_cuda", name)), re.M))
+    return headers.union(*[included(source, header) for header in headers])
+
+
 def needed(source, mutants, files):
     """Without the files that have no mutants but those of headers which others include too."""
     own = {m.file for m in mutants}
-
-    def headers(name):
-        included = re.findall(r'^#include "(\w+\.cuh)"', read(os.path.join(source, "ops_cuda", name)), re.M)
-        return own & set(included).union(*[headers(n) for n in included if n in own])
     rich = [name for name in files if name in own]
     for name in files:
-        if name not in own and headers(name) - set().union(*[headers(n) for n in rich]):
+        if name not in own and (own & included(source, name)) - set().union(*[included(source, n) for n in rich]):
             rich.append(name)
     return rich
 
@@ -250,7 +252,9 @@ def main():
             return 0
         print("%d mutants in %d files; %d comparisons are decided by the compiler" % (
             len(mutants), len(set(m.file for m in mutants)), len(skipped)))
-        if options.sample:
+        if options.file:
+            files = [name for name in files if name == options.file or options.file in included(source, name)]
+        elif options.sample:
             files = needed(source, mutants, files)
         objects, commands = [], []
         for name in files:

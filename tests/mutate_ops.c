@@ -4,10 +4,10 @@
  * Sizes lie around the kernels' own numbers (16 bytes, a warp, a tile, a chunk), values are never small, so
  * that an element lost or taken twice is seen. The kernels ask mt_mutant_is which fault is on: MT_MUTANT in
  * the environment, or "trace", which prints the numbers of all that were asked for. An argument chooses one
- * group of tests.
+ * group of tests. Slots whose checks in bench/slots.h are as small have these for a group.
  */
 #include "tensor/elementwise_ops.h"
-#include "pairs.h"
+#include "bench/slots.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -359,11 +359,24 @@ static void update(void **data)
     }
 }
 
+/* Sums so far of more chunks than a block takes. */
+static void cumsum_long(void **data)
+{
+    slots_large = true;
+    check_cumsum(data);
+    slots_large = false;
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        TEST(elementwise), TEST(copies),       TEST(reduce), TEST(reduce_long),  TEST(rows),  TEST(matmul),
-        TEST(matmul_more), TEST(matmul_large), TEST(draws),  TEST(permutations), TEST(update)};
+        TEST(elementwise),        TEST(copies),        TEST(reduce),
+        TEST(reduce_long),        TEST(rows),          TEST(matmul),
+        TEST(matmul_more),        TEST(matmul_large),  TEST(draws),
+        TEST(permutations),       TEST(update),        TEST(check_compare),
+        TEST(check_reduce_index), TEST(check_softmax), TEST(check_cross_entropy),
+        TEST(check_layer_norm),   TEST(check_conv),    TEST(check_gather),
+        TEST(check_cumsum),       TEST(cumsum_long),   TEST(check_argsort)};
     backends[0] = mt_backend_get("gpu-sim");
     backends[1] = mt_backend_get("simple");
     if (backends[0] == NULL || backends[1] == NULL) {
