@@ -373,7 +373,7 @@ static int64_t draw_integer(mt_shape x, int64_t usual)
     int64_t largest = x.rank;
     for (int d = 0; d < x.rank; d++) largest = x.size[d] > largest ? x.size[d] : largest;
     if (chance(0.35)) return usual;
-    if (chance(0.4) && usual < INT64_MAX - 2) return usual + from_to(-2, 2);
+    if (chance(0.4) && usual > INT64_MIN + 2 && usual < INT64_MAX - 2) return usual + from_to(-2, 2);
     return from_to(-largest - 1, largest + 1);
 }
 
