@@ -16,8 +16,7 @@ static void i_backward(machine *m)
     }
     FUZZ_CHECK(status == mt_tape_status(TAPE), "backward gives %s, and the tape has %s",
                mt_status_name(status), mt_status_name(mt_tape_status(TAPE)));
-    m->failures = 0;
-    done(m, status);
+    done_on_tape(m, status);
     if (status != MT_OK) return;
     for (int i = 0; i < HANDLES; i++) {
         handle *h = &m->handles[i];

@@ -68,6 +68,8 @@ mt_shape without(mt_shape shape, mt_shape dims, bool keepdim);
 void on_tape(machine *m, mt_tensor *result, uint64_t base);
 void made(machine *m, mt_tensor *result, const handle *of);
 void done(machine *m, mt_status status);
+/* The same of a call that leaves its failure in the tape, which may have failed before. */
+void done_on_tape(machine *m, mt_status status);
 /* Reads a tensor that may be used, into the hash. */
 void look(machine *m, const mt_tensor *x);
 void mix(machine *m, const void *bytes, size_t size);

@@ -302,6 +302,37 @@ static mt_status pair_reduce(mt_backend *backend, const mt_reduce_work *work)
     return status;
 }
 
+/* Of INDEX: the same numbers, and the same mean of them. */
+static mt_status pair_reduce_index(mt_backend *backend, const mt_reduce_work *work, mt_kind out_kind)
+{
+    (void)backend;
+    if (!comparing) return tested->reduce_index(tested, work, out_kind);
+    copy c[2];
+    mt_reduce_work own = *work;
+    own.out = take(&c[0], work->out, out_kind, true);
+    own.in = take(&c[1], work->in, MT_INDEX, false);
+    mt_status status = same_status(tested->reduce_index(tested, work, out_kind),
+                                   oracle->reduce_index(oracle, &own, out_kind), &c[0], "reduce_index");
+    if (status == MT_OK) agree(&c[0], (slack){NULL, 0, 0}, "reduce_index");
+    for (int i = 0; i < 2; i++) drop(&c[i]);
+    return status;
+}
+
+static mt_status pair_compare_slot(mt_backend *backend, mt_operand out, mt_operand a, mt_operand b,
+                                   const mt_real *order)
+{
+    (void)backend;
+    if (!comparing) return tested->compare(tested, out, a, b, order);
+    copy c[3];
+    const mt_operand own_out = take(&c[0], out, MT_REAL, true), own_a = take(&c[1], a, MT_INDEX, false),
+                     own_b = take(&c[2], b, MT_INDEX, false);
+    mt_status status = same_status(tested->compare(tested, out, a, b, order),
+                                   oracle->compare(oracle, own_out, own_a, own_b, order), &c[0], "compare");
+    if (status == MT_OK) agree(&c[0], (slack){NULL, 0, 0}, "compare");
+    for (int i = 0; i < 3; i++) drop(&c[i]);
+    return status;
+}
+
 static mt_status pair_scatter(mt_backend *backend, const mt_scatter_work *work)
 {
     (void)backend;
@@ -454,6 +485,8 @@ mt_backend *pair_backend(const char *name)
                         .map = pair_elementwise,
                         .zip = pair_elementwise,
                         .reduce = pair_reduce,
+                        .reduce_index = pair_reduce_index,
+                        .compare = pair_compare_slot,
                         .scatter = pair_scatter,
                         .rows = pair_rows,
                         .matmul = pair_matmul,

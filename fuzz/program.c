@@ -191,6 +191,12 @@ void done(machine *m, mt_status status)
     mix(m, &status, sizeof status);
 }
 
+void done_on_tape(machine *m, mt_status status)
+{
+    refusals(m, status != MT_OK, *mt_tape_message(m->tapes[m->tape]) != 0);
+    mix(m, &status, sizeof status);
+}
+
 /* ---- tapes ---- */
 
 /* Every handle of the tape made after an instruction is forgotten, those of views too. */

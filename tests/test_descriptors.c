@@ -72,13 +72,20 @@ static double *draw(const mt_operation *operation, int input, int64_t n)
     return values;
 }
 
+/* Rows of one number again and again have a spread of 0, where std has a kink, and layer_norm divides the
+ * rounding of their mean by the root of eps: such are not drawn for these. */
+static bool may_stretch(const mt_operation *operation)
+{
+    return operation != mt_operation_by_name("std") && operation != mt_operation_by_name("layer_norm");
+}
+
 static call_case make_case(mt_backend *b, const mt_operation *operation, const mt_example *example,
                            bool plain)
 {
     call_case c = {.operation = operation, .example = example, .inputs = mt_example_inputs(example)};
     for (int i = 0; i < c.inputs; i++) {
         const mt_input *input = input_of(operation, i);
-        c.cut[i] = test_cut_make(example->shape[i], true);
+        c.cut[i] = test_cut_make(example->shape[i], may_stretch(operation));
         if (plain || input->takes == MT_TAKES_INDEX || input->contiguous) {
             c.cut[i].base = example->shape[i]; /* as it is */
             c.cut[i].shape.rank = 0;

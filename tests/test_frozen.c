@@ -35,6 +35,8 @@ COUNTED(rows, mt_rows_work)
 COUNTED(softmax, mt_softmax_work)
 COUNTED(cross_entropy, mt_cross_entropy_work)
 COUNTED(conv, mt_conv_work)
+COUNTED(layer_norm, mt_layer_norm_work)
+COUNTED(gather, mt_gather_work)
 
 static mt_status counted_matmul(mt_backend *b, const mt_matmul_work *job)
 {
@@ -86,6 +88,8 @@ static mt_backend *counting(void)
     backend.softmax = counted_softmax;
     backend.cross_entropy = counted_cross_entropy;
     backend.conv = counted_conv;
+    backend.layer_norm = counted_layer_norm;
+    backend.gather = counted_gather;
     backend.matmul = counted_matmul;
     backend.fill = counted_fill;
     backend.copy = counted_copy;
