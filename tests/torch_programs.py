@@ -46,6 +46,11 @@ def first(choose):
     return lambda x: x.gather(-1, where(x).unsqueeze(-1)).squeeze(-1) if x.shape[:-1].numel() else x.sum(-1)
 
 
+def norm(x, order):
+    """Of no rows, which PyTorch refuses where they are empty and the order is infinity, nothing."""
+    return torch.linalg.vector_norm(x, order, -1) if x.shape[:-1].numel() else x.sum(-1)
+
+
 def unstrided(x):
     """A copy with the usual strides, in dimensions of size 1 too, where PyTorch 2.5 errs by others: an index (1, n) of
     strides (1, 1) is taken for an expanded column, and a convolution's backward asks for contiguous weights."""
@@ -267,7 +272,7 @@ expressions = {
     "outer": lambda a, b: torch.outer(a, b),
     "layer_norm": lambda x, gamma, beta, eps: functional.layer_norm(x, gamma.shape, gamma, beta, eps),
     "logsumexp": reduction(lambda x: torch.logsumexp(x, -1)),
-    "norm": reduction(lambda x, order: torch.linalg.vector_norm(x, order, -1)),
+    "norm": reduction(norm),
     "std": reduction(deviation),
     "unfold": lambda x, dim, size, step: x.unfold(dim, size, step),
     "pad": pad,
