@@ -39,9 +39,9 @@ MT_API void mt_tape_reset(mt_tape *tape);
 /* Recording off (inference): operations compute, their results need no gradient. A new tape records. */
 MT_API void mt_tape_record(mt_tape *tape, bool on);
 MT_API bool mt_tape_is_recording(const mt_tape *tape);
-/* Fusing off: mt_linear and mt_linear_act run as the primitives that they are made of (matmul, add, map), a
- * node for each, so that every one of them is the backend's own. Results may differ by roundings. A new tape
- * fuses. */
+/* Fusing off: mt_linear, mt_linear_act, softmax, log_softmax, layer norm, convolutions and cross entropy
+ * run as the primitives that they are made of (matmul, add, map, reductions), a node for each, so that every
+ * one of them is the backend's own. Results may differ by roundings. A new tape fuses. */
 MT_API void mt_tape_fuse(mt_tape *tape, bool on);
 MT_API bool mt_tape_is_fusing(const mt_tape *tape);
 

@@ -16,7 +16,8 @@ MT_BEGIN
 MT_API mt_batches *mt_batches_new(const mt_tensor *x, const mt_tensor *y, int64_t size, mt_rng rng);
 MT_API void mt_batches_free(mt_batches *batches); /* NULL is allowed */
 /* Draws a new order of all rows: the start of an epoch. The batches change in place, so reset the tape first.
- */
+ * Each call advances the copy of rng by the number of rows, and the order depends on nothing else: a run that
+ * continues after k of them makes its batches with a counter larger by k times the rows. */
 MT_API mt_status mt_batches_shuffle(mt_batches *batches);
 MT_API int64_t mt_batches_count(const mt_batches *batches); /* how many batches; -1 for NULL */
 /* The i-th batch: (size, ...) rows, a view, borrowed. NULL with a sentence outside 0 .. count-1. */

@@ -105,7 +105,8 @@ MT_API mt_status mt_optimizer_set_steps(mt_optimizer *optimizer, int64_t steps);
 MT_API int mt_optimizer_add_group(mt_optimizer *optimizer, double rate, double weight_decay);
 MT_API int mt_optimizer_groups(const mt_optimizer *optimizer);
 /* Puts the parameter of that path, or every parameter of the module of that path, into a group. An error, and
- * nothing moves, when there is none, or one is in a third group already. */
+ * nothing moves, when there is none, or one is in another group than 0 already: a parameter leaves group 0
+ * once and does not come back. */
 MT_API mt_status mt_optimizer_set_group(mt_optimizer *optimizer, int group, const char *path);
 /* Adds a group with group 0's rate and no weight decay, and puts into it the parameters of group 0 that decay
  * is not meant for: those called "bias", those of rank 0 or 1 (the gains of norms), and those below a module
@@ -133,7 +134,8 @@ MT_API mt_status mt_optimizer_clip_value(mt_optimizer *optimizer, double most);
 
 /* ---- the state by name, for checkpoints ---- */
 
-/* The rule's name ("sgd", "momentum", "adam"); NULL for NULL. */
+/* The rule's name: "sgd", "momentum" (sgd with one), "adam", "adamw", "adagrad", "rmsprop", which tells
+ * centered and momentum apart ("rmsprop_centered_momentum"); NULL for NULL. */
 MT_API const char *mt_optimizer_rule(const mt_optimizer *optimizer);
 /* The parameters, and the path of the i-th; the states that the rule keeps for each, and their names, which
  * are PyTorch's ("exp_avg"). NULL with a sentence outside 0 .. count-1. */

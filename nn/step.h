@@ -43,7 +43,9 @@ MT_API void mt_step_free(mt_step *step); /* NULL is allowed */
  * model's mode is left as it is. After a failure gradients hold anything, and parameters are as they were
  * unless the update itself failed. From the second step on, with batches no larger, nothing is allocated. */
 MT_API mt_status mt_step_run(mt_step *step, mt_tensor *x, mt_tensor *target);
-/* Forward and loss alone: nothing is recorded, nothing moves. */
+/* Forward and loss alone: nothing is recorded, no parameter and no state of the optimiser moves. The model's
+ * mode is left as it is here too: a forward that writes buffers in training mode writes them, so call
+ * mt_module_train(model, false) before. */
 MT_API mt_status mt_step_evaluate(mt_step *step, mt_tensor *x, mt_tensor *target);
 
 /* Of the latest run or evaluation, shape (1), the step's, overwritten by the next: the sum of the losses, the
