@@ -788,6 +788,7 @@ static void test_mistakes(void **data)
     EACH_OPERATION(operation)
     {
         if (!operation->vjp) continue;
+        if (test_small() && operation_i % 8 != 0) continue; /* a VJP is written alike for every processor */
         bool any = true, changes;
         for (int i = 0; operation->input[1].name && !operation->input[1].constant && i < inputs_of(operation);
              i++)
