@@ -45,8 +45,10 @@ static mt_status check_input(const mt_operation *operation, const mt_input *inpu
         return mt_fail(MT_ERR_KIND, "%s: %s holds indices (INDEX); convert it with mt_as(tape, %s, MT_REAL)",
                        operation->name, input->name, input->name);
     if (input->takes == MT_TAKES_INDEX && x->kind != MT_INDEX)
-        return mt_fail(MT_ERR_KIND, "%s: %s must be an INDEX tensor; this one is REAL", operation->name,
-                       input->name);
+        return mt_fail(MT_ERR_KIND,
+                       "%s: %s must be an INDEX tensor; this one is REAL; convert it with "
+                       "mt_as(tape, %s, MT_INDEX)",
+                       operation->name, input->name, input->name);
     if (input->constant && input->takes == MT_TAKES_REAL && x->requires_grad)
         return mt_fail(MT_ERR_STATE,
                        "%s: %s requires a gradient, and %s gives it none; pass mt_detach(tape, %s)",

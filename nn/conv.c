@@ -48,16 +48,24 @@ static mt_module *conv_layer(mt_backend *backend, int64_t in, int64_t out, mt_sh
                 in, out, groups);
         return NULL;
     }
+    if (options.left && groups != 1) {
+        mt_fail(MT_ERR_VALUE, "conv layer: anchored left there are no groups, and %" PRId64 " were asked for",
+                groups);
+        return NULL;
+    }
     mt_shape shape = {.rank = kernel.rank + 2, .size = {out, in / groups}};
     for (int d = 0; d < kernel.rank; d++) {
         shape.size[d + 2] = kernel.size[d];
         const bool fits = kernel.size[d] >= 1 && options.stride[d] >= 1 && options.dilation[d] >= 1 &&
                           options.padding[d] >= 0;
-        if (fits) continue;
+        const bool plain = options.stride[d] == 1 && options.dilation[d] == 1 && options.padding[d] == 0;
+        if (fits && (plain || !options.left)) continue;
         mt_fail(MT_ERR_VALUE,
-                "conv layer: kernel %s; kernel, stride and dilation must be at least 1 and the padding at "
-                "least 0",
-                mt_shape_text(kernel, text));
+                "conv layer: kernel %s, and along dimension %d of it stride %" PRId64 ", padding %" PRId64
+                ", dilation %" PRId64 "; %s",
+                mt_shape_text(kernel, text), d, options.stride[d], options.padding[d], options.dilation[d],
+                fits ? "anchored left, stride and dilation are 1 and padding is 0"
+                     : "kernel, stride and dilation must be at least 1 and the padding at least 0");
         return NULL;
     }
     snprintf(kind, sizeof kind, "Conv%dd(%" PRId64 " -> %" PRId64 ", kernel %s%s)", kernel.rank, in, out,

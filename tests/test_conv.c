@@ -140,7 +140,7 @@ static void test_definition(void **data)
 {
     (void)data;
     EACH_BACKEND(b)
-    for (int round = 0; round < 100; round++) {
+    for (int round = 0; round < (test_small() ? 30 : 100); round++) {
         const sizes s = draw_sizes(false);
         for (int written = 0; written < 3; written++) check_part(b, &s, written, test_chance(0.5));
     }

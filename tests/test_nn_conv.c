@@ -140,6 +140,14 @@ static void test_refused(void **data)
     TEST_NULL(mt_conv1d_layer(b, 3, 2, 3, bad, MT_INIT_PYTORCH, &rng), MT_ERR_SHAPE, "3 groups");
     bad = o, bad.stride[0] = 0;
     TEST_NULL(mt_conv1d_layer(b, 3, 2, 3, bad, MT_INIT_PYTORCH, &rng), MT_ERR_VALUE, "stride");
+    mt_conv_options left = mt_conv_defaults();
+    left.left = true;
+    left.groups = 2;
+    TEST_NULL(mt_conv2d_layer(b, 2, 4, two, left, MT_INIT_ZEROS, &rng), MT_ERR_VALUE, "there are no groups");
+    left.groups = 1;
+    left.stride[1] = 2;
+    TEST_NULL(mt_conv2d_layer(b, 2, 4, two, left, MT_INIT_ZEROS, &rng), MT_ERR_VALUE,
+              "dimension 1 of it stride 2");
     TEST_NULL(mt_max_pool2d_layer(two, two, two), MT_ERR_VALUE, "at most half");
     TEST_NULL(mt_avg_pool2d_layer(mt_shape(2), two, none), MT_ERR_VALUE, "2 numbers each");
     TEST_NULL(mt_max_pool1d_layer(2, 0, 0), MT_ERR_VALUE, "1 numbers each");
