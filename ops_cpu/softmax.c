@@ -165,10 +165,6 @@ static void value_of_row(const entropy_job *job, int64_t r, int64_t label, const
         work->most[r] = most, work->sum[r] = sum;
         log_sum = mt_m_log(sum);
     }
-    if (target && n == 0) { /* a sum of nothing; its logarithm would be -inf */
-        work->loss[r] = 0;
-        return;
-    }
     if (target) {
         double distance;
         const double sum = job->kernels->target_sum(n, target, w, job->rest, job->part, x, most, &distance);

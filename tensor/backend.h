@@ -157,7 +157,7 @@ typedef struct mt_cross_entropy_work {
     double smoothing;
     mt_operand x;
     mt_operand labels; /* INDEX of x's shape with size 1 at dim; data NULL: target instead */
-    mt_operand target; /* of x's shape; data NULL: labels */
+    mt_operand target; /* of x's shape, which then has a class; data NULL: labels */
     mt_operand weight; /* a vector, one for each class; its stride may be 0 */
     /* A number for each row, in the row-major order of x's shape without dim, contiguous: written by the
      * value, most (m) and sum (s) read by back. NULL where there is nothing to write: row_weight with a

@@ -1,6 +1,7 @@
 /* tensor/row_ops.c - the slots that work on rows along a dimension (see row_ops.h). */
 #include "row_ops.h"
 
+#include "ops.h"
 #include "storage.h"
 
 static mt_status check_real(const char *what, const mt_tensor *x)
@@ -48,6 +49,8 @@ mt_status mt_op_softmax_grad(mt_tensor *out, const mt_tensor *y, const mt_tensor
 mt_status mt_op_cross_entropy(mt_tensor *out, const mt_cross_entropy_work *work)
 {
     mt_backend *backend = out->storage->backend;
+    /* Probabilities of no classes: each row's loss is a sum of nothing, and there is no gradient. */
+    if (!work->labels.data && work->x.layout->size[work->dim] == 0) return mt_op_fill(out, 0);
     mt_tensor_touch(out);
     return backend->cross_entropy(backend, work);
 }
