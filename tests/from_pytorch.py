@@ -21,9 +21,14 @@ ROW = re.compile(r"^\| `([^|]*)` \| `([^|]*)` \|$")
 SAME = re.compile(r"^Both give the same (.*)", re.S)
 DECLARED = re.compile(r"\*(\w+) = (mt_\w+)\(")
 TOLERANCE = 1e-12  # both in double
-FREE = {"mt_step_free": ("mt_step_new",), "mt_module_free": ("mt_mlp", "mt_sequential"), "mt_optimizer_free": ("mt_sgd_new", "mt_adam_new", "mt_adamw_new"),
-        "mt_tensor_free": ("mt_parse", "mt_zeros", "mt_ones", "mt_full", "mt_from_doubles", "mt_from_indices", "mt_linspace", "mt_tensor_copy",
-                           "mt_tensor_select", "mt_tensor_slice", "mt_uniform", "mt_normal")}  # fmt: skip
+FREE = {
+    "mt_step_free": ("mt_step_new",),
+    "mt_module_free": ("mt_mlp", "mt_sequential"),
+    "mt_optimizer_free": ("mt_sgd_new", "mt_adam_new"),
+    "mt_tensor_free": ("mt_parse", "mt_zeros", "mt_ones", "mt_full", "mt_arange", "mt_eye", "mt_linspace", "mt_uniform",
+                       "mt_normal", "mt_from_doubles", "mt_from_indices", "mt_tensor_copy", "mt_tensor_select",
+                       "mt_tensor_slice"),
+}  # fmt: skip
 TOP = """/* Made by from_pytorch.py from docs/from-pytorch.md: prints a line of numbers for each idiom. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -50,13 +55,14 @@ static void show_tensor(const char *key, mt_tensor *x)
     free(indices);
 }
 
-static void show_row(const char *key, mt_tensor *x)
+/* What a constructor made. */
+static void show_own(const char *key, mt_tensor *x)
 {
     show_tensor(key, x);
-    mt_tensor_free(x); /* what a constructor made; a tape's is not freed by this */
+    mt_tensor_free(x);
 }
 
-#define SHOW(key, x) _Generic((x), mt_tensor * : show_row, default : show_number)(key, x)
+#define SHOW(key, x) _Generic((x), mt_tensor * : show_tensor, default : show_number)(key, x)
 
 int main(void)
 {
@@ -104,7 +110,8 @@ def program(page):
     body, free = [], []
     for idiom in idioms(page):
         if idiom[0] == "row":
-            body.append("    SHOW(%s, %s);" % (quoted(idiom[1]), idiom[2]))
+            show = "show_own" if idiom[2].split("(")[0] in FREE["mt_tensor_free"] else "SHOW"
+            body.append("    %s(%s, %s);" % (show, quoted(idiom[1]), idiom[2]))
             continue
         body += ["    " + line if line else "" for line in idiom[2].split("\n")]
         body += ["    show_tensor(%s, %s);" % (quoted(key), name) for key, name in zip(keys(idiom), idiom[3])]
