@@ -372,7 +372,10 @@ static void compare_one(const arrangement *a)
     pair in[2], out = output(a->shape, a->flags);
     for (int k = 0; k < 2; k++) {
         const bool spreads_out = a->at != NULL && a->which == k;
-        in[k] = indices(spreads_out ? a->at->own : a->narrow ? test_narrower(a->shape) : a->shape, 5);
+        in[k] = indices_laid(spreads_out ? a->at->own
+                             : a->narrow ? test_narrower(a->shape)
+                                         : a->shape,
+                             5, a->flags & TEST_PLAIN);
         if (spreads_out) in[k] = as_seen(in[k], a->at);
     }
     const char *what = slots_text("compare of %s%s%s", test_text(a->shape),

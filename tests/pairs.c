@@ -18,13 +18,14 @@ pair output(mt_shape shape, unsigned flags)
 {
     return twins(test_array_from(backends[0], shape, TEST_OUTPUT | flags, NULL));
 }
-pair indices(mt_shape shape, int64_t limit)
+pair indices_laid(mt_shape shape, int64_t limit, unsigned flags)
 {
     const int64_t n = test_count(shape);
     double *values = test_memory((size_t)n * sizeof *values);
     for (int64_t i = 0; i < n; i++) values[i] = (double)(i < 2 ? i * (limit - 1) : test_below(limit));
-    return twins(test_array_from(backends[0], shape, TEST_INDICES, values));
+    return twins(test_array_from(backends[0], shape, TEST_INDICES | flags, values));
 }
+pair indices(mt_shape shape, int64_t limit) { return indices_laid(shape, limit, 0); }
 
 void agree(pair out, double tolerance, const char *what)
 {

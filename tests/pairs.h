@@ -21,6 +21,7 @@ pair twins(test_array *first);
 pair input(mt_shape shape, unsigned flags);
 pair output(mt_shape shape, unsigned flags);
 pair indices(mt_shape shape, int64_t limit);
+pair indices_laid(mt_shape shape, int64_t limit, unsigned flags); /* TEST_PLAIN: contiguous */
 
 /* m, n and k of products, by the numbers of the kernels: short k, a vector, the small tile, whole and cut,
  * with and without loads of 16 bytes and rows of C that are whole 16 bytes; behind the first PAIR_SMALL_SIDES
